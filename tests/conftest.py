@@ -1,0 +1,12 @@
+"""Every test runs on eight fake CPU devices and shares the compile cache."""
+
+import os
+
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+)
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ.setdefault(
+  'JAX_COMPILATION_CACHE_DIR',
+  os.path.expanduser('~/.cache/perceiver-paca/xla'),
+)

@@ -1,0 +1,174 @@
+"""Trains what a config describes: `python train.py --config=... --workdir=...`.
+
+Started again with the same workdir, an interrupted run goes on with the very
+next example and ends as if nothing had happened.
+"""
+
+import contextlib
+import functools
+import math
+import os
+import time
+
+import jax
+import ml_collections
+import optax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from train_lib import (
+  checkpoint,
+  evaluate,
+  optim,
+  runtime,
+  sharding,
+  train_state,
+  writer,
+)
+from train_lib.data import pipeline
+from train_lib.task import make_task
+from train_lib.train_state import TrainState
+
+CONFIG = config_flags.DEFINE_config_file('config')
+WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Folder for checkpoints, metrics and pictures.'
+)
+
+
+def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
+  """One update, pure: (state, batch) -> (state, scalars)."""
+  rng = jax.random.fold_in(jax.random.key(seed), state.step)
+
+  def loss_fn(params, model_state, batch, rng):
+    return task.loss({'params': params, **model_state}, batch, rng)
+
+  grads, loss, aux = optim.accumulated_grad(loss_fn, num_microbatches)(
+    state.params, state.model_state, batch, rng
+  )
+  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  state = TrainState(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, updates),
+    model_state=aux.model_state,
+    opt_state=opt_state,
+  )
+  grad_norm = optax.global_norm(grads)
+  return state, {'loss': loss, 'grad_norm': grad_norm, **aux.scalars}
+
+
+def train_and_evaluate(
+  config: ml_collections.ConfigDict, workdir: str
+) -> TrainState:
+  """Trains from the last checkpoint, else `init_from`, else scratch.
+
+  Returns:
+    The last state, or the state at which SIGTERM stopped the run.
+
+  Raises:
+    FloatingPointError: the loss is not finite.
+  """
+  mesh = sharding.make_mesh(config.mesh)
+  task = make_task(config)
+  batches = pipeline.make_train_iterator(
+    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
+  )
+  tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
+  abstract, init = train_state.create(
+    task, tx, batches.element_spec, config.seed, mesh, config.sharding
+  )
+  runtime.make_workdir(workdir)
+  evaluators = evaluate.make_evaluators(config, task, mesh, workdir)
+
+  checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
+  restored = checkpoints.restore(abstract)
+  if restored is not None:
+    state, data_state = restored
+    batches.set_state(data_state)
+    logging.info('Resuming at step %d.', state.step)
+  else:
+    state = init()
+    if config.init_from.path:
+      state = checkpoint.init_from(state, tx, config.init_from)
+
+  step_fn = jax.jit(
+    functools.partial(
+      train_step,
+      task=task,
+      tx=tx,
+      seed=config.seed,
+      num_microbatches=config.optim.num_microbatches,
+    ),
+    donate_argnums=0,
+    out_shardings=(
+      jax.tree.map(lambda x: x.sharding, abstract),
+      sharding.replicated(mesh),
+    ),
+  )
+  start = int(state.step)
+  log = writer.Writer(workdir, start)
+  progress = writer.Progress(start, config.num_steps, config.data.batch_size)
+  preemption = runtime.Preemption()
+
+  def report(step, scalars):
+    """Fetches a step's scalars and logs them if due."""
+    loss = float(scalars['loss'])
+    if not math.isfinite(loss):
+      raise FloatingPointError(f'The loss of step {step} is {loss}.')
+    if step % config.log_every_steps == 0 or step == config.num_steps:
+      scalars = {name: float(value) for name, value in scalars.items()}
+      scalars['learning_rate'] = float(schedule(step - 1))
+      log.write(step, scalars | progress.report(step, scalars))
+
+  def evaluate_if_due(step):
+    due = [
+      name
+      for name, section in config.evals.items()
+      if step % section.every_steps == 0 or step == config.num_steps
+    ]
+    if due:
+      began = time.monotonic()
+      results = evaluate.run(evaluators, due, state)
+      log.write(step, results)
+      logging.info('step %d  %s', step, writer.format_scalars(results))
+      best = config.checkpoint.best_metric
+      if best in results:
+        checkpoints.save_best(state, results[best], config.checkpoint.best_mode)
+      progress.pause(time.monotonic() - began)
+
+  with contextlib.ExitStack() as stack:
+    for resource in (checkpoints, log, preemption):
+      stack.enter_context(contextlib.closing(resource))
+    if start:
+      evaluate_if_due(start)  # It may have been killed before or while at it.
+    pending = None
+    # The range comes first: the end of the run draws no batch too many.
+    for step, batch in zip(
+      range(start + 1, config.num_steps + 1), batches, strict=False
+    ):
+      state, scalars = step_fn(state, batch)
+      if pending is not None:
+        report(*pending)  # One step late, so that the device never waits.
+      pending = (step, scalars)
+      is_last = step == config.num_steps
+      preempted = preemption.reached(step) and not is_last
+      if is_last or preempted or step % config.checkpoint.every_steps == 0:
+        report(*pending)  # What follows a loss that is not finite is not kept.
+        pending = None
+        checkpoints.save(state, batches.get_state())
+      if preempted:
+        logging.warning('SIGTERM: step %d is saved, stopping.', step)
+        break
+      evaluate_if_due(step)
+  return state
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  runtime.initialize()
+  train_and_evaluate(CONFIG.value, WORKDIR.value)
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main)

@@ -1,0 +1,291 @@
+"""Checkpoints by Orbax: asynchronous, atomic, restorable on another mesh.
+
+A checkpoint has three items: `variables` (what `init_from` and imported
+weights consist of), `optimizer` (with the step) and `data` (the input
+iterator's state, the same for any number of processes).
+"""
+
+import re
+from typing import Any
+
+import jax
+import ml_collections
+import optax
+from absl import logging
+from etils import epath
+from jax.experimental import multihost_utils
+from orbax.checkpoint import v1 as ocp
+
+from train_lib import sharding, train_state
+from train_lib.train_state import TrainState
+
+PyTree = Any
+
+
+class CheckpointMismatchError(ValueError):
+  """The checkpoint is whole, but of another model or optimizer."""
+
+
+class Checkpoints:
+  """What a run saves: its last checkpoints and, in another folder, its best."""
+
+  def __init__(self, workdir: str, keep_last: int):
+    """Opens `workdir`/checkpoints and `workdir`/best.
+
+    Args:
+      workdir: of the run.
+      keep_last: how many of the last checkpoints stay.
+    """
+    latest_n = ocp.training.preservation_policies.LatestN
+    self._workdir = epath.Path(workdir).absolute()
+    self._last = ocp.training.Checkpointer(
+      self._workdir / 'checkpoints',
+      preservation_policy=latest_n(keep_last),
+      cleanup_tmp_directories=True,
+    )
+    self._best = ocp.training.Checkpointer(
+      self._workdir / 'best',
+      preservation_policy=latest_n(1),
+      cleanup_tmp_directories=True,
+    )
+
+  def save(self, state: TrainState, data: dict[str, int]) -> None:
+    """Starts saving in the background, after the save before it has ended."""
+    self._last.save_checkpointables_async(
+      int(state.step), {**_items(state), 'data': data}, force=True
+    )
+
+  def save_best(self, state: TrainState, value: float, mode: str) -> None:
+    """Saves if `value`, of the metric that decides, beats the best so far.
+
+    Args:
+      state: to save.
+      value: larger is better if `mode` is 'max', smaller if it is 'min'.
+      mode: 'max' or 'min'.
+    """
+    if self._best.latest is not None:
+      best = self._best.latest.metrics['value']
+      if not (value > best if mode == 'max' else value < best):
+        return
+    self._best.save_checkpointables_async(
+      int(state.step), _items(state), force=True, metrics={'value': value}
+    )
+
+  def restore(
+    self, abstract: TrainState
+  ) -> tuple[TrainState, dict[str, int]] | None:
+    """Loads the newest checkpoint that can be read, straight into its shards.
+
+    One that cannot be read is moved to `corrupt` in the workdir, lest it count
+    as the newest, and the one before it is taken.
+
+    Args:
+      abstract: the state's shapes, types and shardings.
+
+    Returns:
+      The state and the iterator's state, or None if there is no checkpoint.
+
+    Raises:
+      CheckpointMismatchError: the checkpoint is of another architecture.
+      RuntimeError: there are checkpoints, and none of them can be read.
+    """
+    loaded, unreadable = _load_newest(
+      self._last.directory, {**_items(abstract), 'data': None}
+    )
+    if unreadable:
+      if jax.process_index() == 0:
+        for path in unreadable:
+          _move_into(path, self._workdir / 'corrupt')
+      multihost_utils.sync_global_devices('unreadable checkpoints moved')
+      self._last.reload()
+    if loaded is None:
+      return None
+    data = {name: int(value) for name, value in loaded.pop('data').items()}
+    return _state(loaded), data
+
+  def close(self) -> None:
+    """Waits for what is being saved."""
+    self._last.close()
+    self._best.close()
+
+
+def load_state(workdir: str, abstract: TrainState, best: bool) -> TrainState:
+  """Reads a run's last or best state, and touches nothing in its workdir.
+
+  Args:
+    workdir: of the run, which may still be going on.
+    abstract: the state's shapes, types and shardings.
+    best: the best by the run's metric instead of the last.
+
+  Raises:
+    FileNotFoundError: there is none.
+    CheckpointMismatchError: it is of another architecture.
+    RuntimeError: it cannot be read.
+  """
+  directory = epath.Path(workdir).absolute() / (
+    'best' if best else 'checkpoints'
+  )
+  loaded, _ = _load_newest(directory, _items(abstract))
+  if loaded is None:
+    raise FileNotFoundError(f'--workdir: there is no checkpoint in {directory}')
+  return _state(loaded)
+
+
+def init_from(
+  state: TrainState,
+  tx: optax.GradientTransformation,
+  config: ml_collections.ConfigDict,
+) -> TrainState:
+  """A new run's state with the variables that `config.init_from` names.
+
+  Args:
+    state: a new state, for the shardings and for what is not loaded.
+    tx: the optimizer, which starts anew.
+    config: path and exclude, see `load_variables`.
+  """
+  variables = load_variables(
+    config.path, _items(state)['variables'], config.exclude
+  )
+  return train_state.with_variables(state, variables, tx)
+
+
+def load_variables(
+  path: str, variables: PyTree, exclude: tuple[str, ...]
+) -> PyTree:
+  """Replaces variables by those of a checkpoint, except what is excluded.
+
+  Args:
+    path: of a checkpoint, or of a workdir: its last checkpoint.
+    variables: {'params': ..., ...} arrays, whose shardings are kept.
+    exclude: regular expressions; what they are found in is neither loaded nor
+      looked for, such as a head for other classes.
+
+  Raises:
+    FileNotFoundError: there is no checkpoint.
+    CheckpointMismatchError: anything not excluded is missing, left over or of
+      another shape.
+  """
+  directory = epath.Path(path).absolute()
+  steps = _steps(directory / 'checkpoints')
+  if steps:
+    directory = directory / 'checkpoints' / str(steps[0])
+  if not ocp.is_orbax_checkpoint(directory):
+    raise FileNotFoundError(
+      f'config.init_from.path: expected a checkpoint, or a workdir with '
+      f'checkpoints in it; found neither at {path}'
+    )
+  found = ocp.checkpointables_metadata(directory).metadata
+
+  def excluded(leaf_path):
+    name = sharding.path_name(leaf_path)
+    return any(re.search(pattern, name) for pattern in exclude)
+
+  def included(tree):
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {sharding.path_name(p): x for p, x in leaves if not excluded(p)}
+
+  def abstract(leaf_path, _):
+    if excluded(leaf_path):
+      return ocp.PLACEHOLDER
+    x = ours[sharding.path_name(leaf_path)]
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+
+  ours = included(variables)
+  _check_same(directory, ours, included(found.get('variables', {})))
+  wanted = jax.tree_util.tree_map_with_path(abstract, found['variables'])
+  loaded = ocp.load_checkpointables(directory, {'variables': wanted})
+  loaded = included(loaded['variables'])
+  return jax.tree_util.tree_map_with_path(
+    lambda p, x: loaded.get(sharding.path_name(p), x), variables
+  )
+
+
+def _items(state: TrainState) -> dict[str, PyTree]:
+  return {
+    'variables': {'params': state.params, **state.model_state},
+    'optimizer': {'step': state.step, 'opt_state': state.opt_state},
+  }
+
+
+def _state(items: dict[str, PyTree]) -> TrainState:
+  model_state = dict(items['variables'])
+  params = model_state.pop('params')
+  return TrainState(
+    params=params, model_state=model_state, **items['optimizer']
+  )
+
+
+def _steps(directory: epath.Path) -> list[int]:
+  """Steps of the finished checkpoints, the newest first."""
+  if not directory.exists():
+    return []
+  names = (path.name for path in directory.iterdir())
+  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+
+
+def _load_newest(
+  directory: epath.Path, wanted: dict[str, PyTree]
+) -> tuple[dict[str, PyTree] | None, list[epath.Path]]:
+  """Returns the items of the newest readable checkpoint, and the unreadable."""
+  unreadable = []
+  for step in _steps(directory):
+    path = directory / str(step)
+    try:
+      found = ocp.checkpointables_metadata(path).metadata
+      described = [name for name, tree in wanted.items() if tree is not None]
+      _check_same(
+        path,
+        {name: wanted[name] for name in described},
+        {name: found[name] for name in described},
+      )
+      return ocp.load_checkpointables(path, wanted), unreadable
+    except CheckpointMismatchError:
+      raise
+    except Exception as e:  # Anything that the storage layers may raise.
+      logging.error(
+        'Checkpoint %s cannot be read (%s: %.200s); falling back to the one '
+        'before it.',
+        path,
+        type(e).__name__,
+        e,
+      )
+      unreadable.append(path)
+  if unreadable:
+    raise RuntimeError(
+      f'None of the checkpoints {[str(p) for p in unreadable]} can be read. To '
+      'start over, choose another workdir.'
+    )
+  return None, unreadable
+
+
+def _move_into(path: epath.Path, folder: epath.Path) -> None:
+  folder.mkdir(parents=True, exist_ok=True)
+  target = folder / path.name
+  if target.exists():
+    target.rmtree()
+  path.rename(target)
+  logging.error('Moved %s to %s.', path, target)
+
+
+def _check_same(path: epath.Path, expected: PyTree, found: PyTree) -> None:
+  """Compares names and shapes; raises with both sides listed."""
+
+  def shapes(tree):
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {sharding.path_name(p): tuple(leaf.shape) for p, leaf in leaves}
+
+  expected, found = shapes(expected), shapes(found)
+  missing = sorted(expected.keys() - found.keys())
+  left_over = sorted(found.keys() - expected.keys())
+  misshapen = [
+    f'{name}: {found[name]} there, {expected[name]} here'
+    for name in sorted(expected.keys() & found.keys())
+    if expected[name] != found[name]
+  ]
+  if missing or left_over or misshapen:
+    raise CheckpointMismatchError(
+      f'{path} is of another architecture or optimizer than the config.\n'
+      f'  Expected and not there: {missing}\n'
+      f'  There and not expected: {left_over}\n'
+      f'  Of another shape: {misshapen}'
+    )

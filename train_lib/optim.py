@@ -1,0 +1,226 @@
+"""Optimizers and schedules of both papers, assembled from Optax.
+
+Paths are those of the parameters, `stage1/block0/attn/q/kernel`; regular
+expressions are searched in them.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from train_lib import sharding
+
+PyTree = Any
+
+
+def make_optimizer(
+  config: ml_collections.ConfigDict, num_steps: int
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+  """Builds the chain: clip, Adam direction, decay, trust ratio, learning rate.
+
+  Args:
+    config: name ('adamw' or 'lamb'), b1, b2, eps; weight_decay and
+      decay_exclude, regular expressions of what is not decayed; clip_norm,
+      the largest global gradient norm, or None; lr_multipliers, pairs of
+      (regular expression, factor), the first found wins; ema_decay of the
+      parameters that evaluations use, or None; schedule (`make_schedule`).
+    num_steps: the length of the run.
+
+  Returns:
+    The transformation, and the schedule: step -> learning rate.
+  """
+  if config.name not in ('adamw', 'lamb'):
+    raise ValueError(
+      f"config.optim.name: found {config.name!r}; expected 'adamw' or 'lamb'."
+    )
+  schedule = make_schedule(config.schedule, num_steps)
+  chain = []
+  if config.clip_norm is not None:
+    chain.append(optax.clip_by_global_norm(config.clip_norm))
+  chain += [
+    optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps),
+    optax.add_decayed_weights(
+      config.weight_decay, mask=_excluding(config.decay_exclude)
+    ),
+  ]
+  if config.name == 'lamb':
+    chain.append(optax.scale_by_trust_ratio())
+  if config.lr_multipliers:
+    chain.append(_scale_by_path(config.lr_multipliers))
+  chain.append(optax.scale_by_learning_rate(schedule))
+  if config.ema_decay is not None:
+    chain.append(params_ema(config.ema_decay))
+  return optax.chain(*chain), schedule
+
+
+def make_schedule(
+  config: ml_collections.ConfigDict, num_steps: int
+) -> optax.Schedule:
+  """Step -> learning rate: a linear warm-up, then a decay.
+
+  Args:
+    config: decay ('constant', 'cosine', 'step' or 'polynomial'), lr, end_lr;
+      warmup_steps, warmup_lr (where the warm-up starts) and
+      decay_starts_at_zero: the decay is a function of the absolute step, so
+      that the warm-up replaces its beginning (timm), and does not begin after
+      the warm-up; flat_steps: how long `lr` is held before the decay;
+      update_every_steps: the rate changes only at multiples of it (timm: once
+      an epoch). 'step' reads boundaries (steps) and factor; 'polynomial'
+      reads power.
+    num_steps: where the decay ends.
+  """
+  start = 0 if config.decay_starts_at_zero else config.warmup_steps
+  start += config.flat_steps
+  length = num_steps - start
+  if length < 1:
+    raise ValueError(
+      f'config.optim.schedule: warmup_steps {config.warmup_steps} and '
+      f'flat_steps {config.flat_steps} leave nothing of {num_steps} steps.'
+    )
+  if config.decay == 'constant':
+    decay = optax.constant_schedule(config.lr)
+  elif config.decay == 'cosine':
+    decay = optax.cosine_decay_schedule(
+      config.lr, length, alpha=config.end_lr / config.lr
+    )
+  elif config.decay == 'polynomial':
+    decay = optax.polynomial_schedule(
+      config.lr, config.end_lr, config.power, length
+    )
+  elif config.decay == 'step':
+    decay = optax.piecewise_constant_schedule(
+      config.lr, {b - start: config.factor for b in config.boundaries}
+    )
+  else:
+    raise ValueError(
+      f'config.optim.schedule.decay: found {config.decay!r}; expected '
+      "'constant', 'cosine', 'step' or 'polynomial'."
+    )
+
+  def schedule(step):
+    step = step // config.update_every_steps * config.update_every_steps
+    rate = decay(jnp.maximum(step - start, 0))
+    if config.warmup_steps:
+      slope = (config.lr - config.warmup_lr) / config.warmup_steps
+      warmup = config.warmup_lr + slope * step
+      rate = jnp.where(step < config.warmup_steps, warmup, rate)
+    return rate
+
+  return schedule
+
+
+def _excluding(patterns: Sequence[str]):
+  """A mask function: True where none of the patterns is found."""
+
+  def mask(params):
+    return jax.tree_util.tree_map_with_path(
+      lambda path, _: (
+        not any(re.search(p, sharding.path_name(path)) for p in patterns)
+      ),
+      params,
+    )
+
+  return mask
+
+
+def _scale_by_path(multipliers) -> optax.GradientTransformation:
+  """Multiplies updates by the factor of the first pattern found."""
+
+  def factor(path, update):
+    name = sharding.path_name(path)
+    for pattern, value in multipliers:
+      if re.search(pattern, name):
+        return update * value
+    return update
+
+  return optax.stateless(
+    lambda updates, params: jax.tree_util.tree_map_with_path(factor, updates)
+  )
+
+
+class ParamsEmaState(NamedTuple):
+  params_ema: PyTree
+
+
+def params_ema(decay: float) -> optax.GradientTransformation:
+  """Keeps ema = decay * ema + (1 - decay) * params; the last of a chain.
+
+  It is part of the optimizer's state, so that it is sharded, saved and
+  restored like the moments.
+  """
+
+  def update(updates, state, params):
+    new_params = optax.apply_updates(params, updates)
+    return updates, ParamsEmaState(
+      optax.incremental_update(new_params, state.params_ema, 1 - decay)
+    )
+
+  return optax.GradientTransformation(
+    # A copy: the same buffer may not be donated twice.
+    lambda params: ParamsEmaState(jax.tree.map(jnp.copy, params)),
+    update,
+  )
+
+
+def accumulated_grad(loss_fn, num_microbatches: int):
+  """Returns (params, model_state, batch, rng) -> (grads, loss, aux).
+
+  The batch is cut into micro-batches that are run one after the other; every
+  example counts as in one run over the whole batch (`LossAux.weight`). Row i
+  goes to micro-batch i % num_microbatches: a batch that is split over devices
+  stays where it is.
+
+  Args:
+    loss_fn: (params, model_state, batch, rng) -> (loss, LossAux).
+    num_microbatches: 1 or more; it divides the batch.
+  """
+  grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+
+  def single(params, model_state, batch, rng):
+    (loss, aux), grads = grad_fn(params, model_state, batch, rng)
+    return grads, loss, aux
+
+  if num_microbatches == 1:
+    return single
+
+  def accumulated(params, model_state, batch, rng):
+    def split(x):
+      x = x.reshape((-1, num_microbatches) + x.shape[1:])
+      return jnp.moveaxis(x, 1, 0)
+
+    def step(carry, inputs):
+      sums, model_state = carry
+      index, batch = inputs
+      grads, loss, aux = single(
+        params, model_state, batch, jax.random.fold_in(rng, index)
+      )
+      weighted = jax.tree.map(
+        lambda x: x * aux.weight, (grads, loss, aux.scalars)
+      )
+      sums = jax.tree.map(jnp.add, sums, (weighted, aux.weight))
+      return (sums, aux.model_state), None
+
+    batches = jax.tree.map(split, batch)
+    first = jax.tree.map(lambda x: x[0], batches)
+    grads, loss, aux = jax.eval_shape(single, params, model_state, first, rng)
+    sums = ((grads, loss, aux.scalars), aux.weight)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), sums)
+    (sums, model_state), _ = jax.lax.scan(
+      step,
+      (zeros, model_state),
+      (jnp.arange(num_microbatches), batches),
+    )
+    weighted, weight = sums
+    grads, loss, scalars = jax.tree.map(lambda x: x / weight, weighted)
+    return (
+      grads,
+      loss,
+      aux._replace(model_state=model_state, scalars=scalars, weight=weight),
+    )
+
+  return accumulated

@@ -1,0 +1,109 @@
+"""What a program needs of its surroundings before it touches a device."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Mapping
+
+import jax
+from absl import flags, logging
+from jax.experimental import multihost_utils
+
+COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
+
+
+DISTRIBUTED = flags.DEFINE_bool(
+  'distributed',
+  False,
+  'Join other processes although the environment does not tell of any; implied '
+  'by --coordinator_address and where a launcher is recognised.',
+)
+COORDINATOR_ADDRESS = flags.DEFINE_string(
+  'coordinator_address', None, 'host:port of process 0, if not detected.'
+)
+NUM_PROCESSES = flags.DEFINE_integer(
+  'num_processes', None, 'Number of processes, if not detected.'
+)
+PROCESS_ID = flags.DEFINE_integer(
+  'process_id', None, 'Which one this is, if not detected.'
+)
+
+
+def initialize() -> None:
+  """Joins the other processes, if there are any, and sets the compile cache.
+
+  To be called before any device is touched.
+  """
+  if (
+    DISTRIBUTED.value
+    or COORDINATOR_ADDRESS.value
+    or is_multi_process(os.environ)
+  ):
+    jax.distributed.initialize(
+      COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value
+    )
+    logging.info('Process %d of %d.', jax.process_index(), jax.process_count())
+  if not jax.config.jax_compilation_cache_dir:
+    jax.config.update(
+      'jax_compilation_cache_dir', os.path.expanduser(COMPILE_CACHE_DIR)
+    )
+
+
+def is_multi_process(environ: Mapping[str, str]) -> bool:
+  """Whether a launcher that JAX knows says that there are several processes.
+
+  JAX then finds their addresses by itself. A batch job of one task, or a shell
+  on a cluster's node, is a single process.
+  """
+  counts = ('SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
+  if any(int(environ.get(name) or 1) > 1 for name in counts):
+    return True
+  if 'KUBERNETES_SERVICE_HOST' in environ and 'JOB_COMPLETION_INDEX' in environ:
+    return True
+  if 'MEGASCALE_COORDINATOR_ADDRESS' in environ:  # Several TPU slices.
+    return True
+  return ',' in environ.get('TPU_WORKER_HOSTNAMES', '')
+
+
+def make_workdir(workdir: str) -> None:
+  """Makes the folder if need be, and sees that it can be written.
+
+  Raises:
+    ValueError: it cannot.
+  """
+  try:
+    os.makedirs(workdir, exist_ok=True)
+    with tempfile.TemporaryFile(dir=workdir):
+      pass
+  except OSError as e:
+    raise ValueError(
+      f'--workdir: {workdir} cannot be written ({e}); expected a folder where '
+      'checkpoints and metrics can be saved.'
+    ) from e
+
+
+class Preemption:
+  """Tells the loop when to save and stop: SIGTERM, on any process.
+
+  With several processes JAX's own service agrees on the step, since all must
+  stop at the same one; alone, a flag is enough.
+  """
+
+  def __init__(self):
+    self._signalled = False
+    if jax.process_count() == 1:
+      self._previous = signal.signal(signal.SIGTERM, self._on_signal)
+
+  def _on_signal(self, signum, frame):
+    self._signalled = True
+
+  def reached(self, step: int) -> bool:
+    """Asked after every step, on every process."""
+    if jax.process_count() == 1:
+      return self._signalled
+    return multihost_utils.reached_preemption_sync_point(step)
+
+  def close(self) -> None:
+    """Gives the signal back to whoever had it."""
+    if jax.process_count() == 1:
+      signal.signal(signal.SIGTERM, self._previous)

@@ -1,0 +1,93 @@
+"""All that a step changes, in one pytree, created straight into its shards."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from train_lib import sharding, task
+
+PyTree = Any
+
+
+@flax.struct.dataclass
+class TrainState:
+  """Attributes:
+  step: int32 scalar, updates made so far.
+  params: float32 parameters.
+  model_state: the model's other collections (`batch_stats`, ...).
+  opt_state: of the optimizer, with the parameters' moving average if any.
+  """
+
+  step: jax.Array
+  params: PyTree
+  model_state: PyTree
+  opt_state: PyTree
+
+  @property
+  def eval_variables(self) -> PyTree:
+    """What evaluations use: the moving average of the parameters, if kept."""
+    ema = optax.tree.get(self.opt_state, 'params_ema', self.params)
+    return {'params': ema, **self.model_state}
+
+
+def create(
+  task: task.Task,
+  tx: optax.GradientTransformation,
+  batch: PyTree,
+  seed: int,
+  mesh: Mesh,
+  rules: sharding.Rules,
+) -> tuple[PyTree, Any]:
+  """Describes a new state, and how to make it.
+
+  Args:
+    task: initialises the variables.
+    tx: the optimizer.
+    batch: arrays or ShapeDtypeStructs of a batch; its values do not matter.
+    seed: of the initialisation.
+    mesh: where the state lives.
+    rules: how it is laid out, see `sharding.make_shardings`.
+
+  Returns:
+    The abstract state (ShapeDtypeStructs with shardings), and a function
+    without arguments that makes the state; no parameter ever exists whole on
+    one device unless its rule says so.
+  """
+
+  def init():
+    example = jax.tree.map(
+      lambda x: jnp.zeros((1,) + x.shape[1:], x.dtype), batch
+    )
+    variables = task.init(jax.random.key(seed), example)
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=variables['params'],
+      model_state={k: v for k, v in variables.items() if k != 'params'},
+      opt_state=tx.init(variables['params']),
+    )
+
+  abstract = jax.eval_shape(init)
+  shardings = sharding.make_shardings(abstract, mesh, rules)
+  abstract = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    abstract,
+    shardings,
+  )
+  return abstract, jax.jit(init, out_shardings=shardings)
+
+
+def with_variables(
+  state: TrainState, variables: PyTree, tx: optax.GradientTransformation
+) -> TrainState:
+  """A state that starts from given variables, its optimizer anew."""
+  shardings = jax.tree.map(lambda x: x.sharding, state.opt_state)
+  opt_state = jax.jit(tx.init, out_shardings=shardings)(variables['params'])
+  return state.replace(
+    params=variables['params'],
+    model_state={k: v for k, v in variables.items() if k != 'params'},
+    opt_state=opt_state,
+  )

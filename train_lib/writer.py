@@ -1,0 +1,112 @@
+"""Scalars to a JSONL file, to TensorBoard and to the console."""
+
+import json
+import os
+import time
+
+import jax
+import tensorboardX
+from absl import logging
+
+
+class Writer:
+  """Writes on process 0; elsewhere it does nothing.
+
+  metrics.jsonl in the workdir has one object per line: {"step": 100, "loss":
+  0.5, ...}. A resumed run first drops what it is going to write again.
+  """
+
+  def __init__(self, workdir: str, start_step: int):
+    """Opens the files.
+
+    Args:
+      workdir: folder; made if it does not exist.
+      start_step: the step at which the run begins or resumes.
+
+    Raises:
+      OSError: the workdir cannot be written.
+    """
+    self._active = jax.process_index() == 0
+    if not self._active:
+      return
+    path = os.path.join(workdir, 'metrics.jsonl')
+    _drop_unsaved(path, start_step)
+    self._file = open(path, 'a')
+    self._tensorboard = tensorboardX.SummaryWriter(
+      workdir, purge_step=start_step + 1
+    )
+
+  def write(self, step: int, scalars: dict[str, float]) -> None:
+    """Appends scalars, named like 'loss' or 'test/accuracy'."""
+    if not self._active:
+      return
+    self._file.write(json.dumps({'step': step, **scalars}) + '\n')
+    self._file.flush()
+    for name, value in scalars.items():
+      self._tensorboard.add_scalar(name, value, step)
+
+  def close(self) -> None:
+    if self._active:
+      self._file.close()
+      self._tensorboard.close()
+
+
+class Progress:
+  """The console's line: step, scalars, examples per second, time left."""
+
+  def __init__(self, start_step: int, num_steps: int, batch_size: int):
+    """Starts the clock.
+
+    Args:
+      start_step: the step at which the run begins or resumes.
+      num_steps: where it ends.
+      batch_size: examples of a step, over all processes.
+    """
+    self._step, self._time = start_step, time.monotonic()
+    self._num_steps, self._batch_size = num_steps, batch_size
+
+  def report(self, step: int, scalars: dict[str, float]) -> dict[str, float]:
+    """Prints a line about the time since the last, and returns its rate."""
+    now = time.monotonic()
+    seconds = (now - self._time) / max(step - self._step, 1)
+    left = seconds * (self._num_steps - step)
+    self._step, self._time = step, now
+    rate = self._batch_size / max(seconds, 1e-9)
+    logging.info(
+      'step %d/%d  %s  %.0f examples/s  %d:%02d left',
+      step,
+      self._num_steps,
+      format_scalars(scalars),
+      rate,
+      *divmod(int(left), 60),
+    )
+    return {'examples_per_second': rate}
+
+  def pause(self, seconds: float) -> None:
+    """Takes time that was not spent on training out of the rate."""
+    self._time += seconds
+
+
+def format_scalars(scalars: dict[str, float]) -> str:
+  return '  '.join(f'{name} {value:.4g}' for name, value in scalars.items())
+
+
+def _drop_unsaved(path: str, start_step: int) -> None:
+  if not os.path.exists(path):
+    return
+  with open(path) as f:
+    lines = [line for line in f if _is_saved(line, start_step)]
+  with open(path + '.tmp', 'w') as f:
+    f.writelines(lines)
+  os.replace(path + '.tmp', path)
+
+
+def _is_saved(line: str, start_step: int) -> bool:
+  try:
+    row = json.loads(line)
+  except json.JSONDecodeError:  # The run was killed while it wrote.
+    return False
+  # The evaluations of the step at which a run resumes are made again.
+  return row['step'] < start_step or (
+    row['step'] == start_step and 'loss' in row
+  )
