@@ -39,3 +39,35 @@ def data_parallel() -> dict:
   of them, too.
   """
   return dict(mesh=dict(data=-1, fsdp=1), sharding=(('.*', 'fsdp'),))
+
+
+def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
+  """A data section; `preprocess` goes to the module's `preprocess`.
+
+  --config.data.source=synthetic reads made-up examples in the real format.
+  """
+  return dict(
+    module=module,
+    split=split,
+    source='tfds',
+    data_dir='',  # $TFDS_DATA_DIR, else ~/tensorflow_datasets
+    batch_size=batch_size,  # over all devices and processes
+    preprocess=preprocess,
+    num_threads=8,
+    num_workers=0,  # processes; threads suffice while decoding dominates
+  )
+
+
+def checkpoint(every_steps: int, best_metric: str, best_mode='max') -> dict:
+  """Keeps the last two checkpoints, and the best by an evaluation's metric."""
+  return dict(
+    every_steps=every_steps,
+    keep_last=2,
+    best_metric=best_metric,
+    best_mode=best_mode,
+  )
+
+
+def from_scratch() -> dict:
+  """Section `init_from`: no weights are loaded unless --config says which."""
+  return dict(path='', exclude=())

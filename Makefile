@@ -1,0 +1,31 @@
+# make demo: set up, train PaCa-ViT on real digits, evaluate, draw.
+# make test: set up and run the tests. Nothing is needed but Python 3.11+.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+DEMO := runs/demo
+CONFIG := configs/paca_vit/mnist5k.py:demo
+
+.PHONY: demo test clean
+
+demo: $(VENV)/.installed
+	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
+	$(RUN) eval.py --config=$(CONFIG) --workdir=$(DEMO)
+	$(RUN) tools/plot_metrics.py --workdir=$(DEMO)
+	@echo "Pictures: $$(ls $(DEMO)/*.png $(DEMO)/*/*.png | tr '\n' ' ')"
+
+test: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(RUN) -m pytest -n 2
+
+$(VENV)/.installed: setup.py constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), sys.version'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[demo,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,178 @@
+"""The loop end to end, in processes of their own as a user starts them.
+
+One configuration, PaCa-ViT on real digits, run on one, four and eight fake
+devices, unbroken, killed and preempted: all must tell the same story.
+"""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+ROOT = pathlib.Path(__file__).parent.parent
+NUM_STEPS = 12
+FLAGS = (
+  '--config=configs/paca_vit/mnist5k.py:tiny',
+  f'--config.num_steps={NUM_STEPS}',
+  '--config.checkpoint.every_steps=3',
+  '--config.log_every_steps=1',
+)
+
+
+def start(workdir, *flags, devices=1, program='train.py'):
+  env = os.environ | {
+    'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+  }
+  return subprocess.Popen(
+    [sys.executable, program, *FLAGS, f'--workdir={workdir}', *flags],
+    cwd=ROOT,
+    env=env,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def finish(process):
+  output, _ = process.communicate(timeout=300)
+  assert process.returncode == 0, output[-3000:]
+  return output
+
+
+def rows(workdir):
+  path = pathlib.Path(workdir) / 'metrics.jsonl'
+  lines = path.read_text().splitlines() if path.exists() else []
+  return [json.loads(line) for line in lines if line.endswith('}')]
+
+
+def losses(workdir):
+  return {row['step']: row['loss'] for row in rows(workdir) if 'loss' in row}
+
+
+def evaluations(workdir):
+  return {
+    row['step']: row for row in rows(workdir) if 'test/accuracy' in row
+  }
+
+
+def wait_for_step(workdir, step, process):
+  while process.poll() is None and step not in losses(workdir):
+    time.sleep(0.02)
+
+
+def params(workdir, step=NUM_STEPS):
+  path = pathlib.Path(workdir) / 'checkpoints' / str(step)
+  flat = {}
+  import jax
+
+  tree = ocp.load_checkpointables(path)
+  for key, value in jax.tree_util.tree_flatten_with_path(tree)[0]:
+    flat[jax.tree_util.keystr(key)] = np.asarray(value)
+  return flat
+
+
+def saved_steps(workdir):
+  folder = pathlib.Path(workdir) / 'checkpoints'
+  return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
+
+
+@pytest.fixture(scope='module')
+def unbroken(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('unbroken')
+  finish(start(workdir))
+  return workdir
+
+
+def assert_same_end(workdir, reference):
+  ours, theirs = params(workdir), params(reference)
+  assert ours.keys() == theirs.keys()
+  for name, value in theirs.items():
+    np.testing.assert_array_equal(ours[name], value, err_msg=name)
+  assert losses(workdir) == losses(reference)
+  assert evaluations(workdir) == evaluations(reference)
+
+
+def test_keeps_the_last_checkpoints_and_the_best(unbroken):
+  assert saved_steps(unbroken) == [9, 12]
+  assert len(list((unbroken / 'best').iterdir())) == 1
+
+
+def test_killed_run_ends_bit_identical(unbroken, tmp_path):
+  step = random.randint(1, NUM_STEPS - 1)
+  process = start(tmp_path)
+  wait_for_step(tmp_path, step, process)
+  process.kill()
+  process.communicate()
+  output = finish(start(tmp_path))
+  if step > 4:
+    assert 'Resuming at step' in output
+  assert_same_end(tmp_path, unbroken)
+
+
+def test_preempted_run_saves_first(unbroken, tmp_path):
+  process = start(tmp_path)
+  wait_for_step(tmp_path, 4, process)
+  process.send_signal(signal.SIGTERM)
+  output = finish(process)
+  last = max(losses(tmp_path))
+  assert f'SIGTERM: step {last} is saved' in output
+  assert saved_steps(tmp_path)[-1] == last
+  output = finish(start(tmp_path))
+  assert f'Resuming at step {last}' in output
+  assert_same_end(tmp_path, unbroken)
+
+
+@pytest.mark.parametrize('devices, fsdp', [(4, 2), (8, 1)])
+def test_same_losses_and_metrics_on_more_devices(
+  unbroken, tmp_path, devices, fsdp
+):
+  finish(start(tmp_path, f'--config.mesh.fsdp={fsdp}', devices=devices))
+  ours, theirs = losses(tmp_path), losses(unbroken)
+  np.testing.assert_allclose(
+    list(ours.values()), list(theirs.values()), rtol=1e-5
+  )
+  ours, theirs = evaluations(tmp_path), evaluations(unbroken)
+  assert ours.keys() == theirs.keys()
+  for step, row in theirs.items():
+    for name, value in row.items():
+      np.testing.assert_allclose(ours[step][name], value, rtol=1e-4)
+
+
+def test_continues_on_another_mesh(unbroken, tmp_path):
+  shutil.copytree(unbroken, tmp_path / 'run')
+  shutil.rmtree(tmp_path / 'run' / 'checkpoints' / str(NUM_STEPS))
+  output = finish(
+    start(tmp_path / 'run', '--config.mesh.fsdp=4', devices=8)
+  )
+  assert 'Resuming at step 9' in output
+  ours, theirs = losses(tmp_path / 'run'), losses(unbroken)
+  assert ours.keys() == theirs.keys()
+  np.testing.assert_allclose(
+    list(ours.values()), list(theirs.values()), rtol=1e-5
+  )
+
+
+def test_eval_prints_what_training_found(unbroken):
+  output = finish(start(unbroken, program='eval.py'))
+  row = evaluations(unbroken)[NUM_STEPS]
+  for name in ('test/accuracy', 'test/loss'):
+    assert f'{name}: {row[name]:.6g}' in output
+
+
+def test_metrics_do_not_depend_on_the_evaluation_batch(unbroken):
+  output = finish(
+    start(
+      unbroken, '--config.evals.test.data.batch_size=96', program='eval.py'
+    )
+  )
+  row = evaluations(unbroken)[NUM_STEPS]
+  assert f'test/accuracy: {row["test/accuracy"]:.6g}' in output

@@ -1,0 +1,67 @@
+"""Draws a run's learning curves: `python tools/plot_metrics.py --workdir=...`.
+
+Reads metrics.jsonl; writes curves.png into the workdir: the training loss and
+the evaluations' losses on the left, the evaluations' other metrics on the
+right, all over steps.
+"""
+
+import json
+import os
+from collections import defaultdict
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt  # noqa: E402
+from absl import app, flags  # noqa: E402
+
+WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
+
+
+def read_curves(path: str) -> dict[str, tuple[list[int], list[float]]]:
+  """Returns name -> (steps, values) of every scalar in a metrics.jsonl."""
+  curves = defaultdict(lambda: ([], []))
+  with open(path) as f:
+    for line in f:
+      row = json.loads(line)
+      step = row.pop('step')
+      for name, value in row.items():
+        curves[name][0].append(step)
+        curves[name][1].append(value)
+  return dict(curves)
+
+
+def plot(curves: dict[str, tuple[list[int], list[float]]], path: str) -> None:
+  """Writes the picture."""
+  losses = [n for n in curves if n == 'loss' or n.endswith('/loss')]
+  others = [n for n in curves if '/' in n and n not in losses]
+  figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout='constrained')
+  for axis, names in zip(axes, (losses, others), strict=True):
+    for name in names:
+      steps, values = curves[name]
+      marker = 'o' if '/' in name else None
+      axis.plot(steps, values, marker=marker, markersize=3, label=name)
+    axis.set_xlabel('step')
+    axis.grid(alpha=0.3)
+    if names:
+      axis.legend()
+  axes[0].set_ylabel('loss')
+  axes[0].set_yscale('log')
+  axes[1].set_ylabel('metric')
+  figure.savefig(path, dpi=120)
+  plt.close(figure)
+
+
+def main(argv):
+  del argv
+  source = os.path.join(WORKDIR.value, 'metrics.jsonl')
+  if not os.path.exists(source):
+    raise app.UsageError(f'--workdir: {source} does not exist; train first.')
+  target = os.path.join(WORKDIR.value, 'curves.png')
+  plot(read_curves(source), target)
+  print(target)
+
+
+if __name__ == '__main__':
+  flags.mark_flag_as_required('workdir')
+  app.run(main)
