@@ -59,9 +59,7 @@ def losses(workdir):
 
 
 def evaluations(workdir):
-  return {
-    row['step']: row for row in rows(workdir) if 'test/accuracy' in row
-  }
+  return {row['step']: row for row in rows(workdir) if 'test/accuracy' in row}
 
 
 def wait_for_step(workdir, step, process):
@@ -150,9 +148,7 @@ def test_same_losses_and_metrics_on_more_devices(
 def test_continues_on_another_mesh(unbroken, tmp_path):
   shutil.copytree(unbroken, tmp_path / 'run')
   shutil.rmtree(tmp_path / 'run' / 'checkpoints' / str(NUM_STEPS))
-  output = finish(
-    start(tmp_path / 'run', '--config.mesh.fsdp=4', devices=8)
-  )
+  output = finish(start(tmp_path / 'run', '--config.mesh.fsdp=4', devices=8))
   assert 'Resuming at step 9' in output
   ours, theirs = losses(tmp_path / 'run'), losses(unbroken)
   assert ours.keys() == theirs.keys()
@@ -170,9 +166,7 @@ def test_eval_prints_what_training_found(unbroken):
 
 def test_metrics_do_not_depend_on_the_evaluation_batch(unbroken):
   output = finish(
-    start(
-      unbroken, '--config.evals.test.data.batch_size=96', program='eval.py'
-    )
+    start(unbroken, '--config.evals.test.data.batch_size=96', program='eval.py')
   )
   row = evaluations(unbroken)[NUM_STEPS]
   assert f'test/accuracy: {row["test/accuracy"]:.6g}' in output
