@@ -89,7 +89,7 @@ def increasing_ops(
     'rotate': lambda image: image.rotate(
       _signed(30 * level, rng), Resampling.BICUBIC, fillcolor=fill
     ),
-    'posterize': lambda image: ImageOps.posterize(image, 4 - int(level * 4)),
+    'posterize': lambda image: _posterize(image, 4 - int(level * 4)),
     'solarize': lambda image: ImageOps.solarize(image, 256 - int(level * 256)),
     'solarize_add': lambda image: _solarize_add(image, int(level * 110)),
     'color': lambda image: ImageEnhance.Color(image).enhance(factor()),
@@ -135,7 +135,7 @@ def original_ops(
     'rotate': lambda image: image.rotate(
       _signed(30 * level, rng), Resampling.NEAREST, fillcolor=fill
     ),
-    'posterize': lambda image: ImageOps.posterize(image, int(level * 4)),
+    'posterize': lambda image: _posterize(image, int(level * 4)),
     'solarize': lambda image: ImageOps.solarize(image, int(level * 256)),
     'solarize_add': lambda image: _solarize_add(image, int(level * 110)),
     'color': lambda image: ImageEnhance.Color(image).enhance(factor),
@@ -158,6 +158,12 @@ def _affine(image, matrix, resample, fill) -> Image:
   return image.transform(
     image.size, Transform.AFFINE, matrix, resample, fillcolor=fill
   )
+
+
+def _posterize(image: Image, bits: int) -> Image:
+  """Keeps the highest bits; none is black, which PIL's own refuses to do."""
+  kept = 256 - 2 ** (8 - bits)
+  return image.point([i & kept for i in range(256)] * 3)
 
 
 def _solarize_add(image: Image, add: int) -> Image:
