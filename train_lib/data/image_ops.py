@@ -1,0 +1,192 @@
+"""Operations on one image, on the host: PIL in, PIL out, an explicit rng.
+
+Every function takes and returns RGB (or grey) images of 8 bits. What timm's
+ImageNet recipes do is reproduced to the letter where it matters: which levels,
+which order, which rounding.
+"""
+
+import functools
+import io
+import math
+
+import numpy as np
+import PIL.Image
+from PIL import ImageEnhance
+from PIL.Image import Image, Resampling, Transform, Transpose
+
+
+def open_image(data: bytes | np.ndarray) -> Image:
+  """An image from an encoded file or from pixels uint8 [H, W, 1 or 3].
+
+  A file is not decoded yet: `image.size` is known, and whoever crops first can
+  still ask the JPEG decoder for less. EXIF orientation is ignored, as it is by
+  all who published numbers on ImageNet.
+  """
+  if isinstance(data, bytes):
+    return PIL.Image.open(io.BytesIO(data))
+  return PIL.Image.fromarray(data[:, :, 0] if data.shape[2] == 1 else data)
+
+
+def random_resized_crop(
+  image: Image,
+  rng: np.random.Generator,
+  *,
+  size: int,
+  scale: tuple[float, float],
+  ratio: tuple[float, float],
+) -> Image:
+  """A crop of random area and aspect, resized to a square, as RGB.
+
+  As torchvision and timm do it: ten attempts at a box inside the image, then
+  the largest central box whose aspect is allowed. Where the crop is at least
+  twice the output, the JPEG decoder halves the image while decoding (an exact
+  mean of pixel blocks, much faster, box rounded to whole pixels of the result).
+
+  Args:
+    image: the image, decoded or not.
+    rng: what to draw from.
+    size: the side of the output in pixels.
+    scale: the range of the crop's share of the image's area.
+    ratio: the range of width / height, drawn log-uniformly.
+  """
+  left, top, width, height = _crop_box(image.size, rng, scale, ratio)
+  full_width, full_height = image.size
+  shrink = min(width, height) // size
+  if shrink > 1:
+    image.draft(image.mode, (full_width // shrink, full_height // shrink))
+  # The decoder rounds up the size of what it shrinks by 2, 4 or 8.
+  shrunk = round(full_width / image.size[0])
+  box = (
+    min(round(left / shrunk), image.size[0] - round(width / shrunk)),
+    min(round(top / shrunk), image.size[1] - round(height / shrunk)),
+  )
+  box += (box[0] + round(width / shrunk), box[1] + round(height / shrunk))
+  crop = image.crop(box).convert('RGB')
+  return crop.resize((size, size), Resampling.BICUBIC)
+
+
+def _crop_box(image_size, rng, scale, ratio) -> tuple[int, int, int, int]:
+  """(left, top, width, height) of a random crop."""
+  full_width, full_height = image_size
+  for _ in range(10):
+    area = full_width * full_height * rng.uniform(*scale)
+    aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+    width = round(math.sqrt(area * aspect))
+    height = round(math.sqrt(area / aspect))
+    if 0 < width <= full_width and 0 < height <= full_height:
+      top = rng.integers(full_height - height, endpoint=True)
+      left = rng.integers(full_width - width, endpoint=True)
+      return int(left), int(top), width, height
+  width, height = full_width, full_height
+  if full_width / full_height < ratio[0]:
+    height = round(full_width / ratio[0])
+  elif full_width / full_height > ratio[1]:
+    width = round(full_height * ratio[1])
+  return (full_width - width) // 2, (full_height - height) // 2, width, height
+
+
+def random_flip(image: Image, rng: np.random.Generator) -> Image:
+  """Mirrors left and right, one time in two."""
+  if rng.random() < 0.5:
+    return image.transpose(Transpose.FLIP_LEFT_RIGHT)
+  return image
+
+
+def color_jitter(
+  image: Image,
+  rng: np.random.Generator,
+  *,
+  brightness: float,
+  contrast: float,
+  saturation: float,
+) -> Image:
+  """Scales brightness, contrast and saturation, in random order.
+
+  Each by a factor drawn from [max(0, 1 - x), 1 + x], x its argument.
+  """
+  changes = (
+    (ImageEnhance.Brightness, brightness),
+    (ImageEnhance.Contrast, contrast),
+    (ImageEnhance.Color, saturation),
+  )
+  for i in rng.permutation(len(changes)):
+    enhance, strength = changes[i]
+    factor = rng.uniform(max(0.0, 1 - strength), 1 + strength)
+    image = enhance(image).enhance(factor)
+  return image
+
+
+def random_affine(
+  image: Image,
+  rng: np.random.Generator,
+  *,
+  degrees: float,
+  translate: float,
+  scale: tuple[float, float],
+) -> Image:
+  """Rotates, magnifies and shifts about the centre; black comes in.
+
+  Args:
+    image: the image.
+    rng: what to draw from.
+    degrees: the largest rotation, either way.
+    translate: the largest shift along each axis, in pixels.
+    scale: the range of the magnification.
+  """
+  angle = math.radians(rng.uniform(-degrees, degrees))
+  zoom = rng.uniform(*scale)
+  shift_x, shift_y = rng.uniform(-translate, translate, size=2)
+  # PIL wants the map from a place in the output to its place in the input.
+  cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+  x, y = image.size[0] / 2, image.size[1] / 2
+  from_x, from_y = x + shift_x, y + shift_y
+  matrix = (
+    *(cos, -sin, x - cos * from_x + sin * from_y),
+    *(sin, cos, y - sin * from_x - cos * from_y),
+  )
+  return image.transform(
+    image.size, Transform.AFFINE, matrix, Resampling.BILINEAR
+  )
+
+
+def resize_and_center_crop(
+  image: Image, *, size: int, crop_fraction: float
+) -> Image:
+  """The central square of an image whose short side became size / fraction.
+
+  Args:
+    image: the image, decoded or not.
+    size: the side of the output in pixels.
+    crop_fraction: the output's share of the resized short side, which is
+      floor(size / crop_fraction): 248 for 224 and 0.9.
+  """
+  short = math.floor(size / crop_fraction)
+  width, height = image.size
+  if width <= height:
+    resized = (short, int(short * height / width))
+  else:
+    resized = (int(short * width / height), short)
+  image = image.convert('RGB').resize(resized, Resampling.BICUBIC)
+  left = round((resized[0] - size) / 2)
+  top = round((resized[1] - size) / 2)
+  return image.crop((left, top, left + size, top + size))
+
+
+def normalize(
+  image: Image, mean: tuple[float, ...], std: tuple[float, ...]
+) -> np.ndarray:
+  """(pixels / 255 - mean) / std, float32 [H, W, C]."""
+  pixels = np.asarray(image)
+  height, width = pixels.shape[:2]
+  # Whole rows at once: numpy is slow where the last axis is short.
+  scale, bias = _row_scale_and_bias(mean, std, width)
+  rows = pixels.reshape(height, -1) * scale
+  rows += bias
+  return rows.reshape(height, width, len(mean))
+
+
+@functools.lru_cache
+def _row_scale_and_bias(mean, std, width) -> tuple[np.ndarray, np.ndarray]:
+  mean, std = np.float64(mean), np.float64(std)
+  scale, bias = 1 / (255 * std), -mean / std
+  return tuple(np.tile(x, width).astype(np.float32) for x in (scale, bias))

@@ -1,0 +1,184 @@
+"""Mixup, cutmix, label smoothing and random erasing, on the device.
+
+For a training loss to call, inside the jitted step: all shapes are static, and
+a batch sharded over devices is mixed as one global batch.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+# Random erasing (Zhong et al. 2017, arXiv 1708.04896) as timm sets it.
+_ERASED_AREA = (0.02, 1 / 3)  # share of the image, uniform
+_ERASED_ASPECT = (0.3, 1 / 0.3)  # height / width, log-uniform
+_ATTEMPTS = 10  # at a box that fits
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixing:
+  """Turns labelled images into mixed images with soft labels.
+
+  As timm trains: random erasing first, then the whole batch is mixed with the
+  batch reversed, with one weight per batch, either by mixup (Zhang et al. 2017,
+  arXiv 1710.09412) or by cutmix (Yun et al. 2019, arXiv 1905.04899). timm's
+  batch is that of one GPU; here it is the global batch.
+
+  Attributes:
+    num_classes: K.
+    mixup_alpha: the weight of mixup is Beta(alpha, alpha); 0 for no mixup.
+    cutmix_alpha: the same for cutmix.
+    prob: the probability that a batch is mixed.
+    switch_prob: the probability of cutmix where both are on.
+    label_smoothing: the share of a label that is spread over all classes.
+    erasing_prob: the probability that one box of an image becomes noise.
+  """
+
+  num_classes: int
+  mixup_alpha: float = 0.8
+  cutmix_alpha: float = 1.0
+  prob: float = 1.0
+  switch_prob: float = 0.5
+  label_smoothing: float = 0.1
+  erasing_prob: float = 0.25
+
+  def __post_init__(self):
+    if self.num_classes < 1:
+      raise ValueError(
+        f'num_classes: expected at least 1, found {self.num_classes}.'
+      )
+    for field in ('mixup_alpha', 'cutmix_alpha'):
+      if getattr(self, field) < 0:
+        raise ValueError(
+          f'{field}: expected 0 (off) or more, found {getattr(self, field)}.'
+        )
+    for field in ('prob', 'switch_prob', 'label_smoothing', 'erasing_prob'):
+      if not 0 <= getattr(self, field) <= 1:
+        raise ValueError(
+          f'{field}: expected a value in [0, 1], found {getattr(self, field)}.'
+        )
+
+  def __call__(
+    self, rng: jax.Array, images: jax.Array, labels: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Erases and mixes.
+
+    Args:
+      rng: a key.
+      images: [B, H, W, C], normalised (the noise is standard normal).
+      labels: [B], integers in [0, K).
+
+    Returns:
+      Images like `images` and soft labels float32 [B, K], which sum to 1.
+    """
+    if images.ndim != 4 or labels.shape != images.shape[:1]:
+      raise ValueError(
+        'expected images [B, H, W, C] and labels [B], found '
+        f'{images.shape} and {labels.shape}.'
+      )
+    erase_rng, mix_rng = jax.random.split(rng)
+    if self.erasing_prob:
+      images = random_erasing(erase_rng, images, self.erasing_prob)
+    soft_labels = jax.nn.one_hot(labels, self.num_classes)
+    soft_labels = (
+      soft_labels * (1 - self.label_smoothing)
+      + self.label_smoothing / self.num_classes
+    )
+    if self.prob and (self.mixup_alpha or self.cutmix_alpha):
+      pixel_weight, weight = self._weights(mix_rng, *images.shape[1:3])
+      pixel_weight = pixel_weight[:, :, None].astype(images.dtype)
+      images = pixel_weight * images + (1 - pixel_weight) * images[::-1]
+      soft_labels = weight * soft_labels + (1 - weight) * soft_labels[::-1]
+    return images, soft_labels
+
+  def _weights(self, rng, height, width) -> tuple[jax.Array, jax.Array]:
+    """The weight of an image itself: per pixel [H, W], and of its label []."""
+    prob_rng, switch_rng, mixup_rng, cutmix_rng, box_rng = jax.random.split(
+      rng, 5
+    )
+    pixel_weights = []
+    if self.mixup_alpha:
+      alpha = self.mixup_alpha
+      weight = jax.random.beta(mixup_rng, alpha, alpha)
+      pixel_weights.append(jnp.full((height, width), weight))
+    if self.cutmix_alpha:
+      alpha = self.cutmix_alpha
+      weight = jax.random.beta(cutmix_rng, alpha, alpha)
+      box = _cutmix_box(box_rng, weight, height, width)
+      pixel_weights.append(1 - box)
+    pixel_weight = pixel_weights[0]
+    if len(pixel_weights) == 2:
+      use_cutmix = jax.random.bernoulli(switch_rng, self.switch_prob)
+      pixel_weight = jnp.where(use_cutmix, pixel_weights[1], pixel_weights[0])
+    mix = jax.random.bernoulli(prob_rng, self.prob)
+    pixel_weight = jnp.where(mix, pixel_weight, 1.0)
+    # The mean corrects cutmix for what the border cut off its box.
+    return pixel_weight, jnp.mean(pixel_weight)
+
+
+def random_erasing(rng: jax.Array, images: jax.Array, prob: float) -> jax.Array:
+  """Replaces one box of some images by standard normal noise.
+
+  timm's `pixel` mode with one box: of ten boxes drawn, the first that fits.
+
+  Args:
+    rng: a key.
+    images: [B, H, W, C].
+    prob: the probability that an image loses a box.
+
+  Returns:
+    Images like `images`.
+  """
+  batch, height, width, _ = images.shape
+  keys = jax.random.split(rng, 6)
+  tries = (batch, _ATTEMPTS)
+  area = (
+    height
+    * width
+    * jax.random.uniform(
+      keys[0], tries, minval=_ERASED_AREA[0], maxval=_ERASED_AREA[1]
+    )
+  )
+  log_min, log_max = (math.log(x) for x in _ERASED_ASPECT)
+  aspect = jnp.exp(
+    jax.random.uniform(keys[1], tries, minval=log_min, maxval=log_max)
+  )
+  box_height = jnp.round(jnp.sqrt(area * aspect))
+  box_width = jnp.round(jnp.sqrt(area / aspect))
+  fits = (box_height < height) & (box_width < width)
+  first = jnp.argmax(fits, axis=1)[:, None]
+  box_height = jnp.take_along_axis(box_height, first, axis=1)[:, 0]
+  box_width = jnp.take_along_axis(box_width, first, axis=1)[:, 0]
+  # An integer in [0, size - box], ends included.
+  top = jnp.floor(
+    jax.random.uniform(keys[2], (batch,)) * (height - box_height + 1)
+  )
+  left = jnp.floor(
+    jax.random.uniform(keys[3], (batch,)) * (width - box_width + 1)
+  )
+  erase = jax.random.bernoulli(keys[4], prob, (batch,)) & jnp.any(fits, axis=1)
+  inside = _inside(top, box_height, height)[:, :, None]
+  inside &= _inside(left, box_width, width)[:, None, :]
+  inside &= erase[:, None, None]
+  noise = jax.random.normal(keys[5], images.shape, images.dtype)
+  return jnp.where(inside[..., None], noise, images)
+
+
+def _inside(start: jax.Array, length: jax.Array, size: int) -> jax.Array:
+  """Whether a place is in [start, start + length): bool [B, size]."""
+  places = jnp.arange(size)
+  return (places >= start[:, None]) & (places < (start + length)[:, None])
+
+
+def _cutmix_box(rng, weight, height, width) -> jax.Array:
+  """1 inside a box of about (1 - weight) of the area, else 0: float [H, W]."""
+  y_rng, x_rng = jax.random.split(rng)
+  side = jnp.sqrt(1 - weight)
+  inside = []
+  for key, size in ((y_rng, height), (x_rng, width)):
+    centre = jax.random.randint(key, (), 0, size)
+    half = jnp.floor(size * side).astype(jnp.int32) // 2
+    places = jnp.arange(size)
+    inside.append((places >= centre - half) & (places < centre + half))
+  return (inside[0][:, None] & inside[1][None, :]).astype(jnp.float32)
