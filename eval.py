@@ -35,13 +35,11 @@ def run_evaluators(
   mesh = sharding.make_mesh(config.mesh)
   task = make_task(config)
   tx, _ = optim.make_optimizer(config.optim, config.num_steps)
+  batches = pipeline.make_train_iterator(
+    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
+  )
   abstract, init = train_state.create(
-    task,
-    tx,
-    pipeline.element_spec(config.data),
-    config.seed,
-    mesh,
-    config.sharding,
+    task, tx, batches.element_spec, config.seed, mesh, config.sharding
   )
   if config.init_from.path and not os.path.exists(
     os.path.join(workdir, 'checkpoints')

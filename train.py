@@ -7,13 +7,12 @@ next example and ends as if nothing had happened.
 import contextlib
 import functools
 import math
-import os
 import time
 
 import jax
 import ml_collections
 import optax
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 from train_lib import (
@@ -84,7 +83,7 @@ def train_and_evaluate(
   if restored is not None:
     state, data_state = restored
     batches.set_state(data_state)
-    logging.info('Resuming at step %d.', state.step)
+    writer.say(f'Resuming at step {state.step}.')
   else:
     state = init()
     if config.init_from.path:
@@ -116,7 +115,7 @@ def train_and_evaluate(
       raise FloatingPointError(f'The loss of step {step} is {loss}.')
     if step % config.log_every_steps == 0 or step == config.num_steps:
       scalars = {name: float(value) for name, value in scalars.items()}
-      scalars['learning_rate'] = float(schedule(step - 1))
+      scalars = {'loss': loss, **scalars, 'lr': float(schedule(step - 1))}
       log.write(step, scalars | progress.report(step, scalars))
 
   def evaluate_if_due(step):
@@ -129,7 +128,7 @@ def train_and_evaluate(
       began = time.monotonic()
       results = evaluate.run(evaluators, due, state)
       log.write(step, results)
-      logging.info('step %d  %s', step, writer.format_scalars(results))
+      writer.say(f'step {step}  {writer.format_scalars(results)}')
       best = config.checkpoint.best_metric
       if best in results:
         checkpoints.save_best(state, results[best], config.checkpoint.best_mode)
@@ -156,7 +155,7 @@ def train_and_evaluate(
         pending = None
         checkpoints.save(state, batches.get_state())
       if preempted:
-        logging.warning('SIGTERM: step %d is saved, stopping.', step)
+        writer.say(f'SIGTERM: step {step} is saved, stopping.')
         break
       evaluate_if_due(step)
   return state

@@ -50,7 +50,7 @@ def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
     module=module,
     split=split,
     source='tfds',
-    data_dir='',  # $TFDS_DATA_DIR, else ~/tensorflow_datasets
+    data_dir=ml_collections.config_dict.placeholder(str),  # TFDS's default
     batch_size=batch_size,  # over all devices and processes
     preprocess=preprocess,
     num_threads=8,

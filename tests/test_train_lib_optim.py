@@ -1,4 +1,4 @@
-"""Optimizers and schedules against the papers' code, timm's formula, float64."""
+"""Optimizers and schedules against the reference code and float64 formulas."""
 
 import pathlib
 import zlib

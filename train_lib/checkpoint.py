@@ -11,12 +11,11 @@ from typing import Any
 import jax
 import ml_collections
 import optax
-from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from train_lib import sharding, train_state
+from train_lib import sharding, train_state, writer
 from train_lib.train_state import TrainState
 
 PyTree = Any
@@ -233,6 +232,9 @@ def _load_newest(
     try:
       found = ocp.checkpointables_metadata(path).metadata
       described = [name for name, tree in wanted.items() if tree is not None]
+      for name in described:
+        if not jax.tree.leaves(found[name]):
+          raise OSError(f'no array of {name!r} can be found')
       _check_same(
         path,
         {name: wanted[name] for name in described},
@@ -242,12 +244,9 @@ def _load_newest(
     except CheckpointMismatchError:
       raise
     except Exception as e:  # Anything that the storage layers may raise.
-      logging.error(
-        'Checkpoint %s cannot be read (%s: %.200s); falling back to the one '
-        'before it.',
-        path,
-        type(e).__name__,
-        e,
+      writer.say(
+        f'Checkpoint {path} cannot be read ({type(e).__name__}: {e!s:.200}); '
+        'falling back to the one before it.'
       )
       unreadable.append(path)
   if unreadable:
@@ -264,7 +263,7 @@ def _move_into(path: epath.Path, folder: epath.Path) -> None:
   if target.exists():
     target.rmtree()
   path.rename(target)
-  logging.error('Moved %s to %s.', path, target)
+  writer.say(f'Moved {path} to {target}.')
 
 
 def _check_same(path: epath.Path, expected: PyTree, found: PyTree) -> None:

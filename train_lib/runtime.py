@@ -34,6 +34,8 @@ def initialize() -> None:
 
   To be called before any device is touched.
   """
+  if not flags.FLAGS['verbosity'].present:  # Libraries tell their every step.
+    logging.set_verbosity(logging.ERROR)
   if (
     DISTRIBUTED.value
     or COORDINATOR_ADDRESS.value
@@ -42,7 +44,6 @@ def initialize() -> None:
     jax.distributed.initialize(
       COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value
     )
-    logging.info('Process %d of %d.', jax.process_index(), jax.process_count())
   if not jax.config.jax_compilation_cache_dir:
     jax.config.update(
       'jax_compilation_cache_dir', os.path.expanduser(COMPILE_CACHE_DIR)

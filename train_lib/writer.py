@@ -6,7 +6,12 @@ import time
 
 import jax
 import tensorboardX
-from absl import logging
+
+
+def say(message: str) -> None:
+  """A line on the console, from one process."""
+  if jax.process_index() == 0:
+    print(message, flush=True)
 
 
 class Writer:
@@ -72,13 +77,10 @@ class Progress:
     left = seconds * (self._num_steps - step)
     self._step, self._time = step, now
     rate = self._batch_size / max(seconds, 1e-9)
-    logging.info(
-      'step %d/%d  %s  %.0f examples/s  %d:%02d left',
-      step,
-      self._num_steps,
-      format_scalars(scalars),
-      rate,
-      *divmod(int(left), 60),
+    minutes, seconds = divmod(round(left), 60)
+    say(
+      f'step {step}/{self._num_steps}  {format_scalars(scalars)}  '
+      f'{rate:.0f} examples/s  {minutes}:{seconds:02d} left'
     )
     return {'examples_per_second': rate}
 

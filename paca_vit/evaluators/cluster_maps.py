@@ -21,10 +21,9 @@ import matplotlib
 import ml_collections
 import numpy as np
 import PIL.Image
-from absl import logging
 from jax.sharding import Mesh
 
-from train_lib import sharding
+from train_lib import sharding, writer
 from train_lib.data import pipeline
 from train_lib.task import Task
 from train_lib.train_state import TrainState
@@ -81,7 +80,7 @@ class ClusterMaps:
         picture = draw(image, {name: x[i] for name, x in maps.items()})
         path = self._folder / f'{int(state.step):07d}_{i}.png'
         picture.save(path)
-      logging.info('%d pictures in %s', len(self._images), self._folder)
+      writer.say(f'{len(self._images)} cluster maps in {self._folder}')
     results = {}
     for name, x in maps.items():
       won, effective = clusters_in_use(x)

@@ -122,7 +122,7 @@ def make_train_iterator(
     seed: of the order and of every example's augmentation.
     sharding: of a batch's leading dimension.
   """
-  source, module = _open(data_config)
+  source, module = open_source(data_config)
   preprocess = functools.partial(
     module.preprocess, train=True, **data_config.preprocess
   )
@@ -141,7 +141,7 @@ def make_eval_batches(
     data_config: see the top of this file.
     sharding: of a batch's leading dimension.
   """
-  source, module = _open(data_config)
+  source, module = open_source(data_config)
   preprocess = functools.partial(
     module.preprocess, train=False, rng=None, **data_config.preprocess
   )
@@ -210,7 +210,7 @@ def local_rows(
   )
 
 
-def _open(data_config):
+def open_source(data_config):
   """(raw examples, data module)"""
   module = importlib.import_module(data_config.module)
   split, data_dir = data_config.split, data_config.data_dir
