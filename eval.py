@@ -10,7 +10,6 @@ import os
 import jax
 import ml_collections
 from absl import app, flags
-from ml_collections import config_flags
 
 from train_lib import (
   checkpoint,
@@ -23,8 +22,6 @@ from train_lib import (
 from train_lib.data import pipeline
 from train_lib.task import make_task
 
-CONFIG = config_flags.DEFINE_config_file('config')
-WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
 BEST = flags.DEFINE_bool('best', False, 'The best checkpoint, not the last.')
 
 
@@ -55,7 +52,9 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
-  results = run_evaluators(CONFIG.value, WORKDIR.value, BEST.value)
+  results = run_evaluators(
+    runtime.CONFIG.value, runtime.WORKDIR.value, BEST.value
+  )
   if jax.process_index() == 0:
     for name, value in results.items():
       print(f'{name}: {value:.6g}')

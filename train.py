@@ -13,7 +13,6 @@ import jax
 import ml_collections
 import optax
 from absl import app, flags
-from ml_collections import config_flags
 
 from train_lib import (
   checkpoint,
@@ -27,11 +26,6 @@ from train_lib import (
 from train_lib.data import pipeline
 from train_lib.task import make_task
 from train_lib.train_state import TrainState
-
-CONFIG = config_flags.DEFINE_config_file('config')
-WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder for checkpoints, metrics and pictures.'
-)
 
 
 def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
@@ -165,7 +159,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
-  train_and_evaluate(CONFIG.value, WORKDIR.value)
+  train_and_evaluate(runtime.CONFIG.value, runtime.WORKDIR.value)
 
 
 if __name__ == '__main__':

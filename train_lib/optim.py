@@ -190,6 +190,11 @@ def accumulated_grad(loss_fn, num_microbatches: int):
 
   def accumulated(params, model_state, batch, rng):
     def split(x):
+      if len(x) % num_microbatches:
+        raise ValueError(
+          f'config.optim.num_microbatches: {num_microbatches} does not divide '
+          f'the batch of {len(x)}.'
+        )
       x = x.reshape((-1, num_microbatches) + x.shape[1:])
       return jnp.moveaxis(x, 1, 0)
 

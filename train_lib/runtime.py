@@ -8,10 +8,15 @@ from collections.abc import Mapping
 import jax
 from absl import flags, logging
 from jax.experimental import multihost_utils
+from ml_collections import config_flags
 
 COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
 
 
+CONFIG = config_flags.DEFINE_config_file('config')
+WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Folder for checkpoints, metrics and pictures.'
+)
 DISTRIBUTED = flags.DEFINE_bool(
   'distributed',
   False,
