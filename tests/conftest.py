@@ -10,3 +10,4 @@ os.environ.setdefault(
   'JAX_COMPILATION_CACHE_DIR',
   os.path.expanduser('~/.cache/perceiver-paca/xla'),
 )
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
