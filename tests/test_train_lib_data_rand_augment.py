@@ -181,8 +181,7 @@ def test_translate(axis, name, image):
   shifts = {increasing: 9, original: 10}  # 0.45 * 40 / 2, 100 / 10
   for op, shift in shifts.items():
     level = 0.5 if op is increasing else 0.1
-    rolled = np.roll(pixels, (shift, -shift)[0], axis)
-    forth, back = rolled, np.roll(pixels, -shift, axis)
+    forth, back = (np.roll(pixels, x, axis) for x in (shift, -shift))
     edge = [slice(None)] * 2
     edge[axis] = slice(0, shift)
     forth[tuple(edge)] = FILL
