@@ -94,25 +94,15 @@ class Mixing:
 
   def _weights(self, rng, height, width) -> tuple[jax.Array, jax.Array]:
     """The weight of an image itself: per pixel [H, W], and of its label []."""
-    prob_rng, switch_rng, mixup_rng, cutmix_rng, box_rng = jax.random.split(
-      rng, 5
-    )
-    pixel_weights = []
-    if self.mixup_alpha:
-      alpha = self.mixup_alpha
-      weight = jax.random.beta(mixup_rng, alpha, alpha)
-      pixel_weights.append(jnp.full((height, width), weight))
-    if self.cutmix_alpha:
-      alpha = self.cutmix_alpha
-      weight = jax.random.beta(cutmix_rng, alpha, alpha)
-      box = _cutmix_box(box_rng, weight, height, width)
-      pixel_weights.append(1 - box)
-    pixel_weight = pixel_weights[0]
-    if len(pixel_weights) == 2:
-      use_cutmix = jax.random.bernoulli(switch_rng, self.switch_prob)
-      pixel_weight = jnp.where(use_cutmix, pixel_weights[1], pixel_weights[0])
-    mix = jax.random.bernoulli(prob_rng, self.prob)
-    pixel_weight = jnp.where(mix, pixel_weight, 1.0)
+    switch_rng, weight_rng, box_rng = jax.random.split(rng, 3)
+    mix, switch = jax.random.uniform(switch_rng, (2,))
+    use_cutmix = (self.mixup_alpha == 0) | (switch < self.switch_prob)
+    use_cutmix &= self.cutmix_alpha > 0
+    alpha = jnp.where(use_cutmix, self.cutmix_alpha, self.mixup_alpha)
+    weight = jax.random.beta(weight_rng, alpha, alpha)
+    box = _cutmix_box(box_rng, weight, height, width)
+    pixel_weight = jnp.where(use_cutmix, 1 - box, weight)
+    pixel_weight = jnp.where(mix < self.prob, pixel_weight, 1.0)
     # The mean corrects cutmix for what the border cut off its box.
     return pixel_weight, jnp.mean(pixel_weight)
 
@@ -131,37 +121,27 @@ def random_erasing(rng: jax.Array, images: jax.Array, prob: float) -> jax.Array:
     Images like `images`.
   """
   batch, height, width, _ = images.shape
-  keys = jax.random.split(rng, 6)
-  tries = (batch, _ATTEMPTS)
-  area = (
-    height
-    * width
-    * jax.random.uniform(
-      keys[0], tries, minval=_ERASED_AREA[0], maxval=_ERASED_AREA[1]
-    )
-  )
-  log_min, log_max = (math.log(x) for x in _ERASED_ASPECT)
-  aspect = jnp.exp(
-    jax.random.uniform(keys[1], tries, minval=log_min, maxval=log_max)
-  )
+  box_rng, place_rng, noise_rng = jax.random.split(rng, 3)
+  share, aspect = jax.random.uniform(box_rng, (2, batch, _ATTEMPTS))
+  low, high = _ERASED_AREA
+  area = height * width * (low + (high - low) * share)
+  low, high = (math.log(x) for x in _ERASED_ASPECT)
+  aspect = jnp.exp(low + (high - low) * aspect)
   box_height = jnp.round(jnp.sqrt(area * aspect))
   box_width = jnp.round(jnp.sqrt(area / aspect))
   fits = (box_height < height) & (box_width < width)
   first = jnp.argmax(fits, axis=1)[:, None]
   box_height = jnp.take_along_axis(box_height, first, axis=1)[:, 0]
   box_width = jnp.take_along_axis(box_width, first, axis=1)[:, 0]
-  # An integer in [0, size - box], ends included.
-  top = jnp.floor(
-    jax.random.uniform(keys[2], (batch,)) * (height - box_height + 1)
-  )
-  left = jnp.floor(
-    jax.random.uniform(keys[3], (batch,)) * (width - box_width + 1)
-  )
-  erase = jax.random.bernoulli(keys[4], prob, (batch,)) & jnp.any(fits, axis=1)
+  top, left, erase = jax.random.uniform(place_rng, (3, batch))
+  # Integers in [0, size - box], ends included.
+  top = jnp.floor(top * (height - box_height + 1))
+  left = jnp.floor(left * (width - box_width + 1))
+  erase = (erase < prob) & jnp.any(fits, axis=1)
   inside = _inside(top, box_height, height)[:, :, None]
   inside &= _inside(left, box_width, width)[:, None, :]
   inside &= erase[:, None, None]
-  noise = jax.random.normal(keys[5], images.shape, images.dtype)
+  noise = jax.random.normal(noise_rng, images.shape, images.dtype)
   return jnp.where(inside[..., None], noise, images)
 
 
@@ -173,12 +153,9 @@ def _inside(start: jax.Array, length: jax.Array, size: int) -> jax.Array:
 
 def _cutmix_box(rng, weight, height, width) -> jax.Array:
   """1 inside a box of about (1 - weight) of the area, else 0: float [H, W]."""
-  y_rng, x_rng = jax.random.split(rng)
-  side = jnp.sqrt(1 - weight)
-  inside = []
-  for key, size in ((y_rng, height), (x_rng, width)):
-    centre = jax.random.randint(key, (), 0, size)
-    half = jnp.floor(size * side).astype(jnp.int32) // 2
-    places = jnp.arange(size)
-    inside.append((places >= centre - half) & (places < centre + half))
-  return (inside[0][:, None] & inside[1][None, :]).astype(jnp.float32)
+  sizes = jnp.array([height, width])
+  centres = jnp.floor(jax.random.uniform(rng, (2,)) * sizes)
+  halves = jnp.floor(jnp.sqrt(1 - weight) * sizes) // 2
+  rows = _inside(centres[:1] - halves[:1], 2 * halves[:1], height)
+  columns = _inside(centres[1:] - halves[1:], 2 * halves[1:], width)
+  return (rows.T & columns).astype(jnp.float32)

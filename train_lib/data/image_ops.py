@@ -39,8 +39,8 @@ def random_resized_crop(
 
   As torchvision and timm do it: ten attempts at a box inside the image, then
   the largest central box whose aspect is allowed. Where the crop is at least
-  twice the output, the JPEG decoder halves the image while decoding (an exact
-  mean of pixel blocks, much faster, box rounded to whole pixels of the result).
+  twice the output, the JPEG decoder halves the image as it decodes, which is
+  much faster and leaves more pixels than are asked for.
 
   Args:
     image: the image, decoded or not.
@@ -50,19 +50,19 @@ def random_resized_crop(
     ratio: the range of width / height, drawn log-uniformly.
   """
   left, top, width, height = _crop_box(image.size, rng, scale, ratio)
-  full_width, full_height = image.size
+  box = np.array((left, top, left + width, top + height), np.float64)
   shrink = min(width, height) // size
   if shrink > 1:
-    image.draft(image.mode, (full_width // shrink, full_height // shrink))
-  # The decoder rounds up the size of what it shrinks by 2, 4 or 8.
-  shrunk = round(full_width / image.size[0])
-  box = (
-    min(round(left / shrunk), image.size[0] - round(width / shrunk)),
-    min(round(top / shrunk), image.size[1] - round(height / shrunk)),
-  )
-  box += (box[0] + round(width / shrunk), box[1] + round(height / shrunk))
-  crop = image.crop(box).convert('RGB')
-  return crop.resize((size, size), Resampling.BICUBIC)
+    full_width, full_height = image.size
+    drafted = image.draft(
+      image.mode, (full_width // shrink, full_height // shrink)
+    )
+    if drafted:  # a JPEG: (mode, where the image's corners are now)
+      box *= drafted[1][2] / full_width
+  outer = (*np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int))
+  crop = image.crop(tuple(map(int, outer))).convert('RGB')
+  inner = box - np.tile(outer[:2], 2)
+  return crop.resize((size, size), Resampling.BICUBIC, tuple(inner))
 
 
 def _crop_box(image_size, rng, scale, ratio) -> tuple[int, int, int, int]:

@@ -35,13 +35,13 @@ def prepare_and_open(
     # Without file_format TFDS writes tfrecord, which needs TensorFlow.
     return builder_cls(data_dir=root, file_format='array_record')
 
+  # A builder knows the state of the disk at its construction, no later.
   builder = make_builder()
-  if not builder.is_prepared():
+  if not builder.info.splits:
     os.makedirs(root, exist_ok=True)
     with filelock.FileLock(os.path.join(root, f'.{builder.name}.lock')):
       for crashed in (tfds.core.Path(root) / builder.name).glob('incomplete.*'):
         shutil.rmtree(crashed)
-      # A builder knows the state of the disk at its construction.
       builder = make_builder()
       builder.download_and_prepare()
   return builder.as_data_source(split)
