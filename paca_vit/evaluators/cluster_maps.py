@@ -2,9 +2,9 @@
 
 For each of a few images a picture: the image, then for each stage its arg-max
 segmentation (which cluster weighs a patch most) and heat maps of the clusters
-that win the most patches. And two figures a stage: how many clusters win any
-patch, and how many are effectively in use, exp(entropy) of the shares that they
-win, 1 if one cluster takes all and M if all take the same.
+that win the most patches, with the share that they win. And for each stage how
+many clusters win any patch, and how many are effectively in use: exp(entropy)
+of the shares, 1 if one cluster takes all and M if all take the same.
 
 Any task whose `predict` returns `cluster_maps`, {stage: [B, M, H, W]}, can be
 shown; the images are those of the evaluator's data set, or of any folder:
@@ -21,6 +21,7 @@ import matplotlib
 import ml_collections
 import numpy as np
 import PIL.Image
+import PIL.ImageDraw
 from jax.sharding import Mesh
 
 from train_lib import sharding, writer
@@ -116,19 +117,25 @@ def draw(image: np.ndarray, maps: dict[str, np.ndarray]) -> PIL.Image.Image:
   # One colour a cluster; the golden angle keeps neighbours apart.
   hues = matplotlib.colormaps['hsv']
   rows = []
-  for assignment in maps.values():
+  for stage, assignment in maps.items():
     winners = assignment.argmax(axis=0)
     palette = hues(np.arange(len(assignment)) * 0.618034 % 1)[:, :3]
     segmentation = (palette[winners] * 255).astype(np.uint8)
     shares = np.bincount(winners.ravel(), minlength=len(assignment))
-    tiles = [_tile(shown), _tile(segmentation, PIL.Image.Resampling.NEAREST)]
+    plain = _tile(shown)
+    tiles = [
+      _captioned(plain, stage),
+      _captioned(_tile(segmentation, PIL.Image.Resampling.NEAREST), 'arg max'),
+    ]
     for cluster in np.argsort(-shares, kind='stable')[:NUM_HEAT_MAPS]:
       heat = assignment[cluster] / assignment[cluster].max()
       heat = matplotlib.colormaps['inferno'](heat)[:, :, :3]
       heat = _tile((heat * 255).astype(np.uint8))
-      tiles.append((0.6 * heat + 0.4 * tiles[0]).astype(np.uint8))
+      heat = (0.6 * heat + 0.4 * plain).astype(np.uint8)
+      share = shares[cluster] / winners.size
+      tiles.append(_captioned(heat, f'cluster {cluster}: {share:.0%}'))
     missing = NUM_HEAT_MAPS + 2 - len(tiles)
-    tiles += [np.zeros_like(tiles[0])] * missing
+    tiles += [np.full_like(tiles[0], 255)] * missing
     rows.append(np.concatenate(tiles, axis=1))
   return PIL.Image.fromarray(np.concatenate(rows))
 
@@ -138,6 +145,13 @@ def _tile(
 ) -> np.ndarray:
   picture = PIL.Image.fromarray(pixels)
   return np.asarray(picture.resize((TILE, TILE), resampling))
+
+
+def _captioned(pixels: np.ndarray, caption: str) -> np.ndarray:
+  picture = PIL.Image.new('RGB', (TILE + 4, TILE + 18), 'white')
+  picture.paste(PIL.Image.fromarray(pixels), (2, 16))
+  PIL.ImageDraw.Draw(picture).text((3, 3), caption, fill='black')
+  return np.asarray(picture)
 
 
 def _folder_examples(folder: str, num_images: int, like: dict) -> list[dict]:
