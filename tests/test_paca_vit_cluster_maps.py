@@ -12,16 +12,14 @@ from train_lib import sharding, train_state
 
 
 def assignment(winners, num_clusters):
-  """Softmax-like weights [1, M, H, W] whose arg-max is `winners` [H, W]."""
-  weights = np.eye(num_clusters)[winners].transpose(2, 0, 1)[None] + 0.1
-  return weights / weights.sum(axis=(2, 3), keepdims=True)
+  """Weights [1, M, H, W] whose arg-max is `winners` [H, W]."""
+  return np.eye(num_clusters)[winners].transpose(2, 0, 1)[None]
 
 
 def test_usage_of_even_and_of_lone_clusters():
   even = np.arange(16).reshape(4, 4) % 4
   assert cluster_maps.clusters_in_use(assignment(even, 8)) == (4.0, 4.0)
   lone = np.full((4, 4), 3)
-  # The other clusters are even, and win nothing.
   assert cluster_maps.clusters_in_use(assignment(lone, 8)) == (1.0, 1.0)
 
 
