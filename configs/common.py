@@ -53,8 +53,8 @@ def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
     data_dir=ml_collections.config_dict.placeholder(str),  # TFDS's default
     batch_size=batch_size,  # over all devices and processes
     preprocess=preprocess,
-    num_threads=8,
-    num_workers=0,  # processes; threads suffice while decoding dominates
+    num_threads=4,  # each makes a batch ahead of time
+    num_workers=0,  # processes; threads suffice where decoding dominates
   )
 
 

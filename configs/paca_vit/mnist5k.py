@@ -17,9 +17,9 @@ NUM_TRAIN = 4_000
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
-  batch_size = 100
+  batch_size = 128
   steps_per_epoch = NUM_TRAIN // batch_size
-  config.num_steps = 30 * steps_per_epoch
+  config.num_steps = 40 * steps_per_epoch
 
   config.task = 'paca_vit.tasks.classification'
   config.model = models.model('demo')
@@ -29,9 +29,14 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   )
 
   config.data = common.data(
-    'train_lib.data.mnist5k', split='train', batch_size=batch_size
+    'train_lib.data.mnist5k',
+    split='train',
+    batch_size=batch_size,
+    degrees=10.0,
+    translate=2.0,
+    scale=(0.9, 1.1),
   )
-  test = common.data('train_lib.data.mnist5k', split='test', batch_size=250)
+  test = common.data('train_lib.data.mnist5k', split='test', batch_size=256)
   config.evals = dict(
     test=dict(
       module='train_lib.evaluate', every_steps=5 * steps_per_epoch, data=test
