@@ -12,7 +12,7 @@ def adamw(**schedule) -> ml_collections.ConfigDict:
       b2=0.999,
       eps=1e-8,
       weight_decay=0.05,
-      decay_exclude=('bias$', 'scale$'),
+      decay_exclude=(r'bias$', r'scale\d?$'),
       clip_norm=ml_collections.config_dict.placeholder(float),
       lr_multipliers=(),
       ema_decay=ml_collections.config_dict.placeholder(float),
