@@ -1,0 +1,113 @@
+"""The sizes of PaCa-ViT: the 13 published classifiers and a small one.
+
+Published figures are from the authors' README, ImageNet-1k at 224 x 224:
+parameters, multiply-adds (its "FLOPs"), top-1 accuracy.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+_CONV = dict(kind='ConvClustering', kernel_size=7)
+_MLP = dict(kind='MlpClustering', mlp_ratio=4.0)
+_TEACHER = dict(kind='ClusteringTeacher', depths=(2, 2, 2, 2), kernel_size=7)
+_BASE_TEACHER = dict(
+  kind='ClusteringTeacher', depths=(2, 2, 4, 2), kernel_size=7
+)
+
+# name: (channels and depths of the stages, drop path rate, clustering,
+# clusters of the stages; 0: all patches attend to all)
+_NARROW, _WIDE = (96, 192, 320, 384), (96, 192, 384, 512)
+_TINY = (_NARROW, (2, 2, 4, 2), 0.1)
+_SMALL = (_NARROW, (3, 3, 10, 3), 0.1)
+_VARIANTS = {
+  # 12.2M, 3.2G, 80.9
+  'tiny_p2cconv_100_0': (*_TINY, _CONV, (100, 100, 100, 0)),
+  # 22.0M, 5.5G, 83.08
+  'small_p2cconv_100_0': (*_SMALL, _CONV, (100, 100, 100, 0)),
+  # 46.9M, 9.5G, 83.96; trained with gradients clipped to norm 1
+  'base_p2cconv_100_0': (
+    *(_WIDE, (3, 3, 18, 3), 0.5, _CONV),
+    (100, 100, 100, 0),
+  ),
+  # 22.6M, 5.9G, 83.13
+  'small_p2cmlp_100_0': (*_SMALL, _MLP, (100, 100, 100, 0)),
+  # 22.0M, 4.7G, 82.28
+  'small_p2cconv_2_0': (*_SMALL, _CONV, (2, 2, 2, 0)),
+  # 22.0M, 5.0G, 82.95
+  'small_p2cconv_49_0': (*_SMALL, _CONV, (49, 49, 49, 0)),
+  # 22.2M, 5.3G, 82.98
+  'small_p2cconv_49_100': (*_SMALL, _CONV, (49, 64, 81, 100)),
+  # 22.2M, 5.3G, 82.87
+  'small_p2cconv_100_49': (*_SMALL, _CONV, (100, 81, 64, 49)),
+  # 22.3M, 5.6G, 83.05
+  'small_p2cconv_100': (*_SMALL, _CONV, (100, 100, 100, 100)),
+  # 24.1M, 6.1G, 82.93
+  'small_p2cconv_100_blockwise': (*_SMALL, _CONV, (100, 100, 100, 100)),
+  # no published figures
+  'convmixer_tiny_100': (
+    *(_NARROW, (2, 2, 2, 2), 0.1, _TEACHER),
+    (100, 100, 100, 100),
+  ),
+  # 21.1M, 5.4G, 83.17
+  'convmixer_small_100': (
+    *(_NARROW, (3, 3, 7, 3), 0.1, _TEACHER),
+    (100, 100, 100, 100),
+  ),
+  # 46.7M (the authors' code has 47.7M), 9.7G, 84.22
+  'convmixer_base_100': (
+    *(_WIDE, (3, 3, 16, 3), 0.1, _BASE_TEACHER),
+    (100, 100, 100, 100),
+  ),
+}
+
+
+def model(variant: str) -> ml_collections.ConfigDict:
+  """The model section of a published variant, or of 'demo'.
+
+  Raises:
+    ValueError: if there is no such variant.
+  """
+  if variant == 'demo':
+    return demo()
+  if variant not in _VARIANTS:
+    raise ValueError(
+      f'variant: expected one of {[*_VARIANTS, "demo"]}, found {variant!r}.'
+    )
+  channels, depths, drop_path_rate, clustering, clusters = _VARIANTS[variant]
+  config = config_dict.create(
+    channels=channels,
+    depths=depths,
+    num_heads=(2, 4, 8, 16),
+    clustering=clustering,
+    num_clusters=clusters,
+    # Blocks that share an assignment; None: all blocks of the stage.
+    blocks_per_assignment=config_dict.placeholder(int),
+    block=dict(mlp_ratio=4.0),
+    drop_path_rate=drop_path_rate,
+    # (H, W) of position embeddings at the first stage; None: none.
+    position_grid=config_dict.placeholder(tuple),
+    in_channels=3,
+    num_classes=1000,
+    dtype='float32',  # computation; parameters are always float32
+  )
+  if variant == 'small_p2cconv_100_blockwise':
+    config.blocks_per_assignment = 1
+  return config
+
+
+def demo() -> ml_collections.ConfigDict:
+  """Two stages, 7 x 7 and 4 x 4 patches, for 28 x 28 grey digits."""
+  return config_dict.create(
+    channels=(32, 64),
+    depths=(2, 2),
+    num_heads=(2, 4),
+    clustering=_CONV,
+    num_clusters=(16, 0),
+    blocks_per_assignment=config_dict.placeholder(int),
+    block=dict(mlp_ratio=4.0),
+    drop_path_rate=0.0,
+    position_grid=config_dict.placeholder(tuple),
+    in_channels=1,
+    num_classes=10,
+    dtype='float32',
+  )

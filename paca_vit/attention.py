@@ -1,0 +1,68 @@
+"""Patch-to-cluster attention (PaCa-ViT, arXiv 2203.11987, equations 2-6)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ops import attention
+from paca_vit import layers
+
+
+class PatchToClusterAttention(nn.Module):
+  """Patches ask clusters, which are weighted sums of the same patches.
+
+  Linear in the number of patches: N M instead of N N. Without an assignment
+  every patch is its own cluster, which is plain self-attention.
+
+  Shapes: B batch, N patches, M clusters, C channels, H heads, D = C / H.
+
+  Attributes:
+    cluster_position: whether a learned vector a cluster is added before the
+      clusters are normalised (unused in the published models).
+  """
+
+  num_heads: int
+  cluster_position: bool = False
+  dtype: jax.typing.DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, patches: jax.Array, cluster_assignment: jax.Array | None
+  ) -> jax.Array:
+    """Maps patches [B, N, C] and an assignment [B, M, N] to [B, N, C]."""
+    channels = patches.shape[-1]
+    if channels % self.num_heads:
+      raise ValueError(
+        f'num_heads: {channels} channels cannot be split into '
+        f'{self.num_heads} heads.'
+      )
+    if cluster_assignment is None:
+      clusters = patches
+    else:
+      clusters = self._clusters(patches, cluster_assignment)
+
+    def project(x, name):
+      x = layers.Linear(channels, dtype=self.dtype, name=name)(x)
+      return x.reshape(*x.shape[:2], self.num_heads, -1)
+
+    outputs = attention.attention(
+      project(patches, 'query'),
+      project(clusters, 'key'),
+      project(clusters, 'value'),
+    )
+    return layers.Linear(channels, dtype=self.dtype, name='out')(
+      outputs.reshape(patches.shape)
+    )
+
+  def _clusters(self, patches, cluster_assignment):
+    clusters = jnp.einsum(
+      'BMN,BNC->BMC',
+      cluster_assignment,
+      patches,
+      preferred_element_type=jnp.promote_types(patches.dtype, jnp.float32),
+    )
+    if self.cluster_position:
+      clusters += self.param(
+        'cluster_position', nn.initializers.normal(0.02), clusters.shape[1:]
+      )
+    return layers.LayerNorm(dtype=self.dtype, name='cluster_norm')(clusters)

@@ -1,0 +1,318 @@
+"""PaCa-ViT: a pyramid of stages of patch-to-cluster attention blocks.
+
+Grainger et al., "PaCa-ViT: Learning Patch-to-Cluster Attention in Vision
+Transformers", arXiv 2203.11987. What the paper leaves open follows the
+authors' code (github.com/iVMCL/PaCaViT).
+
+Shapes: B batch, H height, W width, N = H W patches, M clusters, C channels.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from ops import resize
+from paca_vit import attention, clustering, layers
+
+# Makes a module that maps patches [B, H, W, C] to logits [B, H, W, M], given
+# its dtype and name: functools.partial(ConvClustering, num_clusters=100).
+MakeClustering = Callable[..., nn.Module]
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """The sizes of one stage.
+
+  Attributes:
+    channels: width C.
+    depth: number of blocks.
+    num_heads: heads of each block's attention.
+    clustering: what assigns patches to clusters. None: the assignment is the
+      teacher's, or without one all patches attend to all.
+    blocks_per_assignment: how many blocks share an assignment before the next
+      one makes its own. None: all of the stage (1 is block-wise clustering).
+  """
+
+  channels: int
+  depth: int
+  num_heads: int
+  clustering: MakeClustering | None
+  blocks_per_assignment: int | None = None
+
+
+@flax.struct.dataclass
+class Features:
+  """What the stages return, a list entry for each.
+
+  Attributes:
+    maps: [B, H, W, C] after the stage's norm; inputs of dense heads.
+    assignments: for each block the [B, M, N] that it used, or None. N counts
+      row by row over the stage's map.
+  """
+
+  maps: list[jax.Array]
+  assignments: list[list[jax.Array | None]]
+
+
+class Downsample(nn.Module):
+  """3x3 convolutions with stride 2, then LayerNorm; nothing between them."""
+
+  channels: Sequence[int]
+  dtype: jax.typing.DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    for i, channels in enumerate(self.channels):
+      x = layers.StridedConv3x3(channels, dtype=self.dtype, name=f'conv_{i}')(x)
+    return layers.LayerNorm(dtype=self.dtype, name='norm')(x)
+
+
+class Mlp(nn.Module):
+  """Two linear layers; a depth-wise 3x3 with a residual before the GELU."""
+
+  mlp_ratio: float = 4.0
+  dtype: jax.typing.DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    channels = x.shape[-1]
+    hidden = int(channels * self.mlp_ratio)
+    x = layers.Linear(hidden, dtype=self.dtype, name='fc1')(x)
+    x += layers.DepthwiseConv(3, self.dtype, name='spatial')(x)
+    return layers.Linear(channels, dtype=self.dtype, name='fc2')(layers.gelu(x))
+
+
+class Block(nn.Module):
+  """Patch-to-cluster attention and an MLP, each with a residual.
+
+  Attributes:
+    clustering: makes this block's own assignment; None: it uses the given.
+    drop_path_rate: chance that an example skips a branch, in training.
+    norm_before: whether a branch starts with LayerNorm (the published way).
+    norm_after: whether it ends with one. Alone this is post-norm inside the
+      residual (Swin V2); with `norm_before` both ends are normalised, which
+      the authors' code calls sub_ln.
+    layer_scale: where the learned scale of each channel of a branch starts;
+      None: no scale.
+    cluster_position: see `PatchToClusterAttention`.
+    position_grid: (H, W) of a learned position embedding that is added to the
+      inputs, resized to their size; None: no embedding.
+  """
+
+  num_heads: int
+  clustering: MakeClustering | None = None
+  mlp_ratio: float = 4.0
+  drop_path_rate: float = 0.0
+  norm_before: bool = True
+  norm_after: bool = False
+  layer_scale: float | None = None
+  cluster_position: bool = False
+  position_grid: tuple[int, int] | None = None
+  dtype: jax.typing.DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    cluster_assignment: jax.Array | None,
+    train: bool,
+  ) -> tuple[jax.Array, jax.Array | None]:
+    """Maps x [B, H, W, C] to the same shape.
+
+    Returns:
+      The new x and the assignment [B, M, N] that was used.
+    """
+    if self.position_grid is not None:
+      x += self._positions(x.shape[1:]).astype(x.dtype)
+
+    patches = self._before(x, 'norm1')
+    if self.clustering is not None:
+      cluster_assignment = clustering.assign(
+        self.clustering(dtype=self.dtype, name='clustering')(patches)
+      )
+    outputs = attention.PatchToClusterAttention(
+      self.num_heads, self.cluster_position, self.dtype, name='attention'
+    )(patches.reshape(len(x), -1, x.shape[-1]), cluster_assignment)
+    x += self._after(outputs.reshape(x.shape), '1', train)
+
+    outputs = Mlp(self.mlp_ratio, self.dtype, name='mlp')(
+      self._before(x, 'norm2')
+    )
+    x += self._after(outputs, '2', train)
+    return x, cluster_assignment
+
+  def _before(self, x, name):
+    if not self.norm_before:
+      return x
+    return layers.LayerNorm(dtype=self.dtype, name=name)(x)
+
+  def _after(self, branch, branch_name, train):
+    if self.norm_after:
+      branch = layers.LayerNorm(
+        dtype=self.dtype, name=f'norm{branch_name}_after'
+      )(branch)
+    if self.layer_scale is not None:
+      scale = self.param(
+        f'layer_scale{branch_name}',
+        nn.initializers.constant(self.layer_scale),
+        branch.shape[-1:],
+      )
+      branch *= scale.astype(branch.dtype)
+    return layers.DropPath(self.drop_path_rate)(branch, train)
+
+  def _positions(self, shape):
+    height, width, channels = shape
+    positions = self.param(
+      'positions',
+      nn.initializers.normal(0.02),
+      (*self.position_grid, channels),
+    )
+    if self.position_grid == (height, width):
+      return positions
+    return resize.resize_bilinear(
+      positions[None], (height, width), align_corners=True
+    )[0]
+
+
+class PacaBackbone(nn.Module):
+  """The stem and the stages.
+
+  Attributes:
+    stages: from fine to coarse; each halves the map of the one before.
+    teacher: clusters for all stages that have no clustering of their own, and
+      its features are added at their ends; made with the stages' channels.
+    block: makes the blocks, with the options that they share.
+    drop_path_rate: of the last block; it rises linearly from 0 at the first.
+    position_grid: (H, W) of the first stage's map for which position
+      embeddings are learned, those of later stages by halving, rounded up.
+      None: none, as in the published models.
+    in_channels: of the images.
+  """
+
+  stages: Sequence[Stage]
+  teacher: clustering.ClusteringTeacher | None = None
+  block: Callable[..., nn.Module] = Block
+  drop_path_rate: float = 0.0
+  position_grid: tuple[int, int] | None = None
+  in_channels: int = 3
+  dtype: jax.typing.DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool) -> Features:
+    """Maps images [B, H, W, in_channels] of any size to the stages' features.
+
+    The first stage's map has ceil(ceil(H / 2) / 2) rows, likewise columns.
+
+    Raises:
+      ValueError: if the images have another rank or other channels.
+    """
+    if images.ndim != 4 or images.shape[-1] != self.in_channels:
+      raise ValueError(
+        f'images: expected [B, H, W, {self.in_channels}], found {images.shape}.'
+      )
+    if 0 in images.shape[1:3]:
+      raise ValueError(f'images: expected pixels, found {images.shape}.')
+
+    channels = self.stages[0].channels
+    x = Downsample((channels // 2, channels), self.dtype, name='stem')(
+      images.astype(self.dtype)
+    )
+    teacher_features = taught = [None] * len(self.stages)
+    if self.teacher is not None:
+      teacher_features, taught = self.teacher(x, train)
+
+    rates = np.linspace(
+      0, self.drop_path_rate, sum(stage.depth for stage in self.stages)
+    )
+    rates = iter(rates.tolist())
+    grid = self.position_grid
+    features = Features([], [])
+    for i, stage in enumerate(self.stages):
+      name = f'stage_{i + 1}'
+      if i > 0:
+        x = Downsample((stage.channels,), self.dtype, name=f'transition_{i}')(x)
+        grid = grid and ((grid[0] + 1) // 2, (grid[1] + 1) // 2)
+      assignment = taught[i]
+      assignments = []
+      for j in range(stage.depth):
+        make_own = (
+          j % stage.blocks_per_assignment == 0
+          if stage.blocks_per_assignment
+          else j == 0
+        )
+        x, assignment = self.block(
+          num_heads=stage.num_heads,
+          clustering=stage.clustering if make_own else None,
+          drop_path_rate=next(rates),
+          position_grid=grid if j == 0 else None,
+          dtype=self.dtype,
+          name=f'{name}_block_{j}',
+        )(x, assignment, train)
+        assignments.append(assignment)
+      if teacher_features[i] is not None:
+        x += teacher_features[i]
+      x = layers.LayerNorm(dtype=self.dtype, name=f'{name}_norm')(x)
+      features.maps.append(x)
+      features.assignments.append(assignments)
+    return features
+
+
+def make_backbone(config: ml_collections.ConfigDict) -> PacaBackbone:
+  """Builds the backbone of a model section (`configs/paca_vit/models.py`).
+
+  Raises:
+    ValueError: naming the field that does not fit the others.
+  """
+  for field in ('depths', 'num_heads', 'num_clusters'):
+    if len(config[field]) != len(config.channels):
+      raise ValueError(
+        f'config.model.{field}: expected one entry for each of the '
+        f'{len(config.channels)} stages, found {config[field]}.'
+      )
+  dtype = jnp.dtype(config.dtype)
+  options = dict(config.clustering)
+  kind = getattr(clustering, options['kind'], None)
+  if kind is None:
+    raise ValueError(
+      'config.model.clustering.kind: no class of paca_vit.clustering is named '
+      f'{options["kind"]!r}.'
+    )
+  del options['kind']
+  teacher, clusterings = None, [None] * len(config.channels)
+  if kind is clustering.ClusteringTeacher:
+    teacher = kind(
+      channels=config.channels,
+      num_clusters=config.num_clusters,
+      dtype=dtype,
+      **options,
+    )
+  else:
+    clusterings = [
+      functools.partial(kind, num_clusters=m, **options) if m else None
+      for m in config.num_clusters
+    ]
+  return PacaBackbone(
+    stages=[
+      Stage(*sizes, blocks_per_assignment=config.blocks_per_assignment)
+      for sizes in zip(
+        config.channels,
+        config.depths,
+        config.num_heads,
+        clusterings,
+        strict=True,
+      )
+    ],
+    teacher=teacher,
+    block=functools.partial(Block, **config.block),
+    drop_path_rate=config.drop_path_rate,
+    position_grid=config.position_grid,
+    in_channels=config.in_channels,
+    dtype=dtype,
+  )
