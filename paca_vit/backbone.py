@@ -60,6 +60,16 @@ class Features:
   maps: list[jax.Array]
   assignments: list[list[jax.Array | None]]
 
+  def cluster_maps(self) -> dict[str, jax.Array]:
+    """The first assignment of each stage that has any: [B, M, H, W]."""
+    return {
+      f'stage_{i}': blocks[0].reshape(*blocks[0].shape[:2], *x.shape[1:3])
+      for i, (x, blocks) in enumerate(
+        zip(self.maps, self.assignments, strict=True), 1
+      )
+      if blocks[0] is not None
+    }
+
 
 class Downsample(nn.Module):
   """3x3 convolutions with stride 2, then LayerNorm; nothing between them."""

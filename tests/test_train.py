@@ -19,13 +19,8 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 ROOT = pathlib.Path(__file__).parent.parent
+CONFIG = 'configs/paca_vit/mnist5k.py:tiny'
 NUM_STEPS = 12
-FLAGS = (
-  '--config=configs/paca_vit/mnist5k.py:tiny',
-  f'--config.num_steps={NUM_STEPS}',
-  '--config.checkpoint.every_steps=3',
-  '--config.log_every_steps=1',
-)
 
 
 def start(workdir, *flags, devices=1, program='train.py'):
@@ -33,7 +28,13 @@ def start(workdir, *flags, devices=1, program='train.py'):
     'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
   }
   return subprocess.Popen(
-    [sys.executable, program, *FLAGS, f'--workdir={workdir}', *flags],
+    [
+      sys.executable,
+      program,
+      f'--config={CONFIG}',
+      f'--workdir={workdir}',
+      *flags,
+    ],
     cwd=ROOT,
     env=env,
     stdout=subprocess.PIPE,

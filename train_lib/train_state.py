@@ -77,7 +77,11 @@ def create(
     abstract,
     shardings,
   )
-  return abstract, jax.jit(init, out_shardings=shardings)
+  # It runs once: compile it fast, not well.
+  options = {'xla_backend_optimization_level': 0}
+  return abstract, jax.jit(
+    init, out_shardings=shardings, compiler_options=options
+  )
 
 
 def with_variables(

@@ -61,7 +61,10 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.init_from = common.from_scratch()
 
   if variant == 'tiny':
-    config.num_steps = 8
+    config.num_steps = 12
+    config.optim.schedule.warmup_steps = 2
+    config.checkpoint.every_steps = 3
+    config.log_every_steps = 1
   elif variant != 'demo':
     raise ValueError(f"variant: found {variant!r}; expected 'demo' or 'tiny'.")
   return config
