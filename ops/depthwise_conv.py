@@ -113,44 +113,21 @@ def _shifted_sum(x, kernel):
     for j in range(k)
     if abs(i - padding) < height and abs(j - padding) < width
   ]
-  if k > 3:
-    padded = jnp.pad(x, _pad(padding, padding, padding, padding))
-    terms = (
-      padded[:, i : i + height, j : j + width].astype(dtype) * kernel[i, j]
-      for i, j in taps
-    )
-  else:  # few taps: padding each is fused away, a padded copy is not
-    terms = (
-      _shift(x, i - padding, j - padding).astype(dtype) * kernel[i, j]
-      for i, j in taps
-    )
-  return functools.reduce(jnp.add, terms).astype(x.dtype)
-
-
-def _shift(x, rows, columns):
-  """x[:, h + rows, w + columns] at [:, h, w], zero outside."""
-  _, height, width, _ = x.shape
-  window = x[
-    :,
-    max(rows, 0) : height + min(rows, 0),
-    max(columns, 0) : width + min(columns, 0),
-  ]
-  return jnp.pad(
-    window,
-    _pad(max(-rows, 0), max(rows, 0), max(-columns, 0), max(columns, 0)),
+  around = (padding, padding)
+  padded = jnp.pad(x, ((0, 0), around, around, (0, 0)))
+  terms = (
+    padded[:, i : i + height, j : j + width].astype(dtype) * kernel[i, j]
+    for i, j in taps
   )
-
-
-def _pad(top, bottom, left, right):
-  return ((0, 0), (top, bottom), (left, right), (0, 0))
+  return functools.reduce(jnp.add, terms).astype(x.dtype)
 
 
 def _correlate(x, gradient, k):
   """The kernel's gradient [k, k, C] in float32 or wider.
 
   A plain reduction over the leading axes reads memory against its order. This
-  one walks over the rows and keeps, for each tap, an elementwise sum of a few
-  rows' size, which stays in the cache; only these are reduced at the end.
+  one walks over the rows and keeps, for each tap, an elementwise sum of a row's
+  size, which stays in the cache; only these are reduced, at the end.
   """
   batch, height, width, channels = x.shape
   padding = k // 2
@@ -162,26 +139,27 @@ def _correlate(x, gradient, k):
     if batch % size == 0 and (size == 1 or size * width * channels <= _TILE)
   )
 
-  def row(array, step, offset):
-    image, h = step // height * group, step % height + offset
+  def row(array, image, h):
     inside = (h >= 0) & (h < height)
     start = (image, jnp.clip(h, 0, height - 1), 0, 0)
     window = lax.dynamic_slice(array, start, (group, 1, width, channels))
     return jnp.where(inside, window[:, 0].astype(dtype), 0)
 
-  def add_row(step, sums):
-    gradient_row = row(gradient, step, 0)
-    new = []
-    for i in range(k):
-      x_row = row(x, step, i - padding)
-      x_row = jnp.pad(x_row, ((0, 0), (padding, padding), (0, 0)))
-      new += [
-        sums[i * k + j] + x_row[:, j : j + width] * gradient_row
-        for j in range(k)
-      ]
-    return tuple(new)
+  def correlate_row(i):
+    """[k, C]: the gradient of row i of the kernel."""
 
-  zeros = jnp.zeros((group, width, channels), dtype)
-  sums = lax.fori_loop(0, batch // group * height, add_row, (zeros,) * (k * k))
-  sums = [jnp.sum(x, axis=(0, 1)) for x in sums]
-  return jnp.stack(sums).reshape(k, k, channels)
+    def add(step, sums):
+      image, h = step // height * group, step % height
+      gradient_row = row(gradient, image, h)
+      x_row = row(x, image, h + i - padding)
+      x_row = jnp.pad(x_row, ((0, 0), (padding, padding), (0, 0)))
+      return tuple(
+        total + x_row[:, j : j + width] * gradient_row
+        for j, total in enumerate(sums)
+      )
+
+    zeros = jnp.zeros((group, width, channels), dtype)
+    sums = lax.fori_loop(0, batch // group * height, add, (zeros,) * k)
+    return jnp.stack([jnp.sum(total, axis=(0, 1)) for total in sums])
+
+  return lax.map(correlate_row, jnp.arange(k))

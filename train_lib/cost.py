@@ -1,0 +1,73 @@
+"""What a model costs: parameters and multiply-adds, counted, not estimated."""
+
+import math
+from collections.abc import Callable, Collection
+from typing import Any
+
+import jax
+from jax.extend import core
+
+PyTree = Any
+
+
+def num_params(params: PyTree) -> int:
+  """The number of elements of a tree of arrays or ShapeDtypeStructs."""
+  return sum(math.prod(x.shape) for x in jax.tree.leaves(params))
+
+
+def multiply_adds(
+  fn: Callable[..., Any],
+  *args: PyTree,
+  uncounted: Collection[str] = ('resize_bilinear',),
+) -> int:
+  """Counts the multiply-adds of all convolutions and matrix products in `fn`.
+
+  Nothing is computed: `fn` is traced. Products with padding count, as is
+  usual; elementwise work, norms and softmaxes do not. Of the branches of a
+  `cond` the most costly one counts, and so where platforms get different
+  implementations the one that is written as a product.
+
+  Args:
+    fn: function of `args`.
+    *args: arrays or ShapeDtypeStructs.
+    uncounted: names of jitted functions inside `fn` that do not count:
+      interpolation may be written as products, but is none of the model's.
+
+  Raises:
+    ValueError: if a loop of unknown length contains products.
+  """
+  return _count(jax.make_jaxpr(fn)(*args).jaxpr, uncounted)
+
+
+def _count(jaxpr, uncounted):
+  total = 0
+  for eqn in jaxpr.eqns:
+    name, params = eqn.primitive.name, eqn.params
+    inner = [_count(x, uncounted) for x in _inner_jaxprs(params)]
+    if name == 'conv_general_dilated':
+      out, kernel = eqn.outvars[0].aval.shape, eqn.invars[1].aval.shape
+      out_features = kernel[params['dimension_numbers'].rhs_spec[0]]
+      total += math.prod(out) * math.prod(kernel) // out_features
+    elif name == 'dot_general':
+      (contracted, _), _ = params['dimension_numbers']
+      lhs = eqn.invars[0].aval.shape
+      out = eqn.outvars[0].aval.shape
+      total += math.prod(out) * math.prod(lhs[axis] for axis in contracted)
+    elif name == 'cond':
+      total += max(inner)
+    elif name == 'scan':
+      total += params['length'] * sum(inner)
+    elif name == 'while' and sum(inner):
+      raise ValueError('fn: a while loop of unknown length has products.')
+    elif params.get('name') not in uncounted:
+      total += sum(inner)
+  return total
+
+
+def _inner_jaxprs(params):
+  for value in params.values():
+    for x in value if isinstance(value, tuple | list) else (value,):
+      if isinstance(x, core.ClosedJaxpr):
+        yield x.jaxpr
+      elif isinstance(x, core.Jaxpr):
+        yield x
