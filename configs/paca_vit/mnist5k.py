@@ -61,6 +61,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.init_from = common.from_scratch()
 
   if variant == 'tiny':
+    config.model.channels, config.model.depths = (16, 32), (1, 1)
     config.num_steps = 12
     config.optim.schedule.warmup_steps = 2
     config.checkpoint.every_steps = 3

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from paca_vit import classifier
-from train_lib import losses, metrics
+from train_lib import losses, metrics, mixing
 from train_lib import task as task_lib
 
 # (rng, images, integer labels [B]) -> (images, targets [B, K])
@@ -80,15 +80,17 @@ class Classification:
     return result
 
   def predict(self, variables, batch):
-    return {'logits': self.model.apply(variables, batch['image'], train=False)}
+    """Logits [B, K] and cluster maps, stage -> [B, M, H, W]."""
+    logits, features = self.model.apply(
+      variables, batch['image'], train=False, return_features=True
+    )
+    return {'logits': logits, 'cluster_maps': features.cluster_maps()}
 
 
 def make_task(config: ml_collections.ConfigDict) -> Classification:
-  """Reads config.model, config.label_smoothing and config.mixing, if any."""
+  """Reads config.model, config.label_smoothing and config.mixing or None."""
   mix = None
-  if config.get('mixing') is not None:
-    from train_lib import mixing
-
+  if config.mixing is not None:
     mix = mixing.Mixing(
       **config.mixing,
       num_classes=config.model.num_classes,
