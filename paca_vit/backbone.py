@@ -289,7 +289,7 @@ def make_backbone(config: ml_collections.ConfigDict) -> PacaBackbone:
   dtype = jnp.dtype(config.dtype)
   options = dict(config.clustering)
   kind = getattr(clustering, options['kind'], None)
-  if kind is None:
+  if not isinstance(kind, type):
     raise ValueError(
       'config.model.clustering.kind: no class of paca_vit.clustering is named '
       f'{options["kind"]!r}.'

@@ -1,0 +1,346 @@
+"""The backbone's options and shapes; its values are the classifier test's."""
+
+import functools
+
+import flax
+import golden_paca
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.paca_vit import models
+from paca_vit import attention, backbone, classifier, clustering
+
+Conv = functools.partial(
+  clustering.ConvClustering, num_clusters=5, kernel_size=3
+)
+
+
+def small(blocks_per_assignment=None, depth=2, **options):
+  stages = [
+    backbone.Stage(8, depth, 2, Conv, blocks_per_assignment),
+    backbone.Stage(16, 1, 4, None),
+  ]
+  return backbone.PacaBackbone(stages, **options)
+
+
+def images(*shape):
+  return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def init(model, x):
+  return golden_paca.jit(lambda x: model.init(jax.random.key(0), x, False))(x)
+
+
+def apply(model, variables, x, **kwargs):
+  return golden_paca.jit(
+    lambda variables, x: model.apply(variables, x, False, **kwargs)
+  )(variables, x)
+
+
+def run(model, x):
+  variables = init(model, x)
+  # Zero biases and equal scales would hide what they belong to.
+  leaves, tree = jax.tree.flatten(variables)
+  rng = np.random.default_rng(1)
+  leaves = [
+    v + 0.1 * rng.standard_normal(v.shape).astype(v.dtype) for v in leaves
+  ]
+  variables = jax.tree.unflatten(tree, leaves)
+  return variables, apply(model, variables, x)
+
+
+def test_attention_is_a_naive_loop():
+  rng = np.random.default_rng(0)
+  patches = rng.standard_normal((2, 6, 8))
+  assignment = rng.dirichlet(np.ones(6), size=(2, 3))
+  with jax.enable_x64(True):
+    module = attention.PatchToClusterAttention(2, dtype=jnp.float64)
+    variables = module.init(jax.random.key(0), patches, assignment)
+    got = module.apply(variables, patches, assignment)
+  p = jax.tree.map(lambda x: np.asarray(x, np.float64), variables['params'])
+  for b in range(2):
+    clusters = assignment[b] @ patches[b]
+    clusters -= clusters.mean(-1, keepdims=True)
+    clusters /= np.sqrt(clusters.var(-1, keepdims=True) + 1e-6)
+    q, k, v = (
+      x @ p[name]['kernel']
+      for x, name in [
+        (patches[b], 'query'),
+        (clusters, 'key'),
+        (clusters, 'value'),
+      ]
+    )
+    out = np.zeros((6, 8))
+    for head in range(2):
+      own = slice(4 * head, 4 * head + 4)
+      for n in range(6):
+        weights = np.exp(k[:, own] @ q[n, own] / 2)
+        out[n, own] = weights / weights.sum() @ v[:, own]
+    np.testing.assert_allclose(got[b], out @ p['out']['kernel'], atol=1e-10)
+
+
+@pytest.mark.parametrize(
+  'height, width, first, second',
+  [
+    (32, 32, (8, 8), (4, 4)),
+    (29, 35, (8, 9), (4, 5)),
+    (1, 1, (1, 1), (1, 1)),
+    (2, 13, (1, 4), (1, 2)),
+  ],
+)
+def test_any_size_and_the_shapes_of_features(height, width, first, second):
+  x = images(2, height, width, 3)
+  _, features = run(small(), x)
+  assert features.maps[0].shape == (2, *first, 8)
+  assert features.maps[1].shape == (2, *second, 16)
+  for assignment in features.assignments[0]:
+    assert assignment.shape == (2, 5, first[0] * first[1])
+    np.testing.assert_allclose(assignment.sum(-1), 1, rtol=1e-5)
+  assert features.assignments[1] == [None]
+
+
+@pytest.mark.parametrize(
+  'blocks_per_assignment, owners',
+  [(None, [0]), (1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (3, [0, 3])],
+)
+def test_sharing_of_assignments(blocks_per_assignment, owners):
+  x = images(1, 16, 16, 3)
+  variables, features = run(small(blocks_per_assignment, depth=5), x)
+  params = variables['params']
+  for j in range(5):
+    assert ('clustering' in params[f'stage_1_block_{j}']) == (j in owners)
+    shared = j not in owners
+    if j:
+      before, now = features.assignments[0][j - 1 : j + 1]
+      assert (before is now) or (np.array_equal(before, now) == shared)
+
+
+def test_clusters_do_not_mix_examples():
+  x = images(3, 16, 16, 3)
+  model = small()
+  variables, features = run(model, x)
+  alone = apply(model, variables, x[1:2])
+  np.testing.assert_allclose(features.maps[1][1:2], alone.maps[1], atol=1e-5)
+
+
+def test_layer_scale_of_zero_switches_the_branches_off():
+  x = images(1, 16, 16, 3)
+  block = functools.partial(backbone.Block, layer_scale=0.0)
+  model = small(block=block)
+  variables = init(model, x)
+  outputs = apply(model, variables, x, capture_intermediates=True)[1]
+  outputs = outputs['intermediates']
+  stem = outputs['stem']['__call__'][0]
+  block_output = outputs['stage_1_block_1']['__call__'][0][0]
+  np.testing.assert_array_equal(block_output, stem)
+  gradient = jax.grad(lambda v: model.apply(v, x, False).maps[1][..., 0].sum())(
+    variables
+  )['params']['stage_1_block_0']
+  assert np.abs(gradient['layer_scale1']).max() > 0
+  assert not np.any(gradient['mlp']['fc2']['kernel'])
+
+
+@pytest.mark.parametrize('before, after', [(1, 0), (0, 1), (1, 1)])
+def test_where_the_norms_of_a_block_stand(before, after):
+  block = backbone.Block(2, norm_before=before, norm_after=after)
+  x = 3 + images(1, 3, 3, 8)
+
+  @golden_paca.jit
+  def parts(x):
+    variables = block.init(jax.random.key(0), x, None, False)
+    (y, _), state = block.apply(
+      variables, x, None, False, capture_intermediates=True
+    )
+    outputs = {
+      k: v['__call__'][0]
+      for k, v in state['intermediates'].items()
+      if k != '__call__' and 'DropPath' not in k
+    }
+    query = variables['params']['attention']['query']['kernel']
+    return y, outputs, state['intermediates']['attention'], query
+
+  y, outputs, inner, query = parts(x)
+  norms = {'norm1', 'norm2'} if before else set()
+  norms |= {'norm1_after', 'norm2_after'} if after else set()
+  assert set(outputs) == norms | {'attention', 'mlp'}
+  patches = outputs['norm1'] if before else x
+  np.testing.assert_allclose(
+    inner['query']['__call__'][0], patches.reshape(1, 9, 8) @ query, atol=1e-5
+  )
+  first, second = (
+    ('norm1_after', 'norm2_after') if after else ('attention', 'mlp')
+  )
+  np.testing.assert_allclose(
+    y, x + outputs[first].reshape(x.shape) + outputs[second], atol=1e-5
+  )
+
+
+def test_drop_path_rates_rise_and_drop_both_branches():
+  model = small(depth=3, drop_path_rate=1.0)
+  x = images(4, 16, 16, 3)
+  variables = init(model, x)
+
+  @golden_paca.jit
+  def train(variables, x):
+    return model.apply(
+      variables,
+      x,
+      True,
+      rngs={'drop_path': jax.random.key(0)},
+      capture_intermediates=True,
+    )
+
+  _, state = train(variables, x)
+  outputs = state['intermediates']
+  # The last of all blocks has rate 1: nothing but its residual is left.
+  np.testing.assert_array_equal(
+    outputs['stage_2_block_0']['__call__'][0][0],
+    outputs['transition_1']['__call__'][0],
+  )
+  # The first has rate 0.
+  _, still = apply(model, variables, x, capture_intermediates=True)
+  first = [
+    o['stage_1_block_0']['__call__'][0][0]
+    for o in (outputs, still['intermediates'])
+  ]
+  np.testing.assert_allclose(*first, atol=1e-5)
+
+
+def test_position_embeddings_are_resized():
+  model = small(position_grid=(4, 4))
+  x = images(1, 16, 16, 3)
+  variables, features = run(model, x)
+  shapes = {
+    name: block['positions'].shape
+    for name, block in variables['params'].items()
+    if 'positions' in block
+  }
+  assert shapes == {'stage_1_block_0': (4, 4, 8), 'stage_2_block_0': (2, 2, 16)}
+  # Another size works, and a constant embedding stays what it is there.
+  constant = flax.core.copy(variables)
+  params = constant['params']
+  for name in shapes:
+    params[name]['positions'] = jnp.full_like(params[name]['positions'], 0.5)
+  larger = images(1, 23, 40, 3)
+  got = apply(model, constant, larger)
+  block_inputs_shifted = apply(
+    small(block=functools.partial(_ShiftedBlock, shift=0.5)),
+    _without_positions(constant),
+    larger,
+  )
+  np.testing.assert_allclose(
+    got.maps[1], block_inputs_shifted.maps[1], atol=1e-4
+  )
+  assert not np.allclose(
+    features.maps[1], apply(model, constant, x).maps[1], atol=1e-2
+  )
+
+
+class _ShiftedBlock(backbone.Block):
+  """Adds a constant where the first block would add positions."""
+
+  shift: float = 0.0
+
+  def __call__(self, x, cluster_assignment, train):
+    if self.name.endswith('block_0'):
+      x = x + self.shift
+    return super().__call__(x, cluster_assignment, train)
+
+
+def _without_positions(variables):
+  flat = flax.traverse_util.flatten_dict(variables)
+  return flax.traverse_util.unflatten_dict(
+    {path: x for path, x in flat.items() if path[-1] != 'positions'}
+  )
+
+
+def test_cluster_positions_reach_the_outputs():
+  block = functools.partial(backbone.Block, cluster_position=True)
+  model = small(block=block)
+  x = images(1, 16, 16, 3)
+  variables, _ = run(model, x)
+  gradient = golden_paca.jit(
+    jax.grad(
+      lambda v: jnp.square(model.apply(v, x, False).maps[0][..., 0]).sum()
+    )
+  )(variables)['params']
+  gradient = gradient['stage_1_block_1']['attention']['cluster_position']
+  assert gradient.shape == (5, 8)
+  assert np.abs(gradient).max() > 0
+
+
+def test_bfloat16_computes_near_float32_with_float32_parameters():
+  x = images(2, 16, 16, 3)
+  variables, want = run(small(), x)
+  got = apply(small(dtype=jnp.bfloat16), variables, x)
+  assert got.maps[1].dtype == jnp.bfloat16
+  np.testing.assert_allclose(
+    got.maps[1].astype(np.float32), want.maps[1], atol=0.1
+  )
+  fresh = init(small(dtype=jnp.bfloat16), x)
+  assert {v.dtype for v in jax.tree.leaves(fresh)} == {np.dtype('float32')}
+
+
+def test_initialisation():
+  config = models.model('tiny_p2cconv_100_0')
+  model = classifier.make_classifier(config)
+  params = init(model, images(1, 8, 8, 3))['params']
+  trunk = params['backbone']
+  block = trunk['stage_3_block_0']
+  for kernel, std in [
+    (params['head']['kernel'], 0.02),
+    (block['attention']['query']['kernel'], 0.02),
+    (block['mlp']['fc1']['kernel'], 0.02),
+    (block['mlp']['spatial']['kernel'], (2 / 9) ** 0.5),
+    (block['clustering']['spatial']['kernel'], (2 / 49) ** 0.5),
+    (block['clustering']['mix']['kernel'], (2 / 320) ** 0.5),
+    (block['clustering']['to_clusters']['kernel'], (2 / 100) ** 0.5),
+    (trunk['transition_3']['conv_0']['kernel'], (2 / (9 * 384)) ** 0.5),
+  ]:
+    np.testing.assert_allclose(np.std(kernel), std, rtol=0.05)
+  flat = flax.traverse_util.flatten_dict(params)
+  for path, value in flat.items():
+    if path[-1] in ('bias', 'scale'):
+      assert np.all(np.asarray(value) == (path[-1] == 'scale')), path
+
+
+@pytest.mark.parametrize(
+  'shape', [(16, 16, 3), (1, 16, 16, 1), (1, 0, 16, 3), (1, 3, 16, 16)]
+)
+def test_images_of_other_shapes_are_refused(shape):
+  with pytest.raises(ValueError, match='images: expected'):
+    small().init(jax.random.key(0), jnp.zeros(shape), False)
+
+
+def test_heads_that_do_not_divide_the_channels_are_refused():
+  model = backbone.PacaBackbone([backbone.Stage(8, 1, 3, None)])
+  with pytest.raises(ValueError, match='num_heads: 8 channels'):
+    model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), False)
+
+
+@pytest.mark.parametrize(
+  'change, error, message',
+  [
+    (dict(depths=(2, 2)), ValueError, 'config.model.depths'),
+    (dict(num_clusters=(9,)), ValueError, 'config.model.num_clusters'),
+    (dict(clustering=dict(kind='Conv')), ValueError, "'Conv'"),
+    (dict(clustering=dict(kind='layers')), ValueError, "'layers'"),
+    (dict(block=dict(mlp_rate=4)), TypeError, 'mlp_rate'),
+  ],
+)
+def test_configs_that_do_not_fit_are_refused(change, error, message):
+  config = models.model('tiny_p2cconv_100_0')
+  with config.unlocked():
+    for field, value in change.items():
+      config[field] = value
+  with pytest.raises(error, match=message):
+    classifier.make_classifier(config).init(
+      jax.random.key(0), jnp.zeros((1, 8, 8, 3)), False
+    )
+
+
+def test_unknown_variant_is_refused():
+  with pytest.raises(ValueError, match="'tiny'"):
+    models.model('tiny')
