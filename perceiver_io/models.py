@@ -195,7 +195,6 @@ def imagenet(
   num_classes: int,
   query_channels: int,
   use_query_residual: bool,
-  dtype: Dtype | None = None,
 ) -> Perceiver:
   """The classifier (Jaegle et al. 2021b, section 4.4): one learned query.
 
@@ -213,7 +212,7 @@ def imagenet(
     encoder=encoder,
     queries=queries_lib.LearnedQueries(1, query_channels),
     decoder=_decoder(encoder, use_query_residual),
-    outputs=outputs_lib.ClassLogits(num_classes, dtype),
+    outputs=outputs_lib.ClassLogits(num_classes),
   )
 
 
@@ -243,7 +242,7 @@ def optical_flow(
     encoder=encoder,
     queries=queries_lib.InputQueries(),
     decoder=_decoder(encoder, use_query_residual=False),
-    outputs=outputs_lib.Flow(*image_size, dtype=dtype),
+    outputs=outputs_lib.Flow(*image_size),
   )
 
 
@@ -317,8 +316,8 @@ def multimodal(
     decoder=_decoder(encoder, use_query_residual=False),
     projection=outputs_lib.Projection(output_channels, dtype),
     outputs={
-      'audio': outputs_lib.AudioSamples(samples_per_patch, dtype),
-      'image': outputs_lib.Projection(3, dtype),
-      'label': outputs_lib.ClassLogits(num_classes, dtype),
+      'audio': outputs_lib.AudioSamples(samples_per_patch),
+      'image': outputs_lib.Projection(3),
+      'label': outputs_lib.ClassLogits(num_classes),
     },
   )

@@ -174,9 +174,18 @@ class MultimodalPerceiver(nn.Module):
     Raises:
       ValueError: for unknown or missing modalities.
     """
-    inputs = self.inputs(x, mask_probs=mask_probs, train=train)
-    latents = self.encoder(inputs)
+    inputs, latents = self.encode(x, mask_probs, train)
     return self.decode(inputs, latents, points)
+
+  def encode(
+    self,
+    x: Mapping[str, Any],
+    mask_probs: Mapping[str, float] | None = None,
+    train: bool = False,
+  ) -> tuple[jax.Array, jax.Array]:
+    """The inputs' array [B, M, C] and the latents [B, N, D]."""
+    inputs = self.inputs(x, mask_probs=mask_probs, train=train)
+    return inputs, self.encoder(inputs)
 
   def decode(
     self,
@@ -184,10 +193,7 @@ class MultimodalPerceiver(nn.Module):
     latents: jax.Array,
     points: Mapping[str, jax.Array] | None = None,
   ) -> dict[str, Any]:
-    """The outputs from latents [B, N, D], for decoding in several chunks.
-
-    `inputs` [B, M, C] gives the queries their batch size and type.
-    """
+    """The outputs, from what `encode` returns, of some or all points."""
     points = points or {}
     _check_modalities('outputs', self.outputs, self.queries)
     if unknown := set(points) - set(self.queries):

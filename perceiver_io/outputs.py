@@ -1,5 +1,8 @@
 """From what the decoder returns to what the task wants.
 
+Final maps compute in the type of their parameters, float32, whatever the model
+computes in.
+
 Letters: B batch, O queries, C channels, H and W height and width.
 """
 
@@ -34,7 +37,6 @@ class ClassLogits(nn.Module):
   """Logits of classes from the only query."""
 
   num_classes: int
-  dtype: Dtype | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -44,7 +46,6 @@ class ClassLogits(nn.Module):
     return nn.Dense(
       self.num_classes,
       kernel_init=initializers.fan_in_truncated,
-      dtype=self.dtype,
       name='linear',
     )(x[:, 0])
 
@@ -56,7 +57,6 @@ class MeanLogits(nn.Module):
   """
 
   num_classes: int
-  dtype: Dtype | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -64,7 +64,6 @@ class MeanLogits(nn.Module):
     return nn.Dense(
       self.num_classes,
       kernel_init=nn.initializers.zeros,
-      dtype=self.dtype,
       name='linear',
     )(jnp.mean(x, axis=1))
 
@@ -78,10 +77,13 @@ class TokenLogits(nn.Module):
     bias = self.param(
       'bias', nn.initializers.zeros, embedding.shape[:1], jnp.float32
     )
-    x, embedding, bias = nn.dtypes.promote_dtype(
-      x, embedding, bias, dtype=x.dtype
+    logits = jnp.einsum(
+      'boc,vc->bov',
+      x,
+      embedding.astype(x.dtype),
+      preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
     )
-    return x @ embedding.T + bias
+    return logits + bias
 
 
 class Flow(nn.Module):
@@ -96,14 +98,11 @@ class Flow(nn.Module):
   height: int
   width: int
   scale: float = 20 / 100
-  dtype: Dtype | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [B, H * W, C] to flow in pixels [B, H, W, (x, y)]."""
-    flow = nn.Dense(
-      2, kernel_init=nn.initializers.zeros, dtype=self.dtype, name='linear'
-    )(x)
+    flow = nn.Dense(2, kernel_init=nn.initializers.zeros, name='linear')(x)
     return flow.reshape(-1, self.height, self.width, 2) * self.scale
 
 
@@ -111,7 +110,6 @@ class AudioSamples(nn.Module):
   """Consecutive samples of a wave from every query."""
 
   samples_per_patch: int
-  dtype: Dtype | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -119,7 +117,6 @@ class AudioSamples(nn.Module):
     x = nn.Dense(
       self.samples_per_patch,
       kernel_init=initializers.fan_in_truncated,
-      dtype=self.dtype,
       name='linear',
     )(x)
     return x.reshape(x.shape[0], -1)
