@@ -9,7 +9,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.pallas.ops.tpu import splash_attention as splash
 from jax.sharding import AxisType, PartitionSpec
 
 _LANES = 128  # splash attention's blocks are multiples of it
@@ -121,6 +120,9 @@ def splash_attention(q, k, v, mask, scale, interpret=False) -> jax.Array:
 
 
 def _splash(q, k, v, mask, scale, interpret):
+  # Here, because the import is slow and the module experimental.
+  from jax.experimental.pallas.ops.tpu import splash_attention as splash
+
   num_queries, num_heads = q.shape[1:3]
   padded_q = _multiple(num_queries, _LANES)
   padded_k = _multiple(k.shape[1], _LANES)

@@ -1,4 +1,4 @@
-"""Weights and arrays of the golden data in tests/golden/perceiver_io."""
+"""Models, weights and arrays of the golden data in golden/perceiver_io."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perceiver_io import pretrained
+from perceiver_io import models, pretrained
 
 FOLDER = pathlib.Path(__file__).parent / 'golden' / 'perceiver_io'
 
@@ -17,6 +17,46 @@ def load(name):
   """The arrays and the description of a golden model."""
   arrays = dict(np.load(FOLDER / f'{name}.npz'))
   return arrays, json.loads((FOLDER / f'{name}.config.json').read_text())
+
+
+def make_model(name, **options):
+  """The model of a golden configuration."""
+  config = load(name)[1]['config']
+  sizes = config['encoder']
+  if name == 'mlm':
+    return models.mlm(
+      vocab_size=config['vocab_size'],
+      max_length=config['max_seq_len'],
+      token_channels=config['d_model'],
+      num_latents=sizes['z_index_dim'],
+      latent_channels=sizes['num_z_channels'],
+      qk_channels=sizes['qk_channels'],
+      num_heads=sizes['num_self_attend_heads'],
+      num_self_attends=sizes['num_self_attends_per_block'],
+      **options,
+    )
+  encoder = models.encoder(
+    num_latents=sizes['z_index_dim'],
+    latent_channels=sizes['num_z_channels'],
+    num_self_attends_per_block=sizes['num_self_attends_per_block'],
+    num_blocks=sizes['num_blocks'],
+    num_self_attend_heads=sizes['num_self_attend_heads'],
+    **options,
+  )
+  if name == 'flow':
+    return models.optical_flow(
+      image_size=(6, 8), encoder=encoder, channels=10, num_bands=5
+    )
+  return models.imagenet(
+    inputs={
+      'imagenet_learned': models.learned_pixels((6, 8), 13, 12, 14),
+      'imagenet_fourier': models.fourier_pixels((6, 8), 5),
+    }[name],
+    encoder=encoder,
+    num_classes=config['num_classes'],
+    query_channels=32,
+    use_query_residual=config['decoder']['use_query_residual'],
+  )
 
 
 def weight(key, shape):

@@ -6,11 +6,10 @@ import zlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-import perceiver_goldens as goldens
 import pytest
-from test_perceiver_io_models import make_model
 
 from perceiver_io import models, pretrained
+from tests import perceiver_goldens as goldens
 
 
 def spec(name):
@@ -52,7 +51,7 @@ def assert_equal(found, expected):
 def test_both_names_give_the_same_variables(name):
   arrays, described = goldens.load(name)
   x = arrays['in.inputs' if name == 'mlm' else 'in.images']
-  model = make_model(name)
+  model = goldens.make_model(name)
   variables = goldens.variables(model, described, x)
   state_dict = to_hugging_face(goldens.weights(described['params']), name)
   found = pretrained.from_hugging_face(state_dict, variables)
@@ -150,7 +149,9 @@ def test_full_size_checkpoints(name, make):
 
 def test_what_does_not_fit_is_listed():
   arrays, described = goldens.load('mlm')
-  variables = shapes(make_model('mlm'), jnp.asarray(arrays['in.inputs']))
+  variables = shapes(
+    goldens.make_model('mlm'), jnp.asarray(arrays['in.inputs'])
+  )
   params = goldens.weights(described['params'])
   params['embed/embeddings'] = params['embed/embeddings'][:-1]
   params['extra/w'] = np.zeros((2, 3))

@@ -6,7 +6,6 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
-import perceiver_goldens as goldens
 import pytest
 from flax import linen as nn
 
@@ -28,6 +27,7 @@ from perceiver_io.attention import (
   SelfAttention,
 )
 from perceiver_io.perceiver import Encoder
+from tests import perceiver_goldens as goldens
 
 UNITS = json.loads((goldens.FOLDER / 'units.json').read_text())
 ARRAYS = dict(np.load(goldens.FOLDER / 'units.npz'))
