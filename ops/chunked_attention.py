@@ -26,7 +26,7 @@ def chunked_attention(
   v: jax.Array,
   mask: jax.Array | None,
   scale: float,
-  query_chunk: int = 1024,
+  query_chunk: int = 2048,
   key_chunk: int = 512,
 ) -> jax.Array:
   """softmax(scale * q k^T) v over chunks of queries and keys.
@@ -42,7 +42,9 @@ def chunked_attention(
     v: [B, M, H, E].
     mask: boolean [B, 1 or N, M], True where a key counts, or None.
     scale: what the logits are multiplied by.
-    query_chunk, key_chunk: the most positions of a chunk.
+    query_chunk, key_chunk: the most positions of a chunk. As long as one chunk
+      has all queries, the gradients of keys and values need no full-precision
+      sums beside them.
 
   Returns:
     [B, N, H, E], of v's type. A row without any key is finite but meaningless.
