@@ -1,0 +1,158 @@
+"""From what the decoder returns to what the task wants.
+
+Final maps compute in the type of their parameters, float32, whatever the model
+computes in.
+
+Letters: B batch, O queries, C channels, H and W height and width.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from perceiver_io import initializers, patches
+from perceiver_io.convolution import ConvUpsample
+
+Dtype = jax.typing.DTypeLike
+
+
+class Projection(nn.Module):
+  """A linear map of every output."""
+
+  channels: int
+  dtype: Dtype | None = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [..., C] to [..., channels]."""
+    return nn.Dense(
+      self.channels,
+      kernel_init=initializers.fan_in_truncated,
+      dtype=self.dtype,
+      name='linear',
+    )(x)
+
+
+class ClassLogits(nn.Module):
+  """Logits of classes from the only query."""
+
+  num_classes: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, 1, C] to [B, num_classes]."""
+    if x.ndim != 3 or x.shape[1] != 1:
+      raise ValueError(f'outputs: found shape {x.shape}, expected [B, 1, C].')
+    return nn.Dense(
+      self.num_classes,
+      kernel_init=initializers.fan_in_truncated,
+      name='linear',
+    )(x[:, 0])
+
+
+class MeanLogits(nn.Module):
+  """Logits of classes from the mean of all latents; they begin at zero.
+
+  The whole decoder of the original Perceiver (Jaegle et al. 2021a, section 3).
+  """
+
+  num_classes: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, N, C] to [B, num_classes]."""
+    return nn.Dense(
+      self.num_classes,
+      kernel_init=nn.initializers.zeros,
+      name='linear',
+    )(jnp.mean(x, axis=1))
+
+
+class TokenLogits(nn.Module):
+  """Logits of tokens by the input embedding, and a bias of their own."""
+
+  @nn.compact
+  def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
+    """Maps x [B, O, C] and embedding [V, C] to logits [B, O, V]."""
+    bias = self.param(
+      'bias', nn.initializers.zeros, embedding.shape[:1], jnp.float32
+    )
+    logits = jnp.einsum(
+      'boc,vc->bov',
+      x,
+      embedding.astype(x.dtype),
+      preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
+    )
+    return logits + bias
+
+
+class Flow(nn.Module):
+  """Optical flow of every pixel, beginning at zero.
+
+  Attributes:
+    height, width: of the image whose pixels are the queries.
+    scale: what the linear map is multiplied by to give pixels. The published
+      model divides by 100 and its users multiply by 20.
+  """
+
+  height: int
+  width: int
+  scale: float = 20 / 100
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H * W, C] to flow in pixels [B, H, W, (x, y)]."""
+    flow = nn.Dense(2, kernel_init=nn.initializers.zeros, name='linear')(x)
+    return flow.reshape(-1, self.height, self.width, 2) * self.scale
+
+
+class AudioSamples(nn.Module):
+  """Consecutive samples of a wave from every query."""
+
+  samples_per_patch: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, O, C] to samples [B, O * samples_per_patch]."""
+    x = nn.Dense(
+      self.samples_per_patch,
+      kernel_init=initializers.fan_in_truncated,
+      name='linear',
+    )(x)
+    return x.reshape(x.shape[0], -1)
+
+
+class UpsampledImage(nn.Module):
+  """An image or a video from a coarser grid of queries, by convolutions.
+
+  Attributes:
+    index_dims: the grid, (H, W) or (T, H, W).
+    upsample: what enlarges it.
+  """
+
+  index_dims: tuple[int, ...]
+  upsample: ConvUpsample
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, prod(index_dims), C] to the upsampled array."""
+    return self.upsample(x.reshape(x.shape[0], *self.index_dims, -1))
+
+
+class PatchImage(nn.Module):
+  """An image or a video whose patches are the outputs' channels.
+
+  Attributes:
+    index_dims: the grid of patches, (H, W) or (T, H, W).
+    spatial, temporal: size of a patch.
+  """
+
+  index_dims: tuple[int, ...]
+  spatial: int
+  temporal: int = 1
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, prod(index_dims), C] as `patches.depth_to_space`."""
+    x = x.reshape(x.shape[0], *self.index_dims, -1)
+    return patches.depth_to_space(x, self.spatial, self.temporal)
