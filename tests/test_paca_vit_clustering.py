@@ -1,6 +1,6 @@
 """Assignments, the clusterings that no golden covers, k-means."""
 
-import golden_paca
+from tests import golden_paca
 import jax
 import jax.numpy as jnp
 import numpy as np

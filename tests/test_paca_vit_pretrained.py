@@ -3,7 +3,7 @@
 import functools
 import json
 
-import golden_paca
+from tests import golden_paca
 import jax
 import jax.numpy as jnp
 import ml_collections

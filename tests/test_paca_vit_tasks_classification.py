@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import golden_paca
+from tests import golden_paca
 import jax
 import ml_collections
 import numpy as np
