@@ -41,8 +41,8 @@ def data_parallel() -> dict:
   return dict(mesh=dict(data=-1, fsdp=1), sharding=(('.*', 'fsdp'),))
 
 
-def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
-  """A data section; `preprocess` goes to the module's `preprocess`.
+def examples(module: str, split: str, **preprocess) -> dict:
+  """Part of a data set; `preprocess` goes to the module's `preprocess`.
 
   --config.data.source=synthetic reads made-up examples in the real format.
   """
@@ -51,8 +51,14 @@ def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
     split=split,
     source='tfds',
     data_dir=ml_collections.config_dict.placeholder(str),  # TFDS's default
-    batch_size=batch_size,  # over all devices and processes
     preprocess=preprocess,
+  )
+
+
+def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
+  """`examples` in batches of `batch_size` over all devices and processes."""
+  return examples(module, split, **preprocess) | dict(
+    batch_size=batch_size,
     num_threads=4,  # each makes a batch ahead of time
     num_workers=0,  # processes; threads suffice where decoding dominates
   )

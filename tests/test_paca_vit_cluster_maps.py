@@ -47,7 +47,7 @@ class HalvesTask:
 def config():
   return ml_collections.ConfigDict(
     dict(
-      data=common.data('train_lib.data.mnist5k', 'test', 8),
+      data=common.examples('train_lib.data.mnist5k', 'test'),
       image_folder='',
       num_images=3,
     )

@@ -1,8 +1,6 @@
 """The project's rules that a machine can check."""
 
 import ast
-import glob
-import importlib
 import pathlib
 import sys
 
@@ -64,21 +62,3 @@ def test_programs_know_no_task():
     text = (ROOT / program).read_text().lower()
     assert not [word for word in words if word in text]
     assert (set(imported(ROOT / program)) & OURS) <= {'train_lib'}
-
-
-def config_files():
-  paths = glob.glob('configs/*/*.py', root_dir=ROOT)
-  names = [p[: -len('.py')].replace('/', '.') for p in sorted(paths)]
-  modules = [importlib.import_module(n) for n in names if '__init__' not in n]
-  return [m for m in modules if hasattr(m, 'get_config')]
-
-
-@pytest.mark.parametrize('module', config_files(), ids=lambda m: m.__name__)
-def test_configs_name_modules_that_exist(module):
-  config = module.get_config()
-  names = [config.task, config.data.module]
-  for section in config.evals.values():
-    names += [section.module, section.data.module]
-  for name in names:
-    importlib.import_module(name)
-  assert config.checkpoint.best_metric.split('/')[0] in config.evals

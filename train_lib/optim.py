@@ -105,11 +105,9 @@ def make_schedule(
   def schedule(step):
     step = step // config.update_every_steps * config.update_every_steps
     rate = decay(jnp.maximum(step - start, 0))
-    if config.warmup_steps:
-      slope = (config.lr - config.warmup_lr) / config.warmup_steps
-      warmup = config.warmup_lr + slope * step
-      rate = jnp.where(step < config.warmup_steps, warmup, rate)
-    return rate
+    slope = (config.lr - config.warmup_lr) / max(config.warmup_steps, 1)
+    warmup = config.warmup_lr + slope * step
+    return jnp.where(step < config.warmup_steps, warmup, rate)
 
   return schedule
 

@@ -36,15 +36,16 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     translate=2.0,
     scale=(0.9, 1.1),
   )
-  test = common.data('train_lib.data.mnist5k', split='test', batch_size=256)
   config.evals = dict(
     test=dict(
-      module='train_lib.evaluate', every_steps=5 * steps_per_epoch, data=test
+      module='train_lib.evaluate',
+      every_steps=5 * steps_per_epoch,
+      data=common.data('train_lib.data.mnist5k', split='test', batch_size=256),
     ),
     clusters=dict(
       module='paca_vit.evaluators.cluster_maps',
       every_steps=config.num_steps,
-      data=test,
+      data=common.examples('train_lib.data.mnist5k', split='test'),
       image_folder='',
       num_images=6,
     ),
