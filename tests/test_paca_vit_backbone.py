@@ -138,6 +138,7 @@ def test_layer_scale_starts_where_told_and_scales_both_branches():
     off = params | {'layer_scale1': jnp.zeros(8), 'layer_scale2': jnp.zeros(8)}
     scales = params['layer_scale1'], params['layer_scale2']
     rest = {k: v for k, v in params.items() if 'layer_scale' not in k}
+    rest = jax.tree.map(lambda v: v, rest)  # to change it, not `params`
     rest['attention']['out']['kernel'] /= 4
     rest['mlp']['fc2']['kernel'] /= 4
     return (
@@ -230,34 +231,26 @@ def test_position_embeddings_are_resized():
     if 'positions' in block
   }
   assert shapes == {'stage_1_block_0': (4, 4, 8), 'stage_2_block_0': (2, 2, 16)}
-  # Another size works, and a constant embedding stays what it is there.
-  constant = flax.core.copy(variables)
-  params = constant['params']
-  for name in shapes:
-    params[name]['positions'] = jnp.full_like(params[name]['positions'], 0.5)
+  # A ramp from edge to edge is one at any other size.
+  ramps = flax.core.copy(variables)
+  for name, shape in shapes.items():
+    ramp = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None, None]
+    ramps['params'][name]['positions'] = np.broadcast_to(ramp, shape)
   larger = images(1, 23, 40, 3)
-  got = apply(model, constant, larger)
-  block_inputs_shifted = apply(
-    small(block=functools.partial(_ShiftedBlock, shift=0.5)),
-    _without_positions(constant),
-    larger,
-  )
-  np.testing.assert_allclose(
-    got.maps[1], block_inputs_shifted.maps[1], atol=1e-4
-  )
+  got = apply(model, ramps, larger)
+  want = apply(small(block=_RampBlock), _without_positions(ramps), larger)
+  np.testing.assert_allclose(got.maps[1], want.maps[1], atol=1e-4)
   assert not np.allclose(
-    features.maps[1], apply(model, constant, x).maps[1], atol=1e-2
+    features.maps[1], apply(model, ramps, x).maps[1], atol=1e-2
   )
 
 
-class _ShiftedBlock(backbone.Block):
-  """Adds a constant where the first block would add positions."""
-
-  shift: float = 0.0
+class _RampBlock(backbone.Block):
+  """Adds a ramp over the rows where the first block would add positions."""
 
   def __call__(self, x, cluster_assignment, train):
     if self.name.endswith('block_0'):
-      x = x + self.shift
+      x = x + jnp.linspace(0, 1, x.shape[1])[:, None, None]
     return super().__call__(x, cluster_assignment, train)
 
 
