@@ -10,6 +10,7 @@ import pathlib
 import re
 import zlib
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +74,22 @@ def shapes_of(model):
   """`model`'s variables as ShapeDtypeStructs."""
   images = jnp.zeros((1, 32, 32, model.backbone.in_channels))
   return jax.eval_shape(lambda: model.init(jax.random.key(0), images, False))
+
+
+def random_variables(shapes):
+  """Arrays for ShapeDtypeStructs, without compiling an initialisation.
+
+  Biases are not 0 and scales differ, so that no test can overlook them;
+  variances are positive.
+  """
+  flat = flax.traverse_util.flatten_dict(shapes, sep='/')
+  values = {}
+  for path, x in flat.items():
+    value = normal(path, x.shape) / np.sqrt(max(1, np.prod(x.shape[:-1])))
+    if path.endswith(('scale', 'var')):
+      value = 1 + 0.1 * np.abs(value)
+    values[path] = value.astype(x.dtype)
+  return flax.traverse_util.unflatten_dict(values, sep='/')
 
 
 def model_and_variables(variant, dtype='float32'):
