@@ -1,8 +1,8 @@
 """Draws a run's learning curves: `python tools/plot_metrics.py --workdir=...`.
 
 Reads metrics.jsonl; writes curves.png into the workdir: the training loss and
-the evaluations' losses on the left, the evaluations' other metrics on the
-right, all over steps.
+the evaluations' losses on the left, other metrics that were evaluated more than
+once on the right, all over steps.
 """
 
 import json
@@ -34,7 +34,11 @@ def read_curves(path: str) -> dict[str, tuple[list[int], list[float]]]:
 def plot(curves: dict[str, tuple[list[int], list[float]]], path: str) -> None:
   """Writes the picture."""
   losses = [n for n in curves if n == 'loss' or n.endswith('/loss')]
-  others = [n for n in curves if '/' in n and n not in losses]
+  others = [
+    name
+    for name, (steps, _) in curves.items()
+    if '/' in name and name not in losses and len(steps) > 1
+  ]
   figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout='constrained')
   for axis, names in zip(axes, (losses, others), strict=True):
     for name in names:

@@ -102,7 +102,7 @@ def demo() -> ml_collections.ConfigDict:
     depths=(2, 2),
     num_heads=(2, 4),
     clustering=_CONV,
-    num_clusters=(16, 0),
+    num_clusters=(16, 8),
     blocks_per_assignment=config_dict.placeholder(int),
     block=dict(mlp_ratio=4.0),
     drop_path_rate=0.0,
