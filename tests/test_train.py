@@ -10,6 +10,7 @@ import pathlib
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ CONFIG = 'configs/paca_vit/mnist5k.py:tiny'
 NUM_STEPS = 12
 
 
-def start(workdir, *flags, devices=1, program='train.py'):
+def start(workdir, *flags, devices=1, program='train.py', config=CONFIG):
   env = os.environ | {
     'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
   }
@@ -31,7 +32,7 @@ def start(workdir, *flags, devices=1, program='train.py'):
     [
       sys.executable,
       program,
-      f'--config={CONFIG}',
+      f'--config={config}',
       f'--workdir={workdir}',
       *flags,
     ],
@@ -171,3 +172,48 @@ def test_metrics_do_not_depend_on_the_evaluation_batch(unbroken):
   )
   row = evaluations(unbroken)[NUM_STEPS]
   assert f'test/accuracy: {row["test/accuracy"]:.6g}' in output
+
+
+LINEAR = 'tests/linear_task.py'
+
+
+def start_two(workdir, *flags):
+  """Two processes with two devices each, parameters split over all."""
+  with socket.socket() as s:
+    s.bind(('localhost', 0))
+    port = s.getsockname()[1]
+  return [
+    start(
+      workdir,
+      f'--coordinator_address=localhost:{port}',
+      '--num_processes=2',
+      f'--process_id={i}',
+      '--config.mesh.fsdp=4',
+      *flags,
+      devices=2,
+      config=LINEAR,
+    )
+    for i in range(2)
+  ]
+
+
+def test_two_processes_tell_the_same_story(tmp_path):
+  for process in start_two(tmp_path / 'two'):
+    finish(process)
+  finish(start(tmp_path / 'one', config=LINEAR))
+  ours, theirs = losses(tmp_path / 'two'), losses(tmp_path / 'one')
+  assert ours.keys() == theirs.keys()
+  np.testing.assert_allclose(
+    list(ours.values()), list(theirs.values()), rtol=1e-5
+  )
+  ours, theirs = evaluations(tmp_path / 'two'), evaluations(tmp_path / 'one')
+  assert ours[6]['test/accuracy'] == theirs[6]['test/accuracy']
+
+
+def test_preempting_one_process_stops_both_at_one_step(tmp_path):
+  processes = start_two(tmp_path, '--config.num_steps=100000')
+  wait_for_step(tmp_path, 3, processes[0])
+  processes[1].send_signal(signal.SIGTERM)
+  outputs = [finish(process) for process in processes]
+  step = saved_steps(tmp_path)[-1]
+  assert f'SIGTERM: step {step} is saved' in outputs[0]
