@@ -11,7 +11,9 @@ Shapes: B batch, H height, W width, N = H W patches, M clusters, C channels.
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,8 @@ import numpy as np
 
 from ops import depthwise_conv, resize
 from paca_vit import layers
+
+PyTree = Any
 
 
 def assign(logits: jax.Array) -> jax.Array:
@@ -84,7 +88,7 @@ class LinearClustering(nn.Module):
 class CentroidClustering(nn.Module):
   """Soft k-means: logits are -|patch - centroid|^2 / sqrt(C).
 
-  The centroids [M, C] are learned; `kmeans_centroids` gives a start for them.
+  The centroids [M, C] are learned; `with_kmeans_centroids` starts them.
   Not in the paper: the clustering that it replaces by a learned one.
   """
 
@@ -102,9 +106,57 @@ class CentroidClustering(nn.Module):
     patches, centroids = nn.dtypes.promote_dtype(
       patches, centroids, dtype=self.dtype
     )
-    return -_squared_distances(patches, centroids) / np.sqrt(channels).astype(
-      patches.dtype
+    return _centroid_logits(patches, centroids)
+
+
+def with_kmeans_centroids(
+  model: nn.Module,
+  variables: PyTree,
+  images: jax.Array,
+  rng: jax.Array,
+  num_iterations: int = 10,
+) -> PyTree:
+  """Starts all centroids of a model with k-means on a batch's patches.
+
+  Each `CentroidClustering` clusters the patches that reach it, those before it
+  having their new centroids already.
+
+  Args:
+    model: called as model(images, train=False).
+    variables: of the model.
+    images: [B, H, W, C] of its inputs.
+    rng: draws the patches that k-means begins with.
+    num_iterations: of k-means.
+
+  Returns:
+    The variables with other centroids.
+
+  Raises:
+    ValueError: if the model has no `CentroidClustering`, or a stage has fewer
+      patches in the batch than clusters.
+  """
+  found = {}
+
+  def intercept(next_method, args, kwargs, context):
+    module = context.module
+    if not isinstance(module, CentroidClustering):
+      return next_method(*args, **kwargs)
+    (patches,) = args
+    centroids = kmeans_centroids(
+      patches.reshape(-1, patches.shape[-1]),
+      module.num_clusters,
+      jax.random.fold_in(rng, len(found)),
+      num_iterations,
     )
+    found['params', *module.path, 'centroids'] = centroids
+    return _centroid_logits(patches, centroids)
+
+  with nn.intercept_methods(intercept):
+    model.apply(variables, images, train=False)
+  if not found:
+    raise ValueError('model: expected some CentroidClustering, found none.')
+  flat = flax.traverse_util.flatten_dict(variables)
+  return flax.traverse_util.unflatten_dict(flat | found)
 
 
 def kmeans_centroids(
@@ -141,6 +193,11 @@ def kmeans_centroids(
     rng, features, (num_clusters,), replace=False, axis=0
   )
   return jax.lax.fori_loop(0, num_iterations, update, start)
+
+
+def _centroid_logits(patches, centroids):
+  scale = np.sqrt(patches.shape[-1]).astype(patches.dtype)
+  return -_squared_distances(patches, centroids) / scale
 
 
 def _squared_distances(patches, centroids):

@@ -1,11 +1,13 @@
 """Assignments, the clusterings that no golden covers, k-means."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from paca_vit import clustering
+from configs.paca_vit import models
+from paca_vit import classifier, clustering
 from tests import golden_paca
 
 
@@ -115,3 +117,62 @@ def test_teacher_gives_no_assignment_where_there_are_no_clusters():
   assert assignments[0].shape == (2, 5, 30)
   assert assignments[1] is None
   assert assignments[2].shape == (2, 3, 4)
+
+
+def test_kmeans_centroids_start_a_whole_model():
+  """Centroids are means of the patches that the *new* model sees."""
+  config = models.model('demo')
+  config.update(
+    clustering=dict(kind='CentroidClustering'), channels=(8, 16), depths=(1, 1)
+  )
+  del config.clustering['kernel_size']
+  model = classifier.make_classifier(config)
+  images = patches(4, 28, 28, 1)
+
+  @jax.jit
+  def start(rng):
+    before = model.init(rng, images, train=False)
+    return before, clustering.with_kmeans_centroids(
+      model, before, images, rng, num_iterations=50
+    )
+
+  before, after = start(jax.random.key(0))
+  assert jax.tree.structure(before) == jax.tree.structure(after)
+
+  def record(next_method, args, kwargs, context):
+    if isinstance(context.module, clustering.CentroidClustering):
+      seen[context.module.path] = args[0].reshape(-1, args[0].shape[-1])
+    return next_method(*args, **kwargs)
+
+  @jax.jit
+  def features_seen(variables):
+    seen.clear()
+    with nn.intercept_methods(record):
+      model.apply(variables, images, train=False)
+    return dict(seen)
+
+  seen = {}
+  seen = features_seen(after)
+  assert len(seen) == 2
+  for path, features in seen.items():
+    params = after['params']
+    for name in path:
+      params = params[name]
+    centroids = params['centroids']
+    nearest = jnp.argmin(
+      jnp.sum((features[:, None] - centroids) ** 2, -1), axis=1
+    )
+    for i in range(len(centroids)):
+      mean = features[nearest == i].mean(0)
+      np.testing.assert_allclose(centroids[i], mean, atol=1e-3)
+
+
+def test_kmeans_centroids_need_a_model_that_has_any():
+  class Plain(nn.Module):
+    def __call__(self, images, train):
+      return images
+
+  with pytest.raises(ValueError, match='found none'):
+    clustering.with_kmeans_centroids(
+      Plain(), {}, patches(1, 2, 2, 1), jax.random.key(1)
+    )
