@@ -1,5 +1,6 @@
 # make demo: set up, train PaCa-ViT on real digits, evaluate, draw.
 # make test: set up and run the tests. Nothing is needed but Python 3.11+.
+# make test-slow: the same recipes at larger sizes, minutes each.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ RUN := $(VENV)/bin/python
 DEMO := runs/demo
 CONFIG := configs/paca_vit/mnist5k.py:demo
 
-.PHONY: demo test clean
+.PHONY: demo test test-slow clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
@@ -19,6 +20,9 @@ test: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(RUN) -m pytest -n 2
+
+test-slow: $(VENV)/.installed
+	$(RUN) -m pytest -m slow
 
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), sys.version'

@@ -107,13 +107,10 @@ def test_every_option_is_read(module, read_by_the_loop, tmp_path):
   assert best is None or best.split('/')[0] in config.evals
 
 
-@pytest.mark.parametrize(
-  'size', ['tiny', pytest.param('small', marks=pytest.mark.slow), 'base']
-)
-def test_imagenet_recipe_takes_two_steps(size):
-  """The whole recipe at 224: JPEGs, augmentation, mixing, update, metrics."""
+def imagenet_run(size):
+  """The recipe with two JPEGs a batch: batches, abstract state, init, step."""
   config = all_synthetic(imagenet.get_config(f'{size}_p2cconv_100_0'))
-  config.data.batch_size = config.evals.validation.data.batch_size = 2
+  config.data.batch_size = 2
   # The first epoch's rate is 1e-6: too small to see a difference.
   config.optim.schedule.warmup_steps = 0
   mesh = jax.sharding.Mesh(jax.devices()[:1], ('data',))
@@ -122,12 +119,9 @@ def test_imagenet_recipe_takes_two_steps(size):
     config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
   )
   tx, _ = optim.make_optimizer(config.optim, config.num_steps)
-  rules = [('.*', ())]
-  _, init = train_state.create(
-    task, tx, batches.element_spec, config.seed, mesh, rules
+  abstract, init = train_state.create(
+    task, tx, batches.element_spec, config.seed, mesh, [('.*', ())]
   )
-  state = init()
-  head = jax.device_get(state.params['head']['kernel'])
   step = jax.jit(
     lambda state, batch: train.train_step(
       state, batch, task=task, tx=tx, seed=config.seed, num_microbatches=1
@@ -135,6 +129,31 @@ def test_imagenet_recipe_takes_two_steps(size):
     donate_argnums=0,
     compiler_options={'xla_backend_optimization_level': 0},  # half the time
   )
+  return batches, abstract, init, step
+
+
+@pytest.mark.parametrize('size', ['tiny', 'small', 'base'])
+def test_imagenet_recipe_lowers(size):
+  batches, abstract, _, step = imagenet_run(size)
+  new_state, scalars = step.lower(abstract, batches.element_spec).out_info
+  shapes = jax.tree.map(lambda x: (x.shape, x.dtype), (abstract, new_state))
+  assert shapes[0] == shapes[1]
+  assert scalars['loss'].shape == ()
+
+
+@pytest.mark.parametrize(
+  'size',
+  [
+    'tiny',
+    pytest.param('small', marks=pytest.mark.slow),
+    pytest.param('base', marks=pytest.mark.slow),
+  ],
+)
+def test_imagenet_recipe_takes_two_steps(size):
+  """The whole recipe at 224: JPEGs, augmentation, mixing, update."""
+  batches, _, init, step = imagenet_run(size)
+  state = init()
+  head = jax.device_get(state.params['head']['kernel'])
   for _ in range(2):
     state, scalars = step(state, next(batches))
     assert 0 < scalars['loss'] < 20 and 0 < scalars['grad_norm'] < 1e3
