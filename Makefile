@@ -1,5 +1,6 @@
 # make demo: set up, train PaCa-ViT on real digits, evaluate, draw.
 # make test: set up and run the tests. Nothing is needed but Python 3.11+.
+# make parity: set up PyTorch and compare with the models of transformers.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ RUN := $(VENV)/bin/python
 DEMO := runs/demo
 CONFIG := configs/paca_vit/mnist5k.py:demo
 
-.PHONY: demo test clean
+.PHONY: demo test parity clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
@@ -20,11 +21,19 @@ test: $(VENV)/.installed
 	$(VENV)/bin/ruff format --check .
 	$(RUN) -m pytest -n 2
 
+parity: $(VENV)/.parity
+	$(RUN) -m pytest tests/parity
+
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), sys.version'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[demo,test]'
+	touch $@
+
+$(VENV)/.parity: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[parity]'
 	touch $@
 
 clean:

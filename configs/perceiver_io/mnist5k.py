@@ -20,7 +20,7 @@ from configs import common
 
 NUM_TRAIN = 4_000
 _POSITIONS = {
-  'fourier': dict(kind='fourier_pixels', max_resolution=(28, 28), num_bands=16),
+  'fourier': dict(kind='fourier_pixels', max_resolution=(28, 28), num_bands=8),
   'learned': dict(
     kind='learned_pixels',
     image_size=(28, 28),
