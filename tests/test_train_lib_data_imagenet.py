@@ -111,3 +111,51 @@ def test_color_jitter_beside_randaugment_is_an_error(examples):
     ValueError, match='color_jitter: 0.4 would have no effect'
   ):
     train(examples[0], augment=AUGMENT, color_jitter=0.4)
+
+
+PERCEIVER = dict(
+  num_layers=4,
+  magnitude=5.0,
+  magnitude_std=0.0,
+  prob=1.0,
+  increasing=False,
+  fill=(128, 128, 128),
+)
+
+
+def test_resize_last_augments_at_the_resolution_of_the_crop(
+  examples, monkeypatch
+):
+  seen = []
+
+  def augment(self, image, rng):
+    seen.append((self, image.size))
+    return PIL.Image.new('RGB', image.size, self.fill)
+
+  monkeypatch.setattr(rand_augment.RandAugment, '__call__', augment)
+  for seed in range(8):
+    image = train(examples[0], seed, resize_last=True, augment=PERCEIVER)
+    assert image.shape == (32, 32, 3)
+    expected = (128 / 255 - np.array([0.485, 0.456, 0.406])) / [
+      0.229,
+      0.224,
+      0.225,
+    ]
+    np.testing.assert_allclose(image - expected, 0, atol=1e-5)
+  assert {made for made, _ in seen} == {rand_augment.RandAugment(**PERCEIVER)}
+  sizes = {size for _, size in seen}
+  assert len(sizes) == 8 and min(min(sizes)) > 32
+
+
+def test_resize_last_evaluates_the_central_square(examples):
+  image = PIL.Image.open(io.BytesIO(examples[0]['image']))
+  width, height = image.size
+  side = int(min(width, height) * 0.875)
+  left, top = (width - side + 1) // 2, (height - side + 1) // 2
+  pixels = np.asarray(image)[top : top + side, left : left + side]
+  options = dict(train=False, rng=None, resize_last=True, crop_fraction=0.875)
+  found = imagenet.preprocess(examples[0], image_size=side, **options)['image']
+  expected = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+  found = imagenet.preprocess(examples[0], **options)['image']
+  assert found.shape == (224, 224, 3)

@@ -218,3 +218,60 @@ def test_bad_inputs_are_named(images):
     mixing.Mixing(0)
   with pytest.raises(ValueError, match=r'found \(6, 72, 64, 2\) and \(6, 5\)'):
     mixing.Mixing(5)(jax.random.key(0), images, jnp.zeros((6, 5)))
+
+
+@functools.cache
+def mixed_halves():
+  """Many mixed batches of 4 outputs: images, soft labels, the pairs."""
+  images = jax.random.uniform(jax.random.key(9), (8, 24, 32, 2))
+  labels = jnp.arange(8)
+  mix = jax.jit(jax.vmap(mixing.HalvesMixing(8), (0, None, None)))
+  keys = jax.random.split(jax.random.key(0), 1000)
+  found, soft = map(np.asarray, mix(keys, images, labels))
+  images = np.asarray(images)
+  return found, soft, images[::2], images[1::2]
+
+
+def own_weights(soft):
+  """[batches, outputs]: the weight of each first image's label."""
+  first = soft[:, np.arange(4), 2 * np.arange(4)]
+  second = soft[:, np.arange(4), 2 * np.arange(4) + 1]
+  np.testing.assert_allclose(soft.sum(-1), 1, atol=1e-5)
+  np.testing.assert_allclose(first + second, 0.9 + 2 * 0.1 / 8, atol=1e-5)
+  return (first - 0.1 / 8) / 0.9
+
+
+def test_the_first_half_of_the_pairs_is_mixup():
+  found, soft, first, second = mixed_halves()
+  weights = own_weights(soft)[:, :2]
+  w = weights[..., None, None, None]
+  expected = w * first[:2] + (1 - w) * second[:2]
+  np.testing.assert_allclose(found[:, :2], expected, atol=1e-5)
+  assert abs(weights.mean() - 0.5) < 0.03
+  # Var of Beta(a, a) is 1 / (4 (2 a + 1)).
+  assert abs(weights.var() - 1 / (4 * 1.4)) < 0.01
+  assert abs(np.corrcoef(weights.T)[0, 1]) < 0.1  # each pair its own
+
+
+def test_the_second_half_of_the_pairs_is_cutmix():
+  found, soft, first, second = mixed_halves()
+  inside = (found[:, 2:] == first[2:]).all(-1)
+  outside = (found[:, 2:] == second[2:]).all(-1)
+  assert (inside ^ outside).all()
+  rows, columns = inside.any(3), inside.any(2)
+  np.testing.assert_array_equal(inside, rows[..., None] & columns[..., None, :])
+  shares = inside.mean((2, 3))
+  np.testing.assert_allclose(own_weights(soft)[:, 2:], shares, atol=1e-5)
+  # As for `Mixing`: what the border leaves of boxes with uniform areas, whose
+  # sides are rounded down to even numbers.
+  assert abs(shares.mean() - (1 / 2 - 1 / 5 + 1 / 48)) < 0.04
+  assert abs(np.corrcoef(shares.T)[0, 1]) < 0.1
+
+
+def test_halves_need_pairs():
+  with pytest.raises(ValueError, match='images: found 3, expected an even'):
+    mixing.HalvesMixing(5)(
+      jax.random.key(0), jnp.zeros((3, 4, 4, 1)), jnp.zeros(3, int)
+    )
+  with pytest.raises(ValueError, match='mixup_alpha: .* found 0'):
+    mixing.HalvesMixing(5, mixup_alpha=0)

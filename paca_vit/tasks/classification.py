@@ -4,20 +4,12 @@ Shapes: B batch, H height, W width, C channels, K classes.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 
 from paca_vit import classifier
-from train_lib import losses, metrics, mixing
-from train_lib import task as task_lib
-
-# (rng, images, integer labels [B]) -> (images, targets [B, K])
-Mixing = Callable[
-  [jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]
-]
+from train_lib import classification, mixing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +26,7 @@ class Classification:
 
   model: classifier.PacaViT
   label_smoothing: float
-  mixing: Mixing | None
+  mixing: classification.Mixing | None
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'], train=False)
@@ -51,33 +43,17 @@ class Classification:
       rngs={'drop_path': drop_path_rng},
       mutable=[name for name in variables if name != 'params'],
     )
-    hard = labels.ndim == 1
-    loss = losses.softmax_cross_entropy(
-      logits, labels, self.label_smoothing if hard else 0.0
-    )
-    scalars = {}
-    if hard:
-      correct = (jnp.argmax(logits, axis=-1) == labels).astype(loss.dtype)
-      scalars['accuracy'] = losses.masked_mean(correct, batch['mask'])
-    return losses.masked_mean(loss, batch['mask']), task_lib.LossAux(
+    return classification.make_loss(
+      logits,
+      labels,
+      batch['mask'],
+      label_smoothing=self.label_smoothing,
       model_state=model_state,
-      scalars=scalars,
-      weight=jnp.sum(batch['mask']),
     )
 
   def metrics(self, variables, batch):
     logits = self.model.apply(variables, batch['image'], train=False)
-    labels, mask = batch['label'], batch['mask']
-    loss = losses.softmax_cross_entropy(logits, labels)
-    best = jax.lax.top_k(logits, min(5, self.model.num_classes))[1]
-    hits = best == labels[:, None]
-    result = {
-      'loss': metrics.Mean.of(loss, mask),
-      'accuracy': metrics.Mean.of(hits[:, 0], mask),
-    }
-    if self.model.num_classes > 5:
-      result['top5'] = metrics.Mean.of(jnp.any(hits, axis=-1), mask)
-    return result
+    return classification.make_metrics(logits, batch['label'], batch['mask'])
 
   def predict(self, variables, batch):
     """Logits [B, K] and cluster maps, stage -> [B, M, H, W]."""

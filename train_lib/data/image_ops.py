@@ -85,6 +85,26 @@ def _crop_box(image_size, rng, scale, ratio) -> tuple[int, int, int, int]:
   return (full_width - width) // 2, (full_height - height) // 2, width, height
 
 
+def random_crop(
+  image: Image,
+  rng: np.random.Generator,
+  *,
+  scale: tuple[float, float],
+  ratio: tuple[float, float],
+) -> Image:
+  """A crop as `random_resized_crop`'s, at its own resolution, as RGB."""
+  left, top, width, height = _crop_box(image.size, rng, scale, ratio)
+  return image.crop((left, top, left + width, top + height)).convert('RGB')
+
+
+def center_crop(image: Image, *, fraction: float) -> Image:
+  """The central square whose side is `fraction` of the short side, as RGB."""
+  width, height = image.size
+  side = int(fraction * min(width, height))
+  left, top = (width - side + 1) // 2, (height - side + 1) // 2
+  return image.crop((left, top, left + side, top + side)).convert('RGB')
+
+
 def random_flip(image: Image, rng: np.random.Generator) -> Image:
   """Mirrors left and right, one time in two."""
   if rng.random() < 0.5:
@@ -172,8 +192,47 @@ def resize_and_center_crop(
   return image.crop((left, top, left + size, top + size))
 
 
+def resize_as_tensorflow(image: Image, *, size: int) -> np.ndarray:
+  """A square of `size`, bicubic as in `tf.image.resize`: float32 [S, S, 3].
+
+  Unlike PIL's it always takes four pixels, whatever the scale (no
+  anti-aliasing), and its values are neither rounded nor clamped: they overshoot
+  [0, 255] at sharp edges.
+  """
+  pixels = np.asarray(image)
+  height, width = pixels.shape[:2]
+  places, weights = _bicubic_taps(height, size)
+  rows = sum(
+    pixels[place] * weight[:, None, None]
+    for place, weight in zip(places, weights, strict=True)
+  )
+  places, weights = _bicubic_taps(width, size)
+  return sum(
+    rows[:, place] * weight[:, None]
+    for place, weight in zip(places, weights, strict=True)
+  )
+
+
+@functools.lru_cache(maxsize=1024)
+def _bicubic_taps(length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+  """The 4 inputs of each output and their weights: [4, size] each.
+
+  Keys' kernel with a = -1/2; what lies outside the image weighs nothing.
+  """
+  centres = (np.arange(size) + 0.5) * length / size - 0.5
+  places = np.floor(centres) + np.arange(-1, 3)[:, None]
+  x = np.abs(places - centres)
+  near = (1.5 * x - 2.5) * x**2 + 1
+  far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+  weights = np.where(x <= 1, near, far)
+  weights *= (places >= 0) & (places < length)
+  weights /= weights.sum(axis=0)
+  places = np.clip(places, 0, length - 1).astype(np.int64)
+  return places, weights.astype(np.float32)
+
+
 def normalize(
-  image: Image, mean: tuple[float, ...], std: tuple[float, ...]
+  image: Image | np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> np.ndarray:
   """(pixels / 255 - mean) / std, float32 [H, W, C]."""
   pixels = np.asarray(image)

@@ -70,6 +70,7 @@ def preprocess(
   rng: np.random.Generator | None,
   image_size: int = 224,
   crop_fraction: float = 0.9,
+  resize_last: bool = False,
   color_jitter: float = 0.0,
   augment: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
@@ -80,6 +81,12 @@ def preprocess(
   where RandAugment is on, so naming both is an error here. Evaluation: short
   side to floor(image_size / crop_fraction), central crop. All bicubic.
 
+  With `resize_last`, as DeepMind trained the Perceivers, crops keep their own
+  resolution, are flipped and augmented at it, and then resized as TensorFlow
+  does it, not clamped. In evaluation the crop is the central square with
+  crop_fraction of the short side. (Their random crops are TensorFlow's, whose
+  laws of area and aspect within the same bounds are slightly other ones.)
+
   Args:
     example: of `source` or `synthetic`; `image` may also be decoded, uint8
       [H, W, 3].
@@ -87,9 +94,10 @@ def preprocess(
     rng: what to draw from; only used in training.
     image_size: the side of the output in pixels, S.
     crop_fraction: of the evaluation's crop.
+    resize_last: see above.
     color_jitter: the strength for brightness, contrast and saturation.
-    augment: the fields of `rand_augment.RandAugment` but `fill`, which is the
-      mean colour; None for no RandAugment.
+    augment: the fields of `rand_augment.RandAugment`, of which `fill` may be
+      left out: it is the mean colour then; None for no RandAugment.
 
   Returns:
     `image` float32 [S, S, 3] and `label` int32 [].
@@ -101,13 +109,18 @@ def preprocess(
     )
   image = image_ops.open_image(example['image'])
   if train:
-    image = image_ops.random_resized_crop(
-      image, rng, size=image_size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)
-    )
+    bounds = dict(scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+    if resize_last:
+      image = image_ops.random_crop(image, rng, **bounds)
+    else:
+      image = image_ops.random_resized_crop(
+        image, rng, size=image_size, **bounds
+      )
     image = image_ops.random_flip(image, rng)
     if augment is not None:
       fill = tuple(round(255 * x) for x in _MEAN)
-      image = rand_augment.RandAugment(**augment, fill=fill)(image, rng)
+      augment = rand_augment.RandAugment(**{'fill': fill, **augment})
+      image = augment(image, rng)
     elif color_jitter:
       image = image_ops.color_jitter(
         image,
@@ -116,10 +129,14 @@ def preprocess(
         contrast=color_jitter,
         saturation=color_jitter,
       )
+  elif resize_last:
+    image = image_ops.center_crop(image, fraction=crop_fraction)
   else:
     image = image_ops.resize_and_center_crop(
       image, size=image_size, crop_fraction=crop_fraction
     )
+  if resize_last:
+    image = image_ops.resize_as_tensorflow(image, size=image_size)
   return {
     'image': image_ops.normalize(image, _MEAN, _STD),
     'label': np.int32(example['label']),

@@ -96,6 +96,7 @@ def preprocess(
   degrees: float = 0.0,
   translate: float = 0.0,
   scale: tuple[float, float] = (1.0, 1.0),
+  permutation_seed: int | None = None,
 ) -> dict[str, np.ndarray]:
   """Normalises a digit and, in training, moves it about.
 
@@ -106,6 +107,8 @@ def preprocess(
     degrees: the largest rotation, either way.
     translate: the largest shift along each axis, in pixels.
     scale: the range of the magnification.
+    permutation_seed: of one permutation of the 784 pixels that all images
+      undergo in the end, in training and evaluation; None for none.
 
   Returns:
     `image` float32 [28, 28, 1] and `label` int32 [].
@@ -115,7 +118,8 @@ def preprocess(
     image = image_ops.random_affine(
       image, rng, degrees=degrees, translate=translate, scale=scale
     )
-  return {
-    'image': image_ops.normalize(image, _MEAN, _STD),
-    'label': np.int32(example['label']),
-  }
+  pixels = image_ops.normalize(image, _MEAN, _STD)
+  if permutation_seed is not None:
+    order = np.random.default_rng(permutation_seed).permutation(28 * 28)
+    pixels = pixels.reshape(-1)[order].reshape(pixels.shape)
+  return {'image': pixels, 'label': np.int32(example['label'])}

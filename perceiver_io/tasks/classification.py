@@ -1,0 +1,123 @@
+"""Image classification with Perceiver IO and the original Perceiver.
+
+Shapes: B batch, H height, W width, C channels, K classes.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+import ml_collections
+
+from perceiver_io import inputs, models, outputs
+from perceiver_io.perceiver import Perceiver, PooledPerceiver
+from train_lib import classification, mixing
+
+_INPUTS = {
+  make.__name__: make
+  for make in (
+    models.learned_pixels,
+    models.fourier_pixels,
+    models.conv_features,
+  )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+  """Batch keys: `image` [B, H, W, C] float32, normalised; `label` [B] integer,
+  in training also [B, K] float targets; `mask` [B].
+
+  Attributes:
+    model: the classifier.
+    label_smoothing: of integer labels in training; targets, also those that
+      `mixing` makes, are taken as they are.
+    mixing: blends the images and labels of a training batch, and may make one
+      of several neighbours; None: does not.
+  """
+
+  model: Perceiver | PooledPerceiver
+  label_smoothing: float
+  mixing: classification.Mixing | None
+
+  def init(self, rng, batch):
+    return self.model.init(rng, batch['image'])
+
+  def loss(self, variables, batch, rng):
+    images, labels, mask = batch['image'], batch['label'], batch['mask']
+    if self.mixing is not None:
+      images, labels = self.mixing(rng, images, labels)
+      mask = jnp.min(mask.reshape(len(labels), -1), axis=1)
+    logits, model_state = self.model.apply(
+      variables,
+      images,
+      train=True,
+      mutable=[name for name in variables if name != 'params'],
+    )
+    return classification.make_loss(
+      logits,
+      labels,
+      mask,
+      label_smoothing=self.label_smoothing,
+      model_state=model_state,
+    )
+
+  def metrics(self, variables, batch):
+    logits = self.model.apply(variables, batch['image'])
+    return classification.make_metrics(logits, batch['label'], batch['mask'])
+
+  def predict(self, variables, batch):
+    """Logits [B, K]."""
+    return {'logits': self.model.apply(variables, batch['image'])}
+
+
+def make_task(config: ml_collections.ConfigDict) -> Classification:
+  """Reads config.model, config.label_smoothing and config.mixing or None."""
+  mix = None
+  if config.mixing is not None:
+    mix = mixing.HalvesMixing(
+      **config.mixing,
+      num_classes=config.model.num_classes,
+      label_smoothing=config.label_smoothing,
+    )
+  return Classification(
+    model=make_classifier(config.model),
+    label_smoothing=config.label_smoothing,
+    mixing=mix,
+  )
+
+
+def make_classifier(
+  config: ml_collections.ConfigDict,
+) -> Perceiver | PooledPerceiver:
+  """Builds a model section of configs/perceiver_io/imagenet.py.
+
+  Args:
+    config: inputs, whose `kind` is a function of `perceiver_io.models` and the
+      rest its arguments; encoder, the arguments of `models.encoder`; decoder,
+      query_channels and use_query_residual, or None for the original
+      Perceiver's mean over latents; num_classes; dtype.
+  """
+  encoder = models.encoder(**config.encoder, dtype=config.dtype)
+  if config.decoder is None:
+    return PooledPerceiver(
+      inputs=_make_inputs(config),
+      encoder=encoder,
+      outputs=outputs.MeanLogits(config.num_classes),
+    )
+  return models.imagenet(
+    inputs=_make_inputs(config),
+    encoder=encoder,
+    num_classes=config.num_classes,
+    **config.decoder,
+  )
+
+
+def _make_inputs(config) -> inputs.GridInputs:
+  options = dict(config.inputs)
+  kind = options.pop('kind')
+  if kind not in _INPUTS:
+    raise ValueError(
+      f'config.model.inputs.kind: found {kind!r}; expected one of '
+      f'{sorted(_INPUTS)}.'
+    )
+  return _INPUTS[kind](**options, dtype=config.dtype)
