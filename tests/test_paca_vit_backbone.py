@@ -3,7 +3,6 @@
 import functools
 
 import flax
-from tests import golden_paca
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 from configs.paca_vit import models
 from paca_vit import attention, backbone, classifier, clustering
+from tests import golden_paca
 
 Conv = functools.partial(
   clustering.ConvClustering, num_clusters=5, kernel_size=3

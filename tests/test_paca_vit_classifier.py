@@ -3,7 +3,6 @@
 import json
 
 import flax
-from tests import golden_paca
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 from configs.paca_vit import models
 from paca_vit import classifier, pretrained
+from tests import golden_paca
 from train_lib import cost, losses
 
 SIZES = json.loads((golden_paca.FOLDER / 'sizes.json').read_text())

@@ -1,12 +1,12 @@
 """Assignments, the clusterings that no golden covers, k-means."""
 
-from tests import golden_paca
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from paca_vit import clustering
+from tests import golden_paca
 
 
 def patches(*shape):

@@ -3,7 +3,6 @@
 import functools
 import json
 
-from tests import golden_paca
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -12,6 +11,7 @@ import pytest
 
 from configs.paca_vit import models
 from paca_vit import backbone, classifier, clustering, pretrained
+from tests import golden_paca
 
 
 def small_teacher_model():

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from tests import golden_paca
 import jax
 import ml_collections
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 from configs.paca_vit import models
 from paca_vit.tasks import classification
+from tests import golden_paca
 from train_lib import task as task_lib
 
 

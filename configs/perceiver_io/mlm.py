@@ -47,7 +47,8 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
     return _python_docs(variant)
   if variant not in MODELS:
     raise ValueError(
-      f'variant: found {variant!r}; expected one of {[*MODELS, "demo", "tiny"]}.'
+      f'variant: found {variant!r}; expected one of '
+      f'{[*MODELS, "demo", "tiny"]}.'
     )
   return pretraining('perceiver_io.models.mlm', MODELS[variant])
 

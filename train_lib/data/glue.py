@@ -79,7 +79,7 @@ def synthetic(split: str, num_examples: int = 32) -> Concatenation:
     [
       (
         [
-          {'texts': documents[i :: num_examples][: len(TASKS[task])]}
+          {'texts': documents[i::num_examples][: len(TASKS[task])]}
           | {'label': np.float32(i % 2)}
           for i in range(num_examples)
         ],
@@ -98,10 +98,8 @@ def parts(split: str) -> list[tuple[str, str]]:
       f"config.data.split: found {split!r}; expected '<task>/<split>' with a "
       f"task of {['all', *TASKS]}, such as 'mrpc/train'."
     )
-  if task != 'all':
-    return [(task, part)]
   found = []
-  for name in TASKS:
+  for name in TASKS if task == 'all' else [task]:
     if name == 'mnli' and part == 'validation':
       found += [(name, 'validation_matched'), (name, _MISMATCHED)]
     else:

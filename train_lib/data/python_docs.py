@@ -1,9 +1,9 @@
 """English that every Python brings along: its own documentation.
 
 The language reference (`pydoc_data.topics`) and the docstrings of the standard
-library: some 400 documents, 1.7 million characters. A tenth of them, chosen by a checksum of their
-names, is the test split. The data set's version is that of the Python whose
-documentation it is.
+library: some 400 documents, 1.7 million characters. A tenth of them, chosen by
+a checksum of their names, is the test split. The data set's version is that of
+the Python whose documentation it is.
 """
 
 import ast
@@ -13,9 +13,9 @@ import sys
 import sysconfig
 import zlib
 from collections.abc import Iterator
+from pydoc_data import topics
 
 import tensorflow_datasets as tfds
-from pydoc_data import topics
 
 from train_lib.data import text, tfds_source
 
