@@ -49,6 +49,7 @@ class Mixture(Sequence):
     return rounds * len(self._PATTERN)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
+    text.check_index(self, index)
     turn, place = divmod(index, len(self._PATTERN))
     which = self._PATTERN[place]
     source, share = self._sources[which], self._shares[which]

@@ -46,6 +46,7 @@ class Concatenation(Sequence):
     return int(self._ends[-1])
 
   def __getitem__(self, index: int) -> dict[str, Any]:
+    text.check_index(self, index)
     which = int(np.searchsorted(self._ends, index, side='right'))
     source, added = self._sources[which]
     return source[int(index - self._ends[which]) + len(source)] | added
@@ -179,6 +180,7 @@ class _Texts(Sequence):
     return len(self._examples)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
+    text.check_index(self, index)
     example = self._examples[index]
     return {
       'texts': [example[name] for name in self._names],

@@ -89,10 +89,17 @@ class Packs(Sequence):
     return -(-len(self._documents) // DOCUMENTS_PER_PACK)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
+    check_index(self, index)
     first = index * DOCUMENTS_PER_PACK
     last = min(first + DOCUMENTS_PER_PACK, len(self._documents))
     text = pack([self._documents[i]['text'] for i in range(first, last)])
     return {'text': text, 'span': len(text), 'index': index}
+
+
+def check_index(sequence: Sequence, index: int) -> None:
+  """Raises the IndexError that ends a loop over a sequence."""
+  if not 0 <= index < len(sequence):
+    raise IndexError(f'index: {index} is not in [0, {len(sequence)}).')
 
 
 def synthetic_documents(split: str, num_documents: int) -> list[str]:
