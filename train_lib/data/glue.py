@@ -70,6 +70,11 @@ def source(split: str, data_dir: str | None) -> Concatenation:
   )
 
 
+def as_task(examples: Sequence[dict[str, Any]], task: str) -> Concatenation:
+  """Examples of another data set as those of a task with the same fields."""
+  return Concatenation([(_Texts(examples, TASKS[task]), _labelled(task, ''))])
+
+
 def synthetic(split: str, num_examples: int = 32) -> Concatenation:
   """Examples shaped like `source`'s, of invented words."""
   documents = [
