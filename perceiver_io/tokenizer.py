@@ -164,7 +164,8 @@ def train_sentencepiece(
     unk_id=1,
     bos_id=2,
     eos_id=3,
-    control_symbols=_SPECIAL_PIECES[1:],
+    control_symbols=list(_SPECIAL_PIECES[1:]),
+    max_sentence_length=2**16,  # bytes; longer lines are skipped
     minloglevel=2,
   )
   with open(model_path, 'wb') as f:

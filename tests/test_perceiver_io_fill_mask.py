@@ -87,9 +87,7 @@ def test_a_checkpoint_is_what_predicts(workdir):
   path, state = workdir
   config = mlm.get_config('tiny')
   task, variables = fill_mask.load(config, str(path), best=False)
-  jax.tree.map(
-    np.testing.assert_array_equal, variables['params'], state.params
-  )
+  jax.tree.map(np.testing.assert_array_equal, variables['params'], state.params)
   ids = fill_mask.encode('some _ text', '_', BYTES, 64)
   filled = fill_mask.fill(task, variables, BYTES, ids)
   assert len(filled.candidates) == 1

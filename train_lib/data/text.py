@@ -105,8 +105,9 @@ def check_index(sequence: Sequence, index: int) -> None:
 def synthetic_documents(split: str, num_documents: int) -> list[str]:
   """Documents of invented words, some frequent and most rare."""
   vocabulary = np.random.default_rng(0)
+  letters = np.frombuffer(b'abcdefghijklmnopqrstuvwxyz', np.uint8)
   words = [
-    bytes(vocabulary.integers(97, 123, vocabulary.integers(1, 10))).decode()
+    vocabulary.choice(letters, vocabulary.integers(1, 10)).tobytes().decode()
     for _ in range(1000)
   ]
   rng = np.random.default_rng(list(split.encode()))
