@@ -119,7 +119,7 @@ def _glue(
 def _wordnet() -> ml_collections.ConfigDict:
   """A small model from scratch, or from mlm.py:demo by `init_from`."""
   demo = mlm.get_config('demo')
-  config = _glue(_SINGLE, ('mrpc',), 'mrpc', 20_000)
+  config = _glue(_SINGLE, ('mrpc',), 'mrpc', num_train=13_426)
   config.model = demo.model
   for data, split in (
     (config.data, 'train'),
