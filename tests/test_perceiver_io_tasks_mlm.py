@@ -107,7 +107,9 @@ def test_micro_batches_weigh_by_masked_tokens(task_and_variables):
 
   (a, loss_a, _), (b, loss_b, _) = grads(1), grads(2)
   np.testing.assert_allclose(loss_a, loss_b, rtol=1e-5)
-  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), a, b)
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3), a, b
+  )
 
 
 def test_sequences_longer_than_the_table_are_refused(task_and_variables):
@@ -143,9 +145,12 @@ def naive_accuracies(train, examples):
 
 def test_baselines_are_what_counting_finds():
   rng = np.random.default_rng(1)
-  train = [rng.zipf(1.4, 200) % 9 for _ in range(5)]
+  train = [np.cumsum(rng.zipf(1.4, 200)) % 9 for _ in range(5)]
   # 9 follows nothing that was counted.
-  tests = [(rng.zipf(1.4, 100) % 10, rng.random(100) < 0.4) for _ in range(4)]
+  tests = [
+    (np.cumsum(rng.zipf(1.4, 100)) % 10, rng.random(100) < 0.4)
+    for _ in range(4)
+  ]
   baselines = masked_baselines.Baselines()
   for ids in train:
     baselines.count(ids)
@@ -202,7 +207,7 @@ def test_a_few_steps_fit_a_batch(task_and_variables):
       lambda p: task.loss({'params': p}, data, jax.random.key(0)),
       has_aux=True,
     )(params)
-    return loss, jax.tree.map(lambda p, g: p - 0.3 * g, params, gradient)
+    return loss, jax.tree.map(lambda p, g: p - 0.01 * g, params, gradient)
 
   params = variables['params']
   losses = []
