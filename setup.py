@@ -47,6 +47,8 @@ setuptools.setup(
     # What the models are compared with: the PyTorch Perceivers. PyPI's torch
     # for Linux brings gigabytes of CUDA; constraints.txt names the version.
     'parity': ['torch>=2.6', 'transformers>=5,<6'],
+    # Tokens other than bytes.
+    'text': ['sentencepiece>=0.2'],
     'test': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.9'],
     # Only to *prepare* the official TFDS sets that insist on it.
     'tf': ['tensorflow>=2.18'],

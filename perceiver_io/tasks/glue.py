@@ -1,0 +1,205 @@
+"""Fine-tuning on GLUE, one task or all at once (Jaegle et al. 2021b, 4.1, F.4).
+
+Letters: B batch, M tokens, C channels, T tasks, K logits of the largest task.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from perceiver_io import initializers, models
+from perceiver_io.attention import CrossAttention
+from perceiver_io.inputs import TokenInputs
+from perceiver_io.perceiver import Encoder
+from perceiver_io.queries import LearnedQueries
+from train_lib import losses, metrics
+from train_lib import task as task_lib
+
+
+def _accuracy(predictions, label, weight) -> metrics.Mean:
+  return metrics.Mean.of(predictions == label, weight)
+
+
+# Task -> (logits, of which one is a score; the paper's metric and its name).
+# Sorted, as the ids of `train_lib.data.glue.TASKS` are.
+TASKS = {
+  'cola': (2, 'matthews', metrics.Matthews.of),
+  'mnli': (3, 'accuracy', _accuracy),
+  'mrpc': (2, 'accuracy', _accuracy),
+  'qnli': (2, 'accuracy', _accuracy),
+  'qqp': (2, 'accuracy', _accuracy),
+  'rte': (2, 'accuracy', _accuracy),
+  'sst2': (2, 'accuracy', _accuracy),
+  'stsb': (1, 'pearson', metrics.Pearson.of),
+}
+_NO_LOGIT = -1e9
+
+
+class TaskHead(nn.Module):
+  """Two linear maps around a tanh, the hidden one as wide as its input."""
+
+  num_logits: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, C] to [B, num_logits]."""
+    hidden = nn.Dense(
+      x.shape[-1], kernel_init=initializers.fan_in_truncated, name='hidden'
+    )
+    output = nn.Dense(
+      self.num_logits, kernel_init=initializers.fan_in_truncated, name='output'
+    )
+    return output(nn.tanh(hidden(x)))
+
+
+class SentenceModel(nn.Module):
+  """A language model that answers one query an example.
+
+  The four ways of table 2 are values of three attributes:
+    single-task query: one query, no token;
+    multitask query: T queries, no token;
+    shared input token: the sequence begins with [CLS], and the query of that
+      position of the pretrained model is asked;
+    task-specific tokens: the same, and a learned vector of the task is added
+      to the embedding of [CLS], so that each task has its token.
+
+  Attributes:
+    inputs, encoder, decoder: as `LanguageModel`'s.
+    queries: one for every task, or of the pretrained model.
+    query_of_task: ask the query of the example's task instead of the first.
+    task_tokens: add the task's vector to the first token.
+  """
+
+  inputs: TokenInputs
+  encoder: Encoder
+  queries: LearnedQueries
+  decoder: CrossAttention
+  query_of_task: bool
+  task_tokens: bool
+
+  @nn.compact
+  def __call__(
+    self, ids: jax.Array, input_mask: jax.Array, task: jax.Array
+  ) -> jax.Array:
+    """Maps ids and input_mask [B, M] and task [B] to logits [B, K].
+
+    Logits that the example's task does not have are -1e9.
+    """
+    inputs = self.inputs(ids)
+    if self.task_tokens:
+      tokens = self.param(
+        'task_tokens',
+        initializers.learned_array,
+        (len(TASKS), inputs.shape[-1]),
+        jnp.float32,
+      )
+      inputs = inputs.at[:, 0].add(tokens[task].astype(inputs.dtype))
+    latents = self.encoder(inputs, input_mask)
+    chosen = task if self.query_of_task else jnp.zeros_like(task)
+    queries = self.queries(inputs)
+    queries = jnp.take_along_axis(queries, chosen[:, None, None], axis=1)
+    x = self.decoder(queries, latents)[:, 0]
+    most = max(num_logits for num_logits, *_ in TASKS.values())
+    heads = []
+    for name, (num_logits, *_) in TASKS.items():
+      logits = TaskHead(num_logits, name=f'head_{name}')(x)
+      absent = ((0, 0), (0, most - num_logits))
+      heads.append(jnp.pad(logits, absent, constant_values=_NO_LOGIT))
+    return jnp.take_along_axis(
+      jnp.stack(heads, axis=1), task[:, None, None], axis=1
+    )[:, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Glue:
+  """Batch keys: `ids` [B, M] int32; `input_mask` [B, M], 0 for padding; `label`
+  [B] float32, a class or STS-B's score; `task` [B] int32, index into TASKS;
+  `mismatched` [B], 1 for MNLI's mismatched half; `mask` [B].
+
+  Attributes:
+    model: the model.
+    tasks: names of the tasks whose metrics are computed.
+  """
+
+  model: SentenceModel
+  tasks: tuple[str, ...]
+
+  def init(self, rng, batch):
+    return self.model.init(
+      rng, batch['ids'], batch['input_mask'], batch['task']
+    )
+
+  def loss(self, variables, batch, rng):
+    del rng
+    loss, _ = self._per_example(variables, batch)
+    return losses.masked_mean(loss, batch['mask']), task_lib.LossAux(
+      model_state={}, scalars={}, weight=jnp.sum(batch['mask'])
+    )
+
+  def metrics(self, variables, batch):
+    """The loss and '<task>_<metric>', for MNLI one of each half."""
+    loss, predictions = self._per_example(variables, batch)
+    label, mask = batch['label'], batch['mask']
+    results = {'loss': metrics.Mean.of(loss, mask)}
+    for name in self.tasks:
+      _, metric, of = TASKS[name]
+      weight = mask * (batch['task'] == list(TASKS).index(name))
+      if name == 'mnli':
+        for half, share in (
+          ('matched', 1 - batch['mismatched']),
+          ('mismatched', batch['mismatched']),
+        ):
+          results[f'mnli_{half}_{metric}'] = of(
+            predictions, label, weight * share
+          )
+      else:
+        results[f'{name}_{metric}'] = of(predictions, label, weight)
+    return results
+
+  def predict(self, variables, batch):
+    """Logits [B, K]; of a score the first is the score."""
+    return {
+      'logits': self.model.apply(
+        variables, batch['ids'], batch['input_mask'], batch['task']
+      )
+    }
+
+  def _per_example(self, variables, batch) -> tuple[jax.Array, jax.Array]:
+    """Losses and predictions (classes, or scores) [B], float32."""
+    logits = self.predict(variables, batch)['logits']
+    label = batch['label']
+    classes = losses.softmax_cross_entropy(logits, label.astype(jnp.int32))
+    score = logits[:, 0].astype(jnp.float32)
+    is_score = batch['task'] == list(TASKS).index('stsb')
+    loss = jnp.where(is_score, jnp.square(score - label), classes)
+    predictions = jnp.argmax(logits, axis=-1).astype(jnp.float32)
+    return loss, jnp.where(is_score, score, predictions)
+
+
+def make_task(config: ml_collections.ConfigDict) -> Glue:
+  """Reads config.model, arguments of `models.mlm`; config.num_queries, None for
+  the pretrained ones; config.query_of_task and config.task_tokens, see
+  `SentenceModel`; and config.tasks."""
+  unknown = set(config.tasks) - set(TASKS)
+  if unknown:
+    raise ValueError(
+      f'config.tasks: found {sorted(unknown)}, expected some of {list(TASKS)}.'
+    )
+  pretrained = models.mlm(**config.model)
+  queries = pretrained.queries
+  if config.num_queries is not None:
+    queries = LearnedQueries(config.num_queries, queries.channels)
+  return Glue(
+    model=SentenceModel(
+      inputs=pretrained.inputs,
+      encoder=pretrained.encoder,
+      queries=queries,
+      decoder=pretrained.decoder,
+      query_of_task=config.query_of_task,
+      task_tokens=config.task_tokens,
+    ),
+    tasks=tuple(config.tasks),
+  )

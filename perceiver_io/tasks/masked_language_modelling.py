@@ -1,0 +1,76 @@
+"""Masked language modelling (Jaegle et al. 2021b, section 4.1).
+
+Letters: B batch, M tokens, V ids of the vocabulary.
+"""
+
+import dataclasses
+import importlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from train_lib import losses, metrics
+from train_lib import task as task_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedLanguageModelling:
+  """Batch keys: `ids` [B, M] int32, some replaced by the mask's id; `targets`
+  [B, M] int32, the ids before; `loss_mask` [B, M], 1 where they were replaced;
+  `input_mask` [B, M], 0 for padding; `mask` [B].
+
+  Attributes:
+    model: maps ids [B, M], given `input_mask` and `query_mask`, to logits
+      [B, M, V].
+  """
+
+  model: nn.Module
+
+  def init(self, rng, batch):
+    return self.model.init(rng, batch['ids'])
+
+  def loss(self, variables, batch, rng):
+    del rng  # The pipeline drew the masks.
+    loss, correct, weight = self._per_token(variables, batch)
+    return losses.masked_mean(loss, weight), task_lib.LossAux(
+      model_state={},
+      scalars={'accuracy': losses.masked_mean(correct, weight)},
+      weight=jnp.sum(weight),
+    )
+
+  def metrics(self, variables, batch):
+    """Of masked tokens: cross entropy in nats and accuracy."""
+    loss, correct, weight = self._per_token(variables, batch)
+    return {
+      'loss': metrics.Mean.of(loss, weight),
+      'accuracy': metrics.Mean.of(correct, weight),
+    }
+
+  def predict(self, variables, batch):
+    """Logits [B, M, V]."""
+    # As the reference code does, padding is not decoded either.
+    logits = self.model.apply(
+      variables,
+      batch['ids'],
+      input_mask=batch['input_mask'],
+      query_mask=batch['input_mask'],
+    )
+    return {'logits': logits}
+
+  def _per_token(self, variables, batch) -> tuple[jax.Array, ...]:
+    """Loss, correctness and weight [B, M]."""
+    logits = self.predict(variables, batch)['logits']
+    loss = losses.softmax_cross_entropy(logits, batch['targets'])
+    correct = jnp.argmax(logits, axis=-1) == batch['targets']
+    weight = batch['loss_mask'] * batch['mask'][:, None]
+    return loss, correct.astype(loss.dtype), weight
+
+
+def make_task(config: ml_collections.ConfigDict) -> MaskedLanguageModelling:
+  """Reads config.make_model, a function's dotted name, and config.model, its
+  arguments."""
+  module, _, name = config.make_model.rpartition('.')
+  make_model = getattr(importlib.import_module(module), name)
+  return MaskedLanguageModelling(model=make_model(**config.model))

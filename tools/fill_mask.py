@@ -1,0 +1,127 @@
+"""Fills the blanks of a text with what a trained model predicts.
+
+  python tools/fill_mask.py --config=configs/perceiver_io/mlm.py:demo \
+    --workdir=runs/mlm --text='Return [MASK][MASK][MASK] list of strings.'
+
+Every [MASK] is one token; for a model of bytes a word of three letters is
+three. `--blank=_` lets underscores stand for tokens. Without --text the text is
+standard input. Printed are the whole text, filled with the likeliest tokens,
+and the likeliest tokens of each blank with their probabilities.
+"""
+
+import sys
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+from absl import app, flags
+
+from train_lib import checkpoint, optim, runtime, sharding, train_state
+from train_lib.data import text as text_lib
+from train_lib.task import Task, make_task
+
+TEXT = flags.DEFINE_string('text', None, 'Text with blanks; default: stdin.')
+BLANK = flags.DEFINE_string('blank', '[MASK]', 'What stands for a token.')
+BEST = flags.DEFINE_bool('best', False, 'The best checkpoint, not the last.')
+NUM_CANDIDATES = 3
+
+
+class Filled(NamedTuple):
+  """Attributes:
+  text: with every blank filled by its likeliest token.
+  candidates: for each blank (token, probability), the likeliest first.
+  """
+
+  text: str
+  candidates: list[list[tuple[str, float]]]
+
+
+def encode(
+  text: str | bytes, blank: str, tokenizer: Any, max_length: int
+) -> np.ndarray:
+  """The ids [M] of a text, the mask's id for each blank.
+
+  Raises:
+    ValueError: for text that is not UTF-8, has no blank or too many tokens.
+  """
+  if not blank:
+    raise ValueError("--blank: found '', expected what stands for a token.")
+  parts = text_lib.as_text(text).split(blank)
+  if len(parts) == 1:
+    raise ValueError(f'--text: found no {blank!r}, expected one or more.')
+  ids = [tokenizer.encode(parts[0])]
+  for part in parts[1:]:
+    ids += [np.int32([tokenizer.mask_id]), tokenizer.encode(part)]
+  ids = np.concatenate(ids)
+  if len(ids) > max_length:
+    raise ValueError(
+      f'--text: found {len(ids)} tokens, expected at most {max_length}, the '
+      'length that the model was trained with.'
+    )
+  return ids
+
+
+def fill(task: Task, variables: Any, tokenizer: Any, ids: np.ndarray) -> Filled:
+  """Predicts all masked tokens of ids [M] at once."""
+  batch = _batch(ids[None])
+  logits = jax.jit(task.predict)(variables, batch)['logits'][0]
+  probabilities = np.array(jax.nn.softmax(logits))
+  blanks = np.flatnonzero(ids == tokenizer.mask_id)
+  best = np.argsort(-probabilities[blanks], kind='stable')[:, :NUM_CANDIDATES]
+  filled = ids.copy()
+  filled[blanks] = best[:, 0]
+  candidates = [
+    [
+      (tokenizer.decode([token]), float(probabilities[i, token]))
+      for token in row
+    ]
+    for i, row in zip(blanks, best, strict=True)
+  ]
+  return Filled(tokenizer.decode(filled), candidates)
+
+
+def load(
+  config: ml_collections.ConfigDict, workdir: str, best: bool
+) -> tuple[Task, Any]:
+  """The task of a config, and the variables that a run saved."""
+  mesh = sharding.make_mesh(config.mesh)
+  task = make_task(config)
+  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
+  batch = _batch(np.zeros((1, config.data.preprocess.length), np.int32))
+  abstract, _ = train_state.create(
+    task, tx, batch, config.seed, mesh, config.sharding
+  )
+  return task, checkpoint.load_state(workdir, abstract, best).eval_variables
+
+
+def _batch(ids: np.ndarray) -> dict[str, np.ndarray]:
+  ones = np.ones(ids.shape, np.float32)
+  return {'ids': ids, 'input_mask': ones, 'mask': ones[:, 0]}
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  runtime.initialize()
+  config = runtime.CONFIG.value
+  options = config.data.preprocess
+  tokenizer = text_lib.load_tokenizer(
+    options.tokenizer, options.tokenizer_model
+  )
+  text = sys.stdin.buffer.read() if TEXT.value is None else TEXT.value
+  try:
+    ids = encode(text, BLANK.value, tokenizer, options.length)
+    task, variables = load(config, runtime.WORKDIR.value, BEST.value)
+  except (ValueError, FileNotFoundError) as e:
+    raise SystemExit(str(e)) from e
+  filled = fill(task, variables, tokenizer, ids)
+  print(filled.text)
+  for i, candidates in enumerate(filled.candidates, 1):
+    shown = '  '.join(f'{token!r} {p:.2f}' for token, p in candidates)
+    print(f'blank {i}: {shown}')
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main)
