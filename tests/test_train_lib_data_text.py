@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sentencepiece
 
 from perceiver_io import tokenizer
 from train_lib.data import c4_wikipedia, python_docs, text
@@ -176,7 +177,6 @@ def test_unprepared_sets_name_the_command(tmp_path):
 
 @pytest.fixture(scope='module')
 def pieces(tmp_path_factory):
-  pytest.importorskip('sentencepiece')
   path = str(tmp_path_factory.mktemp('pieces') / 'tiny.model')
   tokenizer.train_sentencepiece(
     text.synthetic_documents('train', 100), path, 300
@@ -214,7 +214,6 @@ def test_sentencepiece_words_are_masked_whole(pieces):
 
 
 def test_foreign_sentencepiece_model_is_refused(tmp_path):
-  sentencepiece = pytest.importorskip('sentencepiece')
   sentencepiece.SentencePieceTrainer.train(
     sentence_iterator=iter(text.synthetic_documents('train', 50)),
     model_prefix=str(tmp_path / 'other'),
