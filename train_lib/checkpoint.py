@@ -47,12 +47,11 @@ class Checkpoints:
       preservation_policy=latest_n(1),
       cleanup_tmp_directories=True,
     )
+    self._pending = None
 
   def save(self, state: TrainState, data: dict[str, int]) -> None:
     """Starts saving in the background, after the save before it has ended."""
-    self._last.save_checkpointables_async(
-      int(state.step), {**_items(state), 'data': data}, force=True
-    )
+    self._start(self._last, state, {**_items(state), 'data': data}, None)
 
   def save_best(self, state: TrainState, value: float, mode: str) -> None:
     """Saves if `value`, of the metric that decides, beats the best so far.
@@ -66,9 +65,19 @@ class Checkpoints:
       best = self._best.latest.metrics['value']
       if not (value > best if mode == 'max' else value < best):
         return
-    self._best.save_checkpointables_async(
-      int(state.step), _items(state), force=True, metrics={'value': value}
+    self._start(self._best, state, _items(state), {'value': value})
+
+  def _start(self, checkpointer, state, items, metrics) -> None:
+    self._wait()
+    self._pending = checkpointer.save_checkpointables_async(
+      int(state.step), items, force=True, metrics=metrics
     )
+
+  def _wait(self) -> None:
+    # Two saves at once would wait for each other's barriers between processes.
+    if self._pending is not None:
+      self._pending.result()
+    self._pending = None
 
   def restore(
     self, abstract: TrainState
@@ -104,6 +113,7 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits for what is being saved."""
+    self._wait()
     self._last.close()
     self._best.close()
 
