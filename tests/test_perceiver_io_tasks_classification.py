@@ -119,7 +119,7 @@ def test_a_step_lowers_the_loss(kind):
       return task.loss({'params': p, **state}, data, jax.random.key(0))
 
     (value, aux), grad = jax.value_and_grad(loss, has_aux=True)(params)
-    params = jax.tree.map(lambda p, g: p - 0.01 * g, params, grad)
+    params = jax.tree.map(lambda p, g: p - 1e-3 * g, params, grad)
     return params, aux.model_state, value
 
   values = []
