@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from configs.perceiver_io import imagenet, mnist5k
@@ -107,31 +108,34 @@ def test_imagenet_decays_positions_and_latents_but_no_bias_or_norm():
 
 
 @pytest.mark.parametrize('kind', ['fourier', 'learned', 'conv', 'pooled'])
-def test_a_step_lowers_the_loss(kind):
+def test_a_few_steps_fit_a_batch(kind):
   task, variables = tiny(kind)
   data = batch(8, 6)
   params, state = variables['params'], dict(variables)
   del state['params']
+  tx = optax.adam(3e-3)
+  opt_state = tx.init(params)
 
   @jax.jit
-  def step(params, state):
+  def step(params, state, opt_state):
     def loss(p):
       return task.loss({'params': p, **state}, data, jax.random.key(0))
 
     (value, aux), grad = jax.value_and_grad(loss, has_aux=True)(params)
-    params = jax.tree.map(lambda p, g: p - 0.1 * g, params, grad)
-    return params, aux.model_state, value
+    updates, opt_state = tx.update(grad, opt_state)
+    params = optax.apply_updates(params, updates)
+    return params, aux.model_state, opt_state, value
 
   values = []
-  for _ in range(4):
-    params, new_state, value = step(params, state)
+  for _ in range(20):
+    params, new_state, opt_state, value = step(params, state, opt_state)
     values.append(float(value))
     assert jax.tree.structure(new_state) == jax.tree.structure(state)
     state = new_state
-  assert values == sorted(values, reverse=True) and values[-1] < values[0]
+  assert values[-1] < 0.9 * values[0]
   if kind == 'conv':
     counter = state['batch_stats']['inputs']['features']['batch_norm_0']
-    assert int(counter['counter']) == 4
+    assert int(counter['counter']) == 20
 
 
 def test_metrics_ignore_padding():
