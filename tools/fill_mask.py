@@ -23,7 +23,9 @@ from train_lib.task import Task, make_task
 
 TEXT = flags.DEFINE_string('text', None, 'Text with blanks; default: stdin.')
 BLANK = flags.DEFINE_string('blank', '[MASK]', 'What stands for a token.')
-BEST = flags.DEFINE_bool('best', False, 'The best checkpoint, not the last.')
+BEST = flags.DEFINE_bool(
+  'best_checkpoint', False, 'The best checkpoint, not the last.'
+)
 NUM_CANDIDATES = 3
 
 

@@ -2,8 +2,9 @@
 
 The unigram baseline predicts the most frequent token everywhere; the bigram
 baseline what most often follows the token before, where that one is not masked,
-and the unigram's token elsewhere. Both are counted on training data and
-measured on the masked tokens of the evaluation data.
+and the unigram's token elsewhere. Both are counted on the masked tokens of
+training data (a space, the most frequent of all, is never masked) and measured
+on those of the evaluation data.
 """
 
 import types
@@ -27,7 +28,7 @@ def make_evaluator(
   for i, example in enumerate(_examples(fit)):
     if i == config.fit.num_examples:
       break
-    baselines.count(example['targets'][example['input_mask'] > 0])
+    baselines.count(example['targets'], example['loss_mask'] > 0)
   return MaskedBaselines(baselines, config.data)
 
 
@@ -55,11 +56,12 @@ class Baselines:
     self._tokens: dict[int, int] = {}
     self._pairs: dict[tuple[int, int], int] = {}
 
-  def count(self, ids: np.ndarray) -> None:
-    """Counts a sequence [M]."""
+  def count(self, ids: np.ndarray, masked: np.ndarray) -> None:
+    """Counts the masked tokens of a sequence [M] and what each comes after."""
+    pairs = np.stack([ids[:-1], ids[1:]], axis=1)[masked[1:]]
     for x, axis, counts in (
-      (ids, None, self._tokens),
-      (np.stack([ids[:-1], ids[1:]], axis=1), 0, self._pairs),
+      (ids[masked], None, self._tokens),
+      (pairs, 0, self._pairs),
     ):
       found, times = np.unique(x, axis=axis, return_counts=True)
       for key, n in zip(found.tolist(), times.tolist(), strict=True):
