@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -172,6 +173,21 @@ def test_metrics_do_not_depend_on_the_evaluation_batch(unbroken):
   )
   row = evaluations(unbroken)[NUM_STEPS]
   assert f'test/accuracy: {row["test/accuracy"]:.6g}' in output
+
+
+@pytest.mark.parametrize(
+  'flag, message',
+  [
+    ('--config.optim.nope=1', "--config has no option .*'nope'"),
+    ('--config.num_steps=many', '--config.num_steps=many: invalid literal'),
+  ],
+)
+def test_wrong_options_are_named(tmp_path, flag, message):
+  process = start(tmp_path / 'run', flag)
+  output, _ = process.communicate(timeout=300)
+  assert process.returncode != 0
+  assert re.search(message, output) and 'Traceback' not in output
+  assert not (tmp_path / 'run').exists()
 
 
 LINEAR = 'tests/linear_task.py'

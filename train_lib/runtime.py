@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 
 import jax
-from absl import flags, logging
+from absl import app, flags, logging
 from jax.experimental import multihost_utils
 from ml_collections import config_flags
 
@@ -32,6 +34,23 @@ NUM_PROCESSES = flags.DEFINE_integer(
 PROCESS_ID = flags.DEFINE_integer(
   'process_id', None, 'Which one this is, if not detected.'
 )
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """absl's parser, but an option that the config lacks is named, and it ends.
+
+  For `app.run(main, flags_parser=...)`.
+  """
+  try:
+    return app.parse_flags_with_usage(argv)
+  except (AttributeError, KeyError) as e:
+    frames = traceback.extract_tb(e.__traceback__)
+    if not any(f.filename.endswith('config_path.py') for f in frames):
+      raise  # The config file itself is at fault.
+    sys.exit(
+      f'FATAL Flags parsing error: --config has no option {e.args[0]}; '
+      'expected one that the config file sets.'
+    )
 
 
 def initialize() -> None:
