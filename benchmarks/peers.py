@@ -45,10 +45,14 @@ def make_ours() -> Callable[[np.ndarray], np.ndarray]:
     num_self_attends=26,
   )
   ids = jax.ShapeDtypeStruct((1, 2048), 'int32')
-  # It runs once: compile it fast, not well.
-  fast = {'xla_backend_optimization_level': 0}
-  init = jax.jit(model.init, compiler_options=fast)
-  variables = init(jax.random.key(0), np.zeros(ids.shape, np.int32))
+  shapes = jax.eval_shape(model.init, jax.random.key(0), ids)
+  rng = np.random.default_rng(0)
+  variables = jax.tree.map(
+    lambda x: jax.device_put(
+      rng.standard_normal(x.shape, np.float32) * np.float32(0.02)
+    ),
+    shapes,
+  )
   forward = jax.jit(model.apply).lower(variables, ids).compile()
   return lambda x: np.asarray(forward(variables, x))
 
