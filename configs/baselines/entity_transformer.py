@@ -1,0 +1,19 @@
+"""The Transformer that Perceiver IO replaces on sets of entities."""
+
+import ml_collections
+
+from configs.perceiver_io import starcraft
+
+_TRANSFORMER = 'baselines.entity_transformer.EntityTransformer'
+
+
+def get_config(variant: str = 'starcraft') -> ml_collections.ConfigDict:
+  if variant == 'starcraft':
+    sizes = dict(num_layers=3, num_heads=2, mlp_channels=1024)
+    return starcraft.starcraft(_TRANSFORMER, sizes)
+  if variant in ('chess', 'demo'):
+    sizes = dict(num_layers=3, num_heads=4, mlp_channels=512)
+    return starcraft.chess(_TRANSFORMER, sizes)
+  raise ValueError(
+    f"variant: found {variant!r}; expected 'starcraft', 'chess' or 'demo'."
+  )

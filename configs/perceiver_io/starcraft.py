@@ -1,0 +1,122 @@
+"""Behavioural cloning on sets of entities, and on chess positions.
+
+  python train.py --config=configs/perceiver_io/starcraft.py:demo \
+    --workdir=runs/chess
+"""
+
+import ml_collections
+
+from configs import common
+
+PERCEIVER = 'perceiver_io.entities.make_perceiver'
+_CHESS = 'train_lib.data.chess_openings'
+
+
+def get_config(variant: str = 'starcraft') -> ml_collections.ConfigDict:
+  makers = dict(starcraft=starcraft, chess=chess, demo=chess, tiny=_tiny)
+  if variant not in makers:
+    raise ValueError(
+      f'variant: found {variant!r}; expected one of {list(makers)}.'
+    )
+  return makers[variant](PERCEIVER, _perceiver(variant == 'starcraft'))
+
+
+def _perceiver(full_size: bool) -> dict:
+  if full_size:
+    return dict(
+      num_latents=32,
+      latent_channels=512,
+      num_self_attends=3,
+      num_self_attend_heads=8,
+      widening_factor=1,
+      fold_projections=True,
+    )
+  return dict(
+    num_latents=16,
+    latent_channels=128,
+    num_self_attends=3,
+    num_self_attend_heads=4,
+    widening_factor=1,
+    fold_projections=True,
+  )
+
+
+def starcraft(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
+  """The policy around any encoder of 512 entities.
+
+  Args:
+    make_encoder: dotted name of what builds the encoder.
+    encoder: its arguments.
+  """
+  config = ml_collections.ConfigDict()
+  config.seed = 0
+  config.num_steps = 100_000
+  config.task = 'perceiver_io.tasks.starcraft'
+  config.make_encoder = make_encoder
+  config.encoder = encoder
+  config.model = dict(
+    vocab_sizes=(256, 8, 8),
+    entity_channels=256,
+    channels=256,
+    num_locations=32 * 32,
+    dtype=ml_collections.config_dict.placeholder(str),
+  )
+  _set_data(config, 'train_lib.data.entities', batch_size=512, max_entities=512)
+  config.evals.test.every_steps = 5_000
+  config.optim = common.adamw(lr=2e-3)
+  config.optim.update(name='lamb', eps=1e-6, weight_decay=0.1, clip_norm=10.0)
+  config.optim.schedule.flat_steps = config.num_steps // 2
+  config.checkpoint = common.checkpoint(5_000, best_metric='test/accuracy')
+  config.log_every_steps = 100
+  config.update(common.data_parallel())
+  config.init_from = common.from_scratch()
+  return config
+
+
+def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
+  """The same of up to 32 pieces, in minutes; see `starcraft`."""
+  config = starcraft(make_encoder, encoder)
+  config.num_steps = 1_500
+  config.model.update(
+    vocab_sizes=(12, 64, 3), entity_channels=128, channels=128, num_locations=64
+  )
+  _set_data(config, _CHESS, batch_size=256, max_entities=32)
+  config.evals.test.every_steps = 500
+  config.evals.baselines = dict(
+    module='perceiver_io.evaluators.legal_moves',
+    every_steps=config.num_steps,
+    data=common.examples(_CHESS, 'test'),
+    fit_split='train',
+  )
+  config.optim = common.adamw(lr=1e-3, warmup_steps=100)
+  config.optim.clip_norm = 1.0
+  config.checkpoint.every_steps = 500
+  config.log_every_steps = 50
+  return config
+
+
+def _set_data(config, module: str, batch_size: int, max_entities: int) -> None:
+  def data(split):
+    return common.data(
+      module,
+      split,
+      batch_size,
+      max_entities=max_entities,
+      vocab_sizes=config.model.vocab_sizes,
+    )
+
+  config.data = data('train')
+  config.evals = dict(
+    test=dict(module='train_lib.evaluate', every_steps=0, data=data('test'))
+  )
+
+
+def _tiny(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
+  config = chess(make_encoder, encoder)
+  config.model.update(entity_channels=16, channels=16)
+  config.num_steps, config.log_every_steps = 4, 1
+  config.optim.schedule.warmup_steps = 1
+  config.checkpoint.every_steps = 2
+  for data in [config.data, *(e.data for e in config.evals.values())]:
+    data.source = 'synthetic'
+  return config
