@@ -1,0 +1,161 @@
+"""Sounds, with or without video (Jaegle et al. 2021b, section 4.7).
+
+  python train.py --config=configs/perceiver_io/audioset.py:demo \
+    --workdir=runs/audio
+"""
+
+import ml_collections
+
+from configs import common
+
+_placeholder = ml_collections.config_dict.placeholder
+_VIDEO = dict(kind='video', spatial=8, temporal=2, num_bands=16)
+_WAVEFORM = dict(kind='waveform', samples_per_patch=128, num_bands=64)
+_SPECTROGRAM = dict(kind='spectrogram', num_bands=64)
+# 60 frames of 80 bands: 4,800 inputs, as published.
+_MEL = dict(hop=1_024, window=2_048, num_bands=80)
+_SPLITS = {
+  seen: (f'{name}/unbalanced_train_segments', f'{name}/eval_segments')
+  for seen, name in ((True, 'audio_video'), (False, 'audio'))
+}
+# Modalities, latent channels.
+_MODELS = {
+  'raw': (dict(audio=_WAVEFORM, image=_VIDEO), 512),
+  'mel': (dict(audio=_SPECTROGRAM, image=_VIDEO), 1024),
+  'raw_audio': (dict(audio=_WAVEFORM), 512),
+  'mel_audio': (dict(audio=_SPECTROGRAM), 1024),
+}
+_DEMOS = {'demo': '', 'demo_mixtures': 'mixtures/', 'tiny': ''}
+
+
+def get_config(variant: str = 'raw') -> ml_collections.ConfigDict:
+  if variant in _MODELS:
+    return _audioset(*_MODELS[variant])
+  if variant in _DEMOS:
+    config = _klettres(_DEMOS[variant])
+    return _make_tiny(config) if variant == 'tiny' else config
+  raise ValueError(
+    f'variant: found {variant!r}; expected one of {[*_MODELS, *_DEMOS]}.'
+  )
+
+
+def _audioset(
+  modalities: dict, latent_channels: int
+) -> ml_collections.ConfigDict:
+  config = ml_collections.ConfigDict()
+  config.seed = 0
+  num_train, batch_size = 1_700_000, 1_024
+  steps_per_epoch = num_train // batch_size
+  config.num_steps = 100 * steps_per_epoch
+  config.task = 'perceiver_io.tasks.audioset'
+  config.model = dict(
+    modalities=modalities,
+    encoder=dict(
+      num_latents=512,
+      latent_channels=latent_channels,
+      num_self_attends_per_block=12,
+      num_self_attend_heads=8,
+    ),
+    num_classes=527,
+    query_channels=1024,
+    dtype=_placeholder(str),
+  )
+  # Jaegle et al. 2021a: without the video in 30 % of the examples more is
+  # learned of the sound.
+  config.dropout = {'image': 0.3} if 'image' in modalities else {}
+  mel = modalities['audio']['kind'] == 'spectrogram'
+  config.input_shift, config.input_scale = (3.0, 0.5) if mel else (0.0, 1.0)
+
+  config.data, config.evals = _data(
+    'train_lib.data.audioset',
+    splits=_SPLITS['image' in modalities],
+    batch_sizes=(batch_size, 64),
+    num_classes=527,
+    rate=48_000,
+    num_samples=61_440,
+    num_clips=16,
+    spectrogram=_section(_MEL if mel else None),
+    spec_augment=_section(None),
+    num_frames=32 if 'image' in modalities else _placeholder(int),
+  )
+  config.evals.test.every_steps = 10 * steps_per_epoch
+  config.optim = common.adamw(lr=2e-3)
+  config.optim.update(name='lamb', eps=1e-6, weight_decay=0.1, clip_norm=10.0)
+  config.optim.schedule.flat_steps = config.num_steps // 2
+  config.checkpoint = common.checkpoint(steps_per_epoch, best_metric='test/map')
+  config.log_every_steps = 100
+  config.update(common.data_parallel())
+  config.init_from = common.from_scratch()
+  return config
+
+
+def _klettres(kind: str) -> ml_collections.ConfigDict:
+  """Languages of spoken syllables; `kind` is '' or 'mixtures/'."""
+  config = _audioset(dict(audio=_SPECTROGRAM), latent_channels=128)
+  config.num_steps = 2_000
+  config.model.modalities = dict(
+    audio=dict(kind='spectrogram_frames', frames_per_patch=2, num_bands=16)
+  )
+  config.model.encoder.update(
+    num_latents=32, num_self_attends_per_block=3, num_self_attend_heads=4
+  )
+  config.model.update(num_classes=20, query_channels=128)
+  config.data, config.evals = _data(
+    'train_lib.data.klettres',
+    splits=(f'{kind}train', f'{kind}test'),
+    batch_sizes=(64, 64),
+    num_classes=20,
+    rate=16_000,
+    num_samples=32_000,
+    num_clips=16,
+    spectrogram=_section(dict(hop=320, window=1_024, num_bands=64)),
+    spec_augment=_section(
+      dict(num_time_masks=2, max_time=20, num_band_masks=2, max_bands=10)
+    ),
+    num_frames=_placeholder(int),
+  )
+  config.evals.test.every_steps = 500
+  test = config.evals.test.data
+  config.evals.linear = dict(
+    module='perceiver_io.evaluators.linear_sounds',
+    every_steps=config.num_steps,
+    data=common.examples(test.module, test.split, **test.preprocess),
+    fit_split=config.data.split,
+  )
+  config.optim = common.adamw(lr=1e-3, warmup_steps=100)
+  config.optim.clip_norm = 1.0
+  config.checkpoint.every_steps = 500
+  config.log_every_steps = 50
+  return config
+
+
+def _make_tiny(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  config.num_steps, config.log_every_steps = 4, 1
+  config.optim.schedule.warmup_steps = 1
+  config.checkpoint.every_steps = 2
+  for data in [config.data, *(e.data for e in config.evals.values())]:
+    data.source, data.preprocess.num_clips = 'synthetic', 2
+  return config
+
+
+def _section(options: dict | None):
+  """A section that --config may replace by None, or is None."""
+  if options is None:
+    return _placeholder(ml_collections.ConfigDict)
+  return ml_collections.ConfigDict(options)
+
+
+def _data(
+  module: str, splits: tuple, batch_sizes: tuple, **preprocess
+) -> tuple[dict, dict]:
+  """Sections `data` and `evals`."""
+  train, test = (
+    common.data(module, split, batch_size, **preprocess)
+    for split, batch_size in zip(splits, batch_sizes, strict=True)
+  )
+  evaluator = dict(
+    module='perceiver_io.evaluators.mean_average_precision',
+    every_steps=0,
+    data=test,
+  )
+  return train, dict(test=evaluator)

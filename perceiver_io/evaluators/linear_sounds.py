@@ -1,0 +1,73 @@
+"""What a classifier of sounds must beat: a linear one on the same spectrograms.
+
+Logistic regression, one for each class, on the mean and the standard deviation
+over time of every band, standardised; its probabilities are averaged over the
+same clips.
+"""
+
+import types
+
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+from sklearn import linear_model, multiclass, preprocessing
+from sklearn import pipeline as sklearn_pipeline
+
+from perceiver_io.evaluators import mean_average_precision
+from train_lib.data import pipeline
+from train_lib.task import Task
+from train_lib.train_state import TrainState
+
+
+def make_evaluator(
+  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+) -> 'LinearSounds':
+  """Reads data, where to measure, and fit_split."""
+  del task, mesh, workdir  # It concerns the data alone.
+  fit = types.SimpleNamespace(**{**config.data, 'split': config.fit_split})
+  fitted, measured = features(fit), features(config.data)
+  return LinearSounds(linear_results(fitted, measured))
+
+
+class LinearSounds:
+  """Results that do not depend on the state."""
+
+  def __init__(self, results: dict[str, float]):
+    self._results = results
+
+  def run(self, state: TrainState) -> dict[str, float]:
+    del state
+    return self._results
+
+
+def features(data_config) -> tuple[np.ndarray, np.ndarray]:
+  """Features [examples, N, 2 F] of N clips and labels [examples, K]."""
+  source, module = pipeline.open_source(data_config)
+  found, labels = [], []
+  for i in range(len(source)):
+    example = module.preprocess(
+      source[i], train=False, rng=None, **data_config.preprocess
+    )
+    x = example['audio']
+    found.append(np.concatenate([x.mean(axis=1), x.std(axis=1)], axis=-1))
+    labels.append(example['labels'])
+  return np.stack(found), np.stack(labels)
+
+
+def linear_results(
+  fitted: tuple[np.ndarray, np.ndarray], measured: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float]:
+  """As `mean_average_precision.results`, of a fit on `fitted`."""
+  x, labels = fitted
+  num_clips = x.shape[1]
+  model = sklearn_pipeline.make_pipeline(
+    preprocessing.StandardScaler(),
+    multiclass.OneVsRestClassifier(
+      linear_model.LogisticRegression(max_iter=1_000)
+    ),
+  )
+  model.fit(x.reshape(-1, x.shape[-1]), np.repeat(labels, num_clips, axis=0))
+  x, labels = measured
+  scores = model.predict_proba(x.reshape(-1, x.shape[-1]))
+  scores = scores.reshape(*x.shape[:2], -1).mean(axis=1)
+  return mean_average_precision.results(scores, labels)

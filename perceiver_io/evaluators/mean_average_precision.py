@@ -1,0 +1,66 @@
+"""AudioSet's metric, over a whole data set.
+
+The mean over classes of the average precision, each class ranking all examples
+(macro mAP). Classes that no example has do not count. Beside it the share of
+the examples whose most probable class applies.
+"""
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+from sklearn import metrics as sklearn_metrics
+
+from train_lib import sharding
+from train_lib.data import pipeline
+from train_lib.task import Task
+from train_lib.train_state import TrainState
+
+
+def make_evaluator(
+  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+) -> 'MeanAveragePrecision':
+  """Reads data; `task.predict` gives `probabilities` [B, K]."""
+  del workdir  # It writes nothing.
+  batches = pipeline.make_eval_batches(
+    config.data, sharding=sharding.batch_sharding(mesh)
+  )
+  return MeanAveragePrecision(task, batches, mesh)
+
+
+class MeanAveragePrecision:
+  """`map`, in percent as published, and the best class's `accuracy`."""
+
+  def __init__(self, task: Task, batches: pipeline.EvalBatches, mesh: Mesh):
+    self._batches = batches
+    # Ranking takes all examples: every process gets them.
+    self._predict = jax.jit(
+      lambda variables, batch: (
+        task.predict(variables, batch)['probabilities'],
+        batch['labels'],
+        batch['mask'],
+      ),
+      out_shardings=sharding.replicated(mesh),
+    )
+
+  def run(self, state: TrainState) -> dict[str, float]:
+    outputs = [
+      jax.device_get(self._predict(state.eval_variables, batch))
+      for batch in self._batches
+    ]
+    scores, labels, mask = (
+      np.concatenate(x) for x in zip(*outputs, strict=True)
+    )
+    present = mask > 0
+    return results(scores[present], labels[present])
+
+
+def results(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+  """Of scores and labels [examples, K]."""
+  known = labels.any(axis=0)
+  precision = sklearn_metrics.average_precision_score(
+    labels[:, known], scores[:, known], average='macro'
+  )
+  best = scores.argmax(axis=1)
+  hits = np.take_along_axis(labels, best[:, None], axis=1)
+  return {'map': 100 * float(precision), 'accuracy': float(hits.mean())}

@@ -1,0 +1,154 @@
+"""Which sounds are heard: several labels at once (Jaegle et al. 2021b, 4.7).
+
+Letters: B batch, N clips of an example, S samples, T frames, F bands of a
+spectrogram, H and W height and width, K classes.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from perceiver_io import audio_visual, models
+from perceiver_io.perceiver import Perceiver
+from train_lib import losses, metrics
+from train_lib import task as task_lib
+
+_INPUTS = {
+  make.__name__: make
+  for make in (
+    audio_visual.waveform,
+    audio_visual.spectrogram,
+    audio_visual.spectrogram_frames,
+    audio_visual.video,
+  )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioSet:
+  """Batch keys: `audio`, samples in [-1, 1] [B, N, S] or spectrograms [B, N, T,
+  F]; `image` [B, N, T, H, W, 3] uint8, if the model sees; `labels` [B, K], 1
+  for those that apply; `mask` [B].
+
+  What is predicted of an example is the mean over its N clips.
+
+  Attributes:
+    model: maps {modality: [B, ...]} to logits [B, K].
+    dropout: modality -> the probability with which it is zeros, as a whole, in
+      a training example; (Jaegle et al. 2021a drop the video of 30 %).
+    input_shift, input_scale: of `audio`: (x + shift) * scale.
+  """
+
+  model: Perceiver
+  dropout: Mapping[str, float]
+  input_shift: float
+  input_scale: float
+
+  def init(self, rng, batch):
+    return self.model.init(rng, self._clip(batch, 0))
+
+  def loss(self, variables, batch, rng):
+    """Binary cross entropy of the first clip, a mean over classes."""
+    inputs = self._clip(batch, 0)
+    for i, (name, rate) in enumerate(sorted(self.dropout.items())):
+      x = inputs[name]
+      kept = jax.random.bernoulli(
+        jax.random.fold_in(rng, i), 1 - rate, x.shape[:1]
+      )
+      inputs[name] = x * kept.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+    logits = self.model.apply(variables, inputs)
+    loss = _loss(logits, batch['labels'])
+    return losses.masked_mean(loss, batch['mask']), task_lib.LossAux(
+      model_state={}, scalars={}, weight=jnp.sum(batch['mask'])
+    )
+
+  def metrics(self, variables, batch):
+    """`loss`, of clips, and `accuracy`: whether the best class applies."""
+    logits, labels, mask = (
+      self._logits(variables, batch),
+      batch['labels'],
+      batch['mask'],
+    )
+    best = jnp.argmax(_mean_probability(logits), axis=-1)
+    hit = jnp.take_along_axis(labels, best[:, None], axis=1)[:, 0]
+    loss = jnp.mean(_loss(logits, labels[:, None]), axis=1)
+    return {
+      'loss': metrics.Mean.of(loss, mask),
+      'accuracy': metrics.Mean.of(hit, mask),
+    }
+
+  def predict(self, variables, batch):
+    """Probabilities [B, K]."""
+    logits = self._logits(variables, batch)
+    return {'probabilities': _mean_probability(logits)}
+
+  def _logits(self, variables, batch) -> jax.Array:
+    """[B, N, K], a clip after the other: N of them may not fit at once."""
+    num_clips = batch['audio'].shape[1]
+    logits = jax.lax.map(
+      lambda i: self.model.apply(variables, self._clip(batch, i)),
+      jnp.arange(num_clips),
+    )
+    return jnp.moveaxis(logits, 0, 1)
+
+  def _clip(self, batch, i) -> dict[str, jax.Array]:
+    """The i-th clip of every example, as the model takes it."""
+    inputs = {'audio': batch['audio'][:, i]}
+    inputs['audio'] = (inputs['audio'] + self.input_shift) * self.input_scale
+    if 'image' in batch:
+      inputs['image'] = batch['image'][:, i].astype(jnp.float32) / 127.5 - 1
+    return inputs
+
+
+def _loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """[..., K] -> [...]."""
+  logits = logits.astype(jnp.float32)
+  return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, labels), axis=-1)
+
+
+def _mean_probability(logits: jax.Array) -> jax.Array:
+  """[B, N, K] -> [B, K]."""
+  return jnp.mean(jax.nn.sigmoid(logits.astype(jnp.float32)), axis=1)
+
+
+def make_task(config: ml_collections.ConfigDict) -> AudioSet:
+  """Reads config.model: modalities, whose `kind` is a function of
+  `perceiver_io.audio_visual` and the rest its arguments, encoder, the arguments
+  of `models.encoder`, num_classes, query_channels and dtype; config.dropout,
+  config.input_shift and config.input_scale."""
+  model = config.model
+  unknown = set(config.dropout) - set(model.modalities)
+  if unknown:
+    raise ValueError(
+      f'config.dropout: found {sorted(unknown)}, expected some of '
+      f'{sorted(model.modalities)}.'
+    )
+  return AudioSet(
+    model=audio_visual.classifier(
+      modalities={
+        name: _make_inputs(name, section)
+        for name, section in model.modalities.items()
+      },
+      encoder=models.encoder(**model.encoder, dtype=model.dtype),
+      num_classes=model.num_classes,
+      query_channels=model.query_channels,
+    ),
+    dropout=dict(config.dropout),
+    input_shift=config.input_shift,
+    input_scale=config.input_scale,
+  )
+
+
+def _make_inputs(name: str, config: ml_collections.ConfigDict):
+  options = dict(config)
+  kind = options.pop('kind')
+  if kind not in _INPUTS:
+    raise ValueError(
+      f'config.model.modalities.{name}.kind: found {kind!r}; expected one of '
+      f'{sorted(_INPUTS)}.'
+    )
+  return _INPUTS[kind](**options)
