@@ -14,6 +14,8 @@ import chess  # noqa: E402
 import chess.polyglot  # noqa: E402
 
 KING, ROOK, PAWN = 5, 3, 0
+# Its last position belongs to the test split.
+LINE = 'Nf3 Nf6 g3 g6 Bg2 Bg7 O-O O-O d4'
 
 
 def write_book(path, lines):
@@ -30,8 +32,7 @@ def write_book(path, lines):
   path.write_bytes(b''.join(sorted(entries)))
 
 
-@pytest.fixture
-def book(tmp_path, monkeypatch):
+def test_a_book_is_walked_from_the_first_position(tmp_path):
   path = tmp_path / 'book.bin'
   write_book(
     path,
@@ -44,14 +45,9 @@ def book(tmp_path, monkeypatch):
       ('c4', 'c5', 9),  # no move leads there
     ],
   )
-  monkeypatch.setattr(chess_openings, 'BOOK', str(path))
-  return path
-
-
-def test_a_book_is_walked_from_the_first_position(book):
   found = {
     (board.fen().split()[0], board.san(move), weight)
-    for board, move, weight in chess_openings.book_moves(str(book))
+    for board, move, weight in chess_openings.book_moves(str(path))
   }
   assert {(san, weight) for _, san, weight in found} == {
     ('e4', 3),
@@ -62,18 +58,24 @@ def test_a_book_is_walked_from_the_first_position(book):
   }
 
 
-def test_prepared_examples(book, tmp_path):
+def test_prepared_examples(tmp_path, monkeypatch):
+  sans = LINE.split()
+  lines = [(' '.join(sans[:i]), san, 1) for i, san in enumerate(sans)]
+  lines += [('', 'd4', 5), ('d4', 'd5', 1), ('e4', 'e5', 1), ('', 'e4', 1)]
+  write_book(tmp_path / 'book.bin', lines)
+  monkeypatch.setattr(chess_openings, 'BOOK', str(tmp_path / 'book.bin'))
   chess_openings.source.cache_clear()
   splits = [
     chess_openings.source(split, str(tmp_path)) for split in ('train', 'test')
   ]
   examples = sum(splits, [])
-  # e4 e5 and d4 d5 are two positions, the reply's mirror images none more.
-  assert len(examples) == 4
+  assert [len(split) for split in splits] == [10, 1]
   moves = {chess_openings.move(e) for e in examples}
   square = chess.parse_square
-  assert square('d2') * 64 + square('d4') in moves  # of greater weight than e4
-  assert square('g1') * 64 + square('f3') in moves
+  # At first d4 has the greatest weight; Black's replies are seen as White's.
+  assert square('d2') * 64 + square('d4') in moves
+  assert square('e2') * 64 + square('e4') in moves
+  assert square('f8') * 64 + square('g7') not in moves
   for example in examples:
     assert len(example['selected']) == 32 and example['selected'].sum() == 1
     assert len(example['legal_moves']) >= 20
@@ -81,7 +83,9 @@ def test_prepared_examples(book, tmp_path):
     fake = chess_openings.synthetic('train')[0]
     assert fake.keys() == example.keys()
     for name, x in fake.items():
-      assert np.asarray(x).dtype == np.asarray(example[name]).dtype, name
+      assert np.asarray(x).dtype.kind == np.asarray(example[name]).dtype.kind, (
+        name
+      )
 
 
 def test_positions_are_seen_from_the_side_to_move():
@@ -118,7 +122,7 @@ def test_positions_are_seen_from_the_side_to_move():
 
 
 def test_games(tmp_path):
-  (tmp_path / 'a.pgn').write_text('1. e4 e5 (1... c5) 2. Nf3 *\n\n1. e4 c5 *\n')
+  (tmp_path / 'a.pgn').write_text(f'{LINE} (e4) *\n\n1. Nf3 d5 *\n')
   builder = chess_openings.ChessGames(
     data_dir=tmp_path, file_format='array_record'
   )
@@ -127,10 +131,10 @@ def test_games(tmp_path):
   )
   chess_openings.source.cache_clear()
   sizes = {k: v.num_examples for k, v in builder.info.splits.items()}
-  assert sum(sizes.values()) == 3
-  for split, size in sizes.items():
-    if size:
-      assert len(chess_openings.source(f'pgn/{split}', str(tmp_path))) == size
+  assert sizes == {'train': 8, 'test': 1}
+  (example,) = chess_openings.source('pgn/test', str(tmp_path))
+  square = chess.parse_square
+  assert chess_openings.move(example) == square('d2') * 64 + square('d4')
   (tmp_path / 'a.pgn').write_text('1. e4 Ke6 *\n')
   with pytest.raises(ValueError, match='a.pgn: illegal san'):
     list(chess_openings.game_moves(tmp_path))
