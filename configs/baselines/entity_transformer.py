@@ -1,4 +1,11 @@
-"""The Transformer that Perceiver IO replaces on sets of entities."""
+"""The Transformer that Perceiver IO replaces on sets of entities.
+
+  python train.py --config=configs/baselines/entity_transformer.py:demo \
+    --workdir=runs/chess_transformer
+
+Data, policy and recipe are those of configs/perceiver_io/starcraft.py, which
+compares the two.
+"""
 
 import ml_collections
 

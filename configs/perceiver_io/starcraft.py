@@ -2,6 +2,21 @@
 
   python train.py --config=configs/perceiver_io/starcraft.py:demo \
     --workdir=runs/chess
+
+| encoder of 512 entities | parameters | GFLOPs | published |
+|---|---|---|---|
+| 3-layer Transformer (configs/baselines/entity_transformer.py) | 2.4M | 3.22 | 3.3 |
+| Perceiver IO, 32 latents, 3 layers | 6.6M | 0.98 (0.85 folded) | 0.93 |
+
+FLOPs are counted at 2 a multiply-add, *published* are those of Jaegle et al.
+2021b, table 9: both reach a win rate of 0.87 against the Elite bot within
+AlphaStar, which is not public. The paper leaves the latents' channels open (512
+here) and refers to ImageNet for the rest, which is where the optimizer is from;
+vocabularies, locations, batch and steps depend on the game records. Not trained
+here.
+
+Variants: `starcraft`, on what train_lib/data/entities.py describes; `chess` or
+`demo`, on positions of an opening book; `tiny` for tests.
 """
 
 import ml_collections
