@@ -34,7 +34,9 @@ class Wordnet(tfds.core.GeneratorBasedBuilder):
   """Writes pairs of definitions."""
 
   VERSION = tfds.core.Version('2.0.0')
-  RELEASE_NOTES = {'2.0.0': 'Pairs of senses one of which is a kind of another.'}
+  RELEASE_NOTES = {
+    '2.0.0': 'Pairs of senses one of which is a kind of another.'
+  }
 
   def _info(self):
     return self.dataset_info_from_configs(
