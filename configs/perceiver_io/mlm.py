@@ -87,7 +87,7 @@ def pretraining(make_model: str, model: dict) -> ml_collections.ConfigDict:
 
 
 def _python_docs(variant: str) -> ml_collections.ConfigDict:
-  """A model that reads 128 bytes.
+  """A model that reads 64 bytes.
 
   What differs from the published recipe, so that minutes are enough: AdamW
   (LAMB moves the learned positions, which begin near zero, too slowly), twice
@@ -98,9 +98,9 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
     'perceiver_io.models.mlm',
     dict(
       vocab_size=262,
-      max_length=128,
+      max_length=64,
       token_channels=64,
-      num_latents=64,
+      num_latents=32,
       latent_channels=128,
       qk_channels=64,
       num_heads=4,
@@ -109,12 +109,12 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
     ),
   )
   config.unmasked_weight = 0.3
-  config.num_steps = 12_000
+  config.num_steps = 14_000
   module = 'train_lib.data.python_docs'
-  config.data = _data(module, 'train', 16, 128)
+  config.data = _data(module, 'train', 32, 64)
   config.data.preprocess.mask_rate = 0.3
   config.evals = _evals(
-    _data(module, 'test', 64, 128), every_steps=1_000, num_fit_examples=10_000
+    _data(module, 'test', 64, 64), every_steps=1_000, num_fit_examples=10_000
   )
   config.optim = common.adamw(lr=3e-3, warmup_steps=200)
   config.optim.update(weight_decay=0.01, clip_norm=1.0)
@@ -122,7 +122,6 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
   config.log_every_steps = 100
   if variant == 'tiny':
     config.model.update(
-      max_length=64,
       token_channels=16,
       num_latents=8,
       latent_channels=16,
@@ -137,7 +136,7 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
       config.evals.validation.data,
       config.evals.baselines.data,
     ):
-      data.source, data.preprocess.length = 'synthetic', 64
+      data.source = 'synthetic'
   return config
 
 
