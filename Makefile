@@ -2,6 +2,7 @@
 # make test: set up and run the tests. Nothing is needed but Python 3.11+.
 # make test-slow: the same recipes at larger sizes, minutes each.
 # make parity: set up PyTorch and compare with the models of transformers.
+# make tpu-compile: set up the TPU's compiler and compile for eight TPU v5e.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ RUN := $(VENV)/bin/python
 DEMO := runs/demo
 CONFIG := configs/paca_vit/mnist5k.py:demo
 
-.PHONY: demo test test-slow parity clean
+.PHONY: demo test test-slow parity tpu-compile clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
@@ -28,6 +29,9 @@ test-slow: $(VENV)/.installed
 parity: $(VENV)/.parity
 	$(RUN) -m pytest tests/parity
 
+tpu-compile: $(VENV)/.tpu-compile
+	$(RUN) -m pytest tests/tpu
+
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), sys.version'
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +42,11 @@ $(VENV)/.installed: setup.py constraints.txt
 $(VENV)/.parity: $(VENV)/.installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[parity]'
+	touch $@
+
+$(VENV)/.tpu-compile: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[tpu-compile]'
 	touch $@
 
 clean:

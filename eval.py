@@ -5,24 +5,12 @@ Runs every evaluator of the config on the run's last checkpoint and prints what
 weights that `config.init_from` names, such as imported ones.
 """
 
-import os
-
 import jax
 import ml_collections
 from absl import app, flags
 
-from train_lib import (
-  checkpoint,
-  evaluate,
-  optim,
-  runtime,
-  sharding,
-  train_state,
-)
+from train_lib import evaluate, runtime, sharding, trained
 from train_lib.data import pipeline
-from train_lib.task import make_task
-
-BEST = flags.DEFINE_bool('best', False, 'The best checkpoint, not the last.')
 
 
 def run_evaluators(
@@ -30,20 +18,10 @@ def run_evaluators(
 ) -> dict[str, float]:
   """Returns {'<evaluator>/<metric>': value} of all evaluators."""
   mesh = sharding.make_mesh(config.mesh)
-  task = make_task(config)
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
   batches = pipeline.make_train_iterator(
     config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
   )
-  abstract, init = train_state.create(
-    task, tx, batches.element_spec, config.seed, mesh, config.sharding
-  )
-  if config.init_from.path and not os.path.exists(
-    os.path.join(workdir, 'checkpoints')
-  ):
-    state = checkpoint.init_from(init(), tx, config.init_from)
-  else:
-    state = checkpoint.load_state(workdir, abstract, best)
+  task, state = trained.load(config, workdir, mesh, batches.element_spec, best)
   evaluators = evaluate.make_evaluators(config, task, mesh, workdir)
   return evaluate.run(evaluators, list(evaluators), state)
 
@@ -53,7 +31,7 @@ def main(argv):
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
   results = run_evaluators(
-    runtime.CONFIG.value, runtime.WORKDIR.value, BEST.value
+    runtime.CONFIG.value, runtime.WORKDIR.value, trained.BEST.value
   )
   if jax.process_index() == 0:
     for name, value in results.items():

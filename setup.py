@@ -61,6 +61,8 @@ setuptools.setup(
     'test': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.9'],
     # Only to *prepare* the official TFDS sets that insist on it.
     'tf': ['tensorflow>=2.18'],
+    # The TPU's compiler, which needs no TPU.
+    'tpu-compile': ['libtpu>=0.0.40'],
     'gpu': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
   },

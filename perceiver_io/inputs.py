@@ -23,17 +23,20 @@ class TokenInputs(nn.Module):
     vocab_size: number of token ids.
     channels: C.
     max_length: the longest sequence.
+    embedding_stddev: of the truncated normal that embeddings begin as; the
+      positions' is 0.02.
   """
 
   vocab_size: int
   channels: int
   max_length: int
+  embedding_stddev: float
   dtype: Dtype | None = None
 
   def setup(self):
     self.embedding = self.param(
       'embedding',
-      nn.initializers.truncated_normal(1.0),
+      nn.initializers.truncated_normal(self.embedding_stddev),
       (self.vocab_size, self.channels),
       jnp.float32,
     )

@@ -40,6 +40,7 @@ def mlm(
   qk_channels: int,
   num_heads: int,
   num_self_attends: int,
+  embedding_stddev: float = 1.0,
   implementation: Implementation = 'auto',
   fold_projections: bool = True,
   dtype: Dtype | None = None,
@@ -54,6 +55,9 @@ def mlm(
     qk_channels: of queries and keys, everywhere.
     num_heads: everywhere.
     num_self_attends: layers.
+    embedding_stddev: of the embeddings at first, fifty times the positions' as
+      published. Where both are as large, a small model learns sooner to tell
+      positions apart.
   """
   cross_attend = CrossAttention(
     num_heads=num_heads,
@@ -65,7 +69,7 @@ def mlm(
   )
   return LanguageModel(
     inputs=inputs_lib.TokenInputs(
-      vocab_size, token_channels, max_length, dtype
+      vocab_size, token_channels, max_length, embedding_stddev, dtype
     ),
     encoder=Encoder(
       num_latents=num_latents,

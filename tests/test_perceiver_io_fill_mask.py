@@ -11,7 +11,7 @@ import pytest
 from configs.perceiver_io import mlm
 from perceiver_io import tokenizer
 from tools import fill_mask
-from train_lib import checkpoint, optim, train_state
+from train_lib import checkpoint, optim, train_state, trained
 from train_lib import sharding as sharding_lib
 from train_lib.task import make_task
 
@@ -86,14 +86,15 @@ def workdir(tmp_path_factory):
 def test_a_checkpoint_is_what_predicts(workdir):
   path, state = workdir
   config = mlm.get_config('tiny')
-  task, variables = fill_mask.load(config, str(path), best=False)
-  jax.tree.map(np.testing.assert_array_equal, variables['params'], state.params)
   ids = fill_mask.encode('some _ text', '_', BYTES, 64)
+  mesh = sharding_lib.make_mesh({'data': 8, 'fsdp': 1})
+  batch = {'ids': ids[None], 'input_mask': np.ones((1, len(ids)), np.float32)}
+  task, loaded = trained.load(config, str(path), mesh, batch)
+  variables = loaded.eval_variables
+  jax.tree.map(np.testing.assert_array_equal, variables['params'], state.params)
   filled = fill_mask.fill(task, variables, BYTES, ids)
   assert len(filled.candidates) == 1
-  logits = task.predict(
-    variables, {'ids': ids[None], 'input_mask': np.ones((1, len(ids)))}
-  )['logits'][0, 5]
+  logits = task.predict(variables, batch)['logits'][0, 5]
   best = tokenizer.decode([int(np.argmax(logits))])
   assert filled.candidates[0][0][0] == best
 

@@ -237,7 +237,7 @@ def test_initial_values_are_those_of_the_reference():
   table = initializers.learned_array(jax.random.key(0), (400, 400), 'float32')
   assert abs(np.std(table) - 0.0176) < 2e-4
   assert np.abs(table).max() <= 0.04
-  embedding = inputs.TokenInputs(400, 400, 5).init(
+  embedding = inputs.TokenInputs(400, 400, 5, 1.0).init(
     jax.random.key(0), np.zeros((1, 5), int)
   )['params']['embedding']
   assert abs(np.std(embedding) - 0.8796) < 0.01

@@ -1,10 +1,12 @@
 """Masked language modelling: loss, metrics, baselines, configs."""
 
+import dataclasses
 from collections import Counter
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from configs.perceiver_io import mlm
@@ -15,7 +17,9 @@ from train_lib import task as task_lib
 
 @pytest.fixture(scope='module')
 def task_and_variables():
-  task = task_lib.make_task(mlm.get_config('tiny'))
+  config = mlm.get_config('tiny')
+  config.unmasked_weight = mlm.get_config('base_bytes').unmasked_weight
+  task = task_lib.make_task(config)
   variables = jax.jit(task.init)(jax.random.key(0), batch())
   return task, variables
 
@@ -50,6 +54,23 @@ def test_loss_is_the_mean_over_masked_tokens(task_and_variables):
   np.testing.assert_allclose(loss, total / count, rtol=1e-5)
   assert aux.weight == count
   np.testing.assert_allclose(aux.scalars['accuracy'], hits / count)
+
+
+def test_unmasked_tokens_count_as_much_as_they_are_told(task_and_variables):
+  task, variables = task_and_variables
+  data = batch()
+  losses = {}
+  for share in (0.0, 0.25, 1.0):
+    weighted = dataclasses.replace(task, unmasked_weight=share)
+    loss, aux = jax.jit(weighted.loss)(variables, data, jax.random.key(0))
+    losses[share] = float(loss * aux.weight), float(aux.weight)
+  sums, weights = np.array([losses[share] for share in (0.0, 0.25, 1.0)]).T
+  assert weights[2] == data['input_mask'].sum()  # Padding never counts.
+  assert sums[2] > sums[0]
+  np.testing.assert_allclose(
+    sums[1], 0.75 * sums[0] + 0.25 * sums[2], rtol=1e-5
+  )
+  assert weights[1] == 0.75 * weights[0] + 0.25 * weights[2]
 
 
 def test_loss_does_not_depend_on_targets_that_are_not_masked(
@@ -211,18 +232,22 @@ def test_a_few_steps_fit_a_batch(task_and_variables):
   task, variables = task_and_variables
   data = batch()
 
+  tx = optax.adam(3e-3)
+
   @jax.jit
-  def step(params):
+  def step(params, opt_state):
     (loss, _), gradient = jax.value_and_grad(
       lambda p: task.loss({'params': p}, data, jax.random.key(0)),
       has_aux=True,
     )(params)
-    return loss, jax.tree.map(lambda p, g: p - 0.01 * g, params, gradient)
+    updates, opt_state = tx.update(gradient, opt_state)
+    return loss, optax.apply_updates(params, updates), opt_state
 
   params = variables['params']
+  opt_state = tx.init(params)
   losses = []
   for _ in range(60):
-    loss, params = step(params)
+    loss, params, opt_state = step(params, opt_state)
     losses.append(float(loss))
   assert losses[-1] < 0.7 * losses[0]
 

@@ -13,19 +13,15 @@ import sys
 from typing import Any, NamedTuple
 
 import jax
-import ml_collections
 import numpy as np
 from absl import app, flags
 
-from train_lib import checkpoint, optim, runtime, sharding, train_state
+from train_lib import runtime, sharding, trained
 from train_lib.data import text as text_lib
-from train_lib.task import Task, make_task
+from train_lib.task import Task
 
 TEXT = flags.DEFINE_string('text', None, 'Text with blanks; default: stdin.')
 BLANK = flags.DEFINE_string('blank', '[MASK]', 'What stands for a token.')
-BEST = flags.DEFINE_bool(
-  'best_checkpoint', False, 'The best checkpoint, not the last.'
-)
 NUM_CANDIDATES = 3
 
 
@@ -83,20 +79,6 @@ def fill(task: Task, variables: Any, tokenizer: Any, ids: np.ndarray) -> Filled:
   return Filled(tokenizer.decode(filled), candidates)
 
 
-def load(
-  config: ml_collections.ConfigDict, workdir: str, best: bool
-) -> tuple[Task, Any]:
-  """The task of a config, and the variables that a run saved."""
-  mesh = sharding.make_mesh(config.mesh)
-  task = make_task(config)
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
-  batch = _batch(np.zeros((1, config.data.preprocess.length), np.int32))
-  abstract, _ = train_state.create(
-    task, tx, batch, config.seed, mesh, config.sharding
-  )
-  return task, checkpoint.load_state(workdir, abstract, best).eval_variables
-
-
 def _batch(ids: np.ndarray) -> dict[str, np.ndarray]:
   ones = np.ones(ids.shape, np.float32)
   return {'ids': ids, 'input_mask': ones, 'mask': ones[:, 0]}
@@ -114,10 +96,16 @@ def main(argv):
   text = sys.stdin.buffer.read() if TEXT.value is None else TEXT.value
   try:
     ids = encode(text, BLANK.value, tokenizer, options.length)
-    task, variables = load(config, runtime.WORKDIR.value, BEST.value)
+    task, state = trained.load(
+      config,
+      runtime.WORKDIR.value,
+      sharding.make_mesh(config.mesh),
+      _batch(np.zeros((1, options.length), np.int32)),
+      trained.BEST.value,
+    )
   except (ValueError, FileNotFoundError) as e:
     raise SystemExit(str(e)) from e
-  filled = fill(task, variables, tokenizer, ids)
+  filled = fill(task, state.eval_variables, tokenizer, ids)
   print(filled.text)
   for i, candidates in enumerate(filled.candidates, 1):
     shown = '  '.join(f'{token!r} {p:.2f}' for token, p in candidates)

@@ -24,28 +24,34 @@ class MaskedLanguageModelling:
   Attributes:
     model: maps ids [B, M], given `input_mask` and `query_mask`, to logits
       [B, M, V].
+    unmasked_weight: of a token that was not masked in the loss, relative to one
+      that was; 0 in the paper. Saying again what it reads teaches a small model
+      within a thousand steps to carry tokens from inputs to outputs.
   """
 
   model: nn.Module
+  unmasked_weight: float
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['ids'])
 
   def loss(self, variables, batch, rng):
     del rng  # The pipeline drew the masks.
-    loss, correct, weight = self._per_token(variables, batch)
+    loss, correct, masked = self._per_token(variables, batch)
+    present = batch['input_mask'] * batch['mask'][:, None]
+    weight = masked + self.unmasked_weight * (present - masked)
     return losses.masked_mean(loss, weight), task_lib.LossAux(
       model_state={},
-      scalars={'accuracy': losses.masked_mean(correct, weight)},
+      scalars={'accuracy': losses.masked_mean(correct, masked)},
       weight=jnp.sum(weight),
     )
 
   def metrics(self, variables, batch):
     """Of masked tokens: cross entropy in nats and accuracy."""
-    loss, correct, weight = self._per_token(variables, batch)
+    loss, correct, masked = self._per_token(variables, batch)
     return {
-      'loss': metrics.Mean.of(loss, weight),
-      'accuracy': metrics.Mean.of(correct, weight),
+      'loss': metrics.Mean.of(loss, masked),
+      'accuracy': metrics.Mean.of(correct, masked),
     }
 
   def predict(self, variables, batch):
@@ -60,17 +66,19 @@ class MaskedLanguageModelling:
     return {'logits': logits}
 
   def _per_token(self, variables, batch) -> tuple[jax.Array, ...]:
-    """Loss, correctness and weight [B, M]."""
+    """Loss, correctness, and 1 for masked tokens that count [B, M]."""
     logits = self.predict(variables, batch)['logits']
     loss = losses.softmax_cross_entropy(logits, batch['targets'])
     correct = jnp.argmax(logits, axis=-1) == batch['targets']
-    weight = batch['loss_mask'] * batch['mask'][:, None]
-    return loss, correct.astype(loss.dtype), weight
+    masked = batch['loss_mask'] * batch['mask'][:, None]
+    return loss, correct.astype(loss.dtype), masked
 
 
 def make_task(config: ml_collections.ConfigDict) -> MaskedLanguageModelling:
-  """Reads config.make_model, a function's dotted name, and config.model, its
-  arguments."""
+  """Reads config.make_model, a function's dotted name, config.model, its
+  arguments, and config.unmasked_weight."""
   module, _, name = config.make_model.rpartition('.')
   make_model = getattr(importlib.import_module(module), name)
-  return MaskedLanguageModelling(model=make_model(**config.model))
+  return MaskedLanguageModelling(
+    model=make_model(**config.model), unmasked_weight=config.unmasked_weight
+  )

@@ -1,21 +1,22 @@
-"""Sentence pairs of WordNet 3.0: is a word used in the same sense in both?
+"""Sentence pairs of WordNet 3.0: does the first entail the second?
 
-WordNet illustrates senses by sentences. Of two that use the same word, a pair
-of one sense is labelled 1, a pair of two senses 0; a word gives as many of
-either, at most. A tenth of the words, by a checksum, is the test split. The
-files are those of Debian's `wordnet-base` in /usr/share/wordnet:
+A sentence is a sense's first word and its definition. Of two senses one of
+which is a kind of the other, the pair is labelled 0 (entailment) if the first
+is a kind of the second ('sparrow: ...', 'bird: ...') and 1 (none) if it is the
+other way round; a checksum decides which way, so that either label is as
+frequent. A fifth of the senses, by a checksum too, is the test split's; a pair
+of senses from both splits is dropped. The files are those of Debian's
+`wordnet-base` in /usr/share/wordnet:
 
   apt-get install wordnet-base
 
-Like GLUE's MRPC it has pairs and two labels, so that it goes as that task.
+Like GLUE's RTE it has pairs and two labels, so that it goes as that task.
 """
 
-import itertools
 import os
 import re
 import zlib
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -24,24 +25,29 @@ from train_lib.data import glue, tfds_source
 
 preprocess = glue.preprocess
 FOLDER = '/usr/share/wordnet'
-_FILES = ('data.adj', 'data.adv', 'data.noun', 'data.verb')
+_FILES = ('data.noun', 'data.verb')  # The others have no kinds.
+_HYPERNYM = '@'
+_TEST_SHARE = 5  # One in so many senses.
 
 
 class Wordnet(tfds.core.GeneratorBasedBuilder):
-  """Writes balanced pairs of example sentences."""
+  """Writes pairs of definitions."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'A tenth of the words tests.'}
+  VERSION = tfds.core.Version('2.0.0')
+  RELEASE_NOTES = {
+    '2.0.0': 'Pairs of senses one of which is a kind of another.'
+  }
 
   def _info(self):
     return self.dataset_info_from_configs(
-      description='Pairs of sentences that use a word in one sense or in two.',
+      description='Pairs of definitions: does the first entail the second?',
       features=tfds.features.FeaturesDict(
         {
-          'word': tfds.features.Text(),
           'sentence1': tfds.features.Text(),
           'sentence2': tfds.features.Text(),
-          'label': tfds.features.ClassLabel(num_classes=2),
+          'label': tfds.features.ClassLabel(
+            names=['entailment', 'not_entailment']
+          ),
         }
       ),
       homepage='https://wordnet.princeton.edu',
@@ -49,86 +55,68 @@ class Wordnet(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager):
     splits = {'train': [], 'test': []}
-    for word, senses in sorted(_senses(FOLDER).items()):
-      split = 'train' if zlib.crc32(word.encode()) % 10 else 'test'
-      splits[split] += [(word, *pair) for pair in balanced_pairs(senses)]
+    for file in _FILES:
+      with open(_path(file), encoding='utf-8') as f:
+        for split, pair in pairs(f):
+          splits[split].append(pair)
     return {
-      split: self._generate_examples(pairs) for split, pairs in splits.items()
+      split: self._generate_examples(found) for split, found in splits.items()
     }
 
-  def _generate_examples(self, pairs):
-    for i, (word, first, second, label) in enumerate(pairs):
-      yield (
-        i,
-        {
-          'word': word,
-          'sentence1': first,
-          'sentence2': second,
-          'label': label,
-        },
-      )
+  def _generate_examples(self, found):
+    for i, (first, second, label) in enumerate(found):
+      yield i, {'sentence1': first, 'sentence2': second, 'label': label}
 
 
-def balanced_pairs(
-  senses: Sequence[Sequence[str]],
-) -> list[tuple[str, str, int]]:
-  """Pairs of one word's sentences, as many of one sense as of two.
+def pairs(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, str, int]]]:
+  """The pairs of one part of speech, each with its split.
 
   Args:
-    senses: the sentences of each sense.
+    lines: of WordNet's data file, as wndb(5) describes them.
   """
-  same = [pair for s in senses for pair in itertools.combinations(s, 2)]
-  different = [
-    pair
-    for a, b in itertools.combinations(senses, 2)
-    for pair in itertools.product(a, b)
-  ]
-  # Those that come first would favour the first senses.
-  by_checksum = sorted(different, key=lambda p: zlib.crc32(repr(p).encode()))
-  count = min(len(same), len(different))
-  return [(*pair, 1) for pair in same[:count]] + [
-    (*pair, 0) for pair in by_checksum[:count]
-  ]
+  sentences, kinds = {}, []
+  for line in lines:
+    if line.startswith('  '):  # The licence.
+      continue
+    fields, _, gloss = line.partition(' | ')
+    # offset, file, part of speech, number of words (hexadecimal), each word
+    # with its number, number of pointers, each with four fields.
+    offset, _, _, num_words, word, *fields = fields.split(' ')
+    definition = re.sub(r'"[^"]*"', '', gloss).strip(' ;\n')
+    sentences[offset] = f'{word.replace("_", " ")}: {definition}'
+    pointers = fields[2 * int(num_words, 16) :]
+    kinds += [
+      (offset, target)
+      for symbol, target in zip(pointers[::4], pointers[1::4], strict=False)
+      if symbol == _HYPERNYM
+    ]
+  for kind, general in kinds:
+    if _split(kind) == _split(general):
+      label = zlib.crc32(f'{kind} {general}'.encode()) % 2
+      first, second = (general, kind) if label else (kind, general)
+      yield _split(kind), (sentences[first], sentences[second], label)
 
 
-def _senses(folder: str) -> dict[str, list[list[str]]]:
-  """Word and part of speech -> the sentences of its senses that have any."""
-  senses = defaultdict(list)
-  for file in _FILES:
-    path = os.path.join(folder, file)
-    if not os.path.exists(path):
-      raise FileNotFoundError(
-        f'The data set is read from {path}, which does not exist; '
-        '`apt-get install wordnet-base` installs it.'
-      )
-    with open(path, encoding='utf-8') as f:
-      for line in f:
-        if line.startswith('  '):  # The licence.
-          continue
-        fields, _, gloss = line.partition(' | ')
-        fields = fields.split(' ')
-        # offset, file, part of speech, number of words (hexadecimal), then
-        # each word with its number.
-        words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
-        sentences = re.findall('"([^"]+)"', gloss)
-        for word in words:
-          word = re.sub(r'\(\w+\)$', '', word).replace('_', ' ')
-          used = [
-            s
-            for s in sentences
-            if re.search(rf'\b{re.escape(word)}\b', s, re.IGNORECASE)
-          ]
-          if used:
-            senses[f'{word} ({file})'].append(used)
-  return senses
+def _split(offset: str) -> str:
+  return 'train' if zlib.crc32(offset.encode()) % _TEST_SHARE else 'test'
+
+
+def _path(file: str) -> str:
+  path = os.path.join(FOLDER, file)
+  if not os.path.exists(path):
+    raise FileNotFoundError(
+      f'The data set is read from {path}, which does not exist; '
+      '`apt-get install wordnet-base` installs it.'
+    )
+  return path
 
 
 def source(split: str, data_dir: str | None) -> glue.Concatenation:
-  """Raw examples as those of GLUE's MRPC."""
-  pairs = tfds_source.prepare_and_open(Wordnet, split, data_dir)
-  return glue.as_task(pairs, 'mrpc')
+  """Raw examples as those of GLUE's RTE."""
+  found = tfds_source.prepare_and_open(Wordnet, split, data_dir)
+  return glue.as_task(found, 'rte')
 
 
 def synthetic(split: str) -> Sequence[dict[str, Any]]:
   """Examples shaped like `source`'s, of invented words."""
-  return glue.synthetic(f'mrpc/{split}')
+  return glue.synthetic(f'rte/{split}')

@@ -1,0 +1,10 @@
+"""A TPU's compiler on a machine that has none: set before JAX looks."""
+
+import os
+
+os.environ.update(
+  TPU_SKIP_MDS_QUERY='1',
+  TPU_ACCELERATOR_TYPE='v5litepod-8',
+  TPU_WORKER_HOSTNAMES='localhost',
+  JAX_PLATFORMS='cpu',
+)
