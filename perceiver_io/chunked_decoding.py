@@ -14,11 +14,6 @@ import jax.numpy as jnp
 
 from perceiver_io.multimodal import Arrays, MultimodalPerceiver
 
-# Per query and example, found by XLA's analysis of the published decoder with
-# all of its logits in memory (`benchmarks/full_size.py`): so many arrays as
-# wide as the queries, and as many of one number per head and latent.
-_WIDE_ARRAYS, _LOGIT_ARRAYS = 6, 2
-
 
 def choose_num_chunks(
   num_points: Mapping[str, int],
@@ -35,12 +30,15 @@ def choose_num_chunks(
     query_channels: of the padded queries.
     num_logits: of a query: heads of the decoder times N.
     batch_size: B.
-    memory_mib: for the temporaries of a chunk, float32, of the whole batch.
+    memory_mib: for the temporaries of a chunk, float32, of the whole batch;
+      what the encoder takes and what is returned come on top.
 
   Raises:
     ValueError: if a single query takes more.
   """
-  numbers = _WIDE_ARRAYS * query_channels + _LOGIT_ARRAYS * num_logits
+  # What XLA's analysis of the published decoder shows: at the peak there are
+  # three arrays as wide as the queries, or one and twice the logits.
+  numbers = max(3 * query_channels, query_channels + 2 * num_logits)
   mib_per_point = 4 * numbers * batch_size / 2**20
   at_once = math.floor(memory_mib / mib_per_point)
   if at_once < len(num_points):

@@ -107,7 +107,25 @@ def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
   config.checkpoint.every_steps = 500
   config.log_every_steps = 50
   if variant == 'tiny':
+    size.update(num_frames=4, image_size=16, num_samples=480)
+    config.model.update(
+      video_size=(4, 16, 16),
+      num_audio_samples=480,
+      image_bands=4,
+      audio_bands=4,
+      label_query_channels=16,
+      output_channels=16,
+    )
+    config.model.encoder.update(
+      num_latents=8, latent_channels=16, num_self_attends_per_block=1
+    )
+    config.num_points = dict(image=16, audio=16)
     config.num_steps, config.log_every_steps = 4, 1
+    config.optim.schedule.warmup_steps = 1
+    config.checkpoint.every_steps = 2
+    for data in [config.data] + [e.data for e in config.evals.values()]:
+      data.source = 'synthetic'
+      data.preprocess.update(size)
   return config
 
 
@@ -116,8 +134,16 @@ def _data(module: str, split: str, batch_size: int, **preprocess) -> dict:
 
 
 def _evals(data: dict, every_steps: int) -> dict:
+  batching = ('batch_size', 'num_threads', 'num_workers')
   return dict(
     validation=dict(
       module='train_lib.evaluate', every_steps=every_steps, data=data
-    )
+    ),
+    films=dict(
+      module='perceiver_io.evaluators.reconstructions',
+      every_steps=every_steps,
+      data={k: v for k, v in data.items() if k not in batching},
+      num_clips=4,
+      fps=25,
+    ),
   )
