@@ -104,7 +104,8 @@ def write_video(
     pictures = container.add_stream('libx264', rate=fps, options={'crf': '15'})
     pictures.height, pictures.width = height, width
     pictures.pix_fmt = 'yuv420p'
-    sound = container.add_stream('aac', rate=rate, layout='mono')
+    # AAC knows few rates; PyAV resamples to the stream's.
+    sound = container.add_stream('aac', rate=48_000, layout='mono')
     for picture in video:
       frame = av.VideoFrame.from_ndarray(picture, format='rgb24')
       container.mux(pictures.encode(frame))
