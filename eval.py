@@ -2,14 +2,18 @@
 
 Runs every evaluator of the config on the run's last checkpoint and prints what
 `train.py` printed for it. Without checkpoints in the workdir it evaluates the
-weights that `config.init_from` names, such as imported ones.
+weights that `config.init_from` names, such as imported ones. The results are
+kept in results.json in the workdir, see `evaluate.write_results`.
 """
 
 import os
+import shlex
+import sys
 
 import jax
 import ml_collections
 from absl import app, flags
+from ml_collections import config_flags
 
 from train_lib import (
   checkpoint,
@@ -38,9 +42,7 @@ def run_evaluators(
   abstract, init = train_state.create(
     task, tx, batches.element_spec, config.seed, mesh, config.sharding
   )
-  if config.init_from.path and not os.path.exists(
-    os.path.join(workdir, 'checkpoints')
-  ):
+  if is_untrained(config, workdir):
     state = checkpoint.init_from(init(), tx, config.init_from)
   else:
     state = checkpoint.load_state(workdir, abstract, best)
@@ -48,14 +50,29 @@ def run_evaluators(
   return evaluate.run(evaluators, list(evaluators), state)
 
 
+def is_untrained(config: ml_collections.ConfigDict, workdir: str) -> bool:
+  """Whether the weights that `config.init_from` names are evaluated."""
+  return bool(config.init_from.path) and not os.path.exists(
+    os.path.join(workdir, 'checkpoints')
+  )
+
+
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
-  results = run_evaluators(
-    runtime.CONFIG.value, runtime.WORKDIR.value, BEST.value
-  )
+  config, workdir = runtime.CONFIG.value, runtime.WORKDIR.value
+  results = run_evaluators(config, workdir, BEST.value)
   if jax.process_index() == 0:
+    imported = is_untrained(config, workdir)
+    evaluate.write_results(
+      workdir,
+      config=config_flags.get_config_filename(flags.FLAGS['config']),
+      weights=config.init_from.path if imported else workdir,
+      imported=imported,
+      command=shlex.join(['python', *sys.argv]),
+      metrics=results,
+    )
     for name, value in results.items():
       print(f'{name}: {value:.6g}')
 

@@ -6,12 +6,13 @@ have a config.
 """
 
 import functools
-import os
+import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from baselines import bert
 from configs.baselines import bert as bert_config
@@ -82,7 +83,8 @@ def _flow(num_latents, num_layers, **options):
   return Published(module, (_shape(1, 2, 368, 496, 3),))
 
 
-def _autoencoder(num_latents, **options):
+def _autoencoder(num_latents, training=False, **options):
+  """Decodes everything, or the 512 samples of each that training decodes."""
   module = models.multimodal(
     video_size=(16, 224, 224),
     num_audio_samples=30_720,
@@ -99,7 +101,8 @@ def _autoencoder(num_latents, **options):
     'audio': _shape(1, 30_720, 1),
     'label': _shape(1, 700),
   }
-  return Published(module, (x,))
+  points = {'audio': np.arange(512 // 16), 'image': np.arange(512)}
+  return Published(module, (x,), {'points': points} if training else {})
 
 
 def _audioset(latent_channels, pooled=False, **options):
@@ -150,6 +153,9 @@ _MODELS: dict[str, Callable[..., Published]] = {
   'perceiver_io/optical_flow': functools.partial(_flow, 2048, 24),
   'perceiver_io/optical_flow:1024x16': functools.partial(_flow, 1024, 16),
   'perceiver_io/autoencoding': functools.partial(_autoencoder, 784),
+  'perceiver_io/autoencoding:training': functools.partial(
+    _autoencoder, 784, training=True
+  ),
   'perceiver_io/autoencoding:392': functools.partial(_autoencoder, 392),
   'perceiver_io/autoencoding:196': functools.partial(_autoencoder, 196),
   'perceiver_io/audioset:raw': functools.partial(_audioset, 512),
@@ -176,8 +182,9 @@ def variables(name: str) -> PyTree:
 def config_of(name: str) -> str:
   """What --config names the model, '' if it has no config."""
   path, _, variant = name.partition(':')
-  path = f'configs/{path}.py'
-  root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-  if not os.path.exists(os.path.join(root, path)):
+  try:
+    module = importlib.import_module(f'configs.{path.replace("/", ".")}')
+    module.get_config(*[variant] if variant else [])
+  except (ModuleNotFoundError, ValueError):
     return ''
-  return f'{path}:{variant}' if variant else path
+  return f'configs/{path}.py' + (f':{variant}' if variant else '')

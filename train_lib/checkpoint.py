@@ -175,7 +175,7 @@ def load_variables(
     CheckpointMismatchError: anything not excluded is missing, left over or of
       another shape.
   """
-  directory = _find(path)
+  directory = _find(path, 'config.init_from.path')
   found = ocp.checkpointables_metadata(directory).metadata
 
   def excluded(leaf_path):
@@ -226,22 +226,22 @@ def read_variables(path: str) -> PyTree:
   Raises:
     FileNotFoundError: there is no checkpoint.
   """
-  directory = _find(path)
+  directory = _find(path, '--checkpoint')
   found = ocp.checkpointables_metadata(directory).metadata['variables']
   wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), found)
   return ocp.load_checkpointables(directory, {'variables': wanted})['variables']
 
 
-def _find(path: str) -> epath.Path:
-  """The folder of a checkpoint, or of the last one of a workdir."""
+def _find(path: str, option: str) -> epath.Path:
+  """The folder of the checkpoint (or of the workdir's last) that is meant."""
   directory = epath.Path(path).absolute()
   steps = _steps(directory / 'checkpoints')
   if steps:
     directory = directory / 'checkpoints' / str(steps[0])
   if not ocp.is_orbax_checkpoint(directory):
     raise FileNotFoundError(
-      'Expected a checkpoint, or a workdir with checkpoints in it; found '
-      f'neither at {path}'
+      f'{option}: expected a checkpoint, or a workdir with checkpoints in it; '
+      f'found neither at {path}'
     )
   return directory
 
