@@ -2,12 +2,17 @@
 
 Runs every evaluator of the config on the run's last checkpoint and prints what
 `train.py` printed for it. Without checkpoints in the workdir it evaluates the
-weights that `config.init_from` names, such as imported ones.
+weights that `config.init_from` names, such as imported ones. The results are
+kept in results.json in the workdir, see `evaluate.write_results`.
 """
+
+import shlex
+import sys
 
 import jax
 import ml_collections
 from absl import app, flags
+from ml_collections import config_flags
 
 from train_lib import evaluate, runtime, sharding, trained
 from train_lib.data import pipeline
@@ -30,10 +35,18 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
-  results = run_evaluators(
-    runtime.CONFIG.value, runtime.WORKDIR.value, trained.BEST.value
-  )
+  config, workdir = runtime.CONFIG.value, runtime.WORKDIR.value
+  results = run_evaluators(config, workdir, trained.BEST.value)
   if jax.process_index() == 0:
+    imported = trained.is_imported(config, workdir)
+    evaluate.write_results(
+      workdir,
+      config=config_flags.get_config_filename(flags.FLAGS['config']),
+      weights=config.init_from.path if imported else workdir,
+      imported=imported,
+      command=shlex.join(['python', *sys.argv]),
+      metrics=results,
+    )
     for name, value in results.items():
       print(f'{name}: {value:.6g}')
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 import optax
 from etils import epath
 from jax.experimental import multihost_utils
@@ -174,15 +175,7 @@ def load_variables(
     CheckpointMismatchError: anything not excluded is missing, left over or of
       another shape.
   """
-  directory = epath.Path(path).absolute()
-  steps = _steps(directory / 'checkpoints')
-  if steps:
-    directory = directory / 'checkpoints' / str(steps[0])
-  if not ocp.is_orbax_checkpoint(directory):
-    raise FileNotFoundError(
-      f'config.init_from.path: expected a checkpoint, or a workdir with '
-      f'checkpoints in it; found neither at {path}'
-    )
+  directory = _find(path, 'config.init_from.path')
   found = ocp.checkpointables_metadata(directory).metadata
 
   def excluded(leaf_path):
@@ -207,6 +200,50 @@ def load_variables(
   return jax.tree_util.tree_map_with_path(
     lambda p, x: loaded.get(sharding.path_name(p), x), variables
   )
+
+
+def save_variables(path: str, variables: PyTree) -> None:
+  """Writes what `load_variables` loads, such as imported weights.
+
+  Args:
+    path: of a new folder.
+    variables: {'params': ..., ...} arrays.
+  """
+  ocp.save_checkpointables(
+    epath.Path(path).absolute(), {'variables': variables}
+  )
+
+
+def read_variables(path: str) -> PyTree:
+  """The variables of a checkpoint, whatever model they are of.
+
+  Args:
+    path: as `load_variables`'s.
+
+  Returns:
+    {'params': ..., ...} numpy arrays.
+
+  Raises:
+    FileNotFoundError: there is no checkpoint.
+  """
+  directory = _find(path, '--checkpoint')
+  found = ocp.checkpointables_metadata(directory).metadata['variables']
+  wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), found)
+  return ocp.load_checkpointables(directory, {'variables': wanted})['variables']
+
+
+def _find(path: str, option: str) -> epath.Path:
+  """The folder of the checkpoint (or of the workdir's last) that is meant."""
+  directory = epath.Path(path).absolute()
+  steps = _steps(directory / 'checkpoints')
+  if steps:
+    directory = directory / 'checkpoints' / str(steps[0])
+  if not ocp.is_orbax_checkpoint(directory):
+    raise FileNotFoundError(
+      f'{option}: expected a checkpoint, or a workdir with checkpoints in it; '
+      f'found neither at {path}'
+    )
+  return directory
 
 
 def _items(state: TrainState) -> dict[str, PyTree]:

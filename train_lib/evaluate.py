@@ -4,7 +4,10 @@ An evaluator's module has `make_evaluator(config, *, task, mesh, workdir)`,
 which returns an object with `run(state) -> {name: float}`.
 """
 
+import datetime
 import importlib
+import json
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -48,6 +51,39 @@ def run(
     for name in names
     for key, value in evaluators[name].run(state).items()
   }
+
+
+def write_results(
+  workdir: str,
+  *,
+  config: str,
+  weights: str,
+  imported: bool,
+  command: str,
+  metrics: dict[str, float],
+) -> None:
+  """Keeps an evaluation in `workdir`/results.json, with the time, in UTC.
+
+  Args:
+    workdir: folder; made if it does not exist.
+    config: what --config named.
+    weights: checkpoint, or workdir of the run that trained them.
+    imported: whether they come from elsewhere and were not trained here.
+    command: that gave the metrics.
+    metrics: as `run` returns them.
+  """
+  os.makedirs(workdir, exist_ok=True)
+  now = datetime.datetime.now(datetime.UTC)
+  results = {
+    'date': now.isoformat(timespec='seconds'),
+    'config': config,
+    'weights': weights,
+    'imported': imported,
+    'command': command,
+    'metrics': metrics,
+  }
+  with open(os.path.join(workdir, 'results.json'), 'w') as file:
+    json.dump(results, file, indent=2)
 
 
 def make_evaluator(

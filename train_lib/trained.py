@@ -41,7 +41,12 @@ def load(
   abstract, init = train_state.create(
     task, tx, batch, config.seed, mesh, config.sharding
   )
-  saved = os.path.exists(os.path.join(workdir, 'checkpoints'))
-  if config.init_from.path and not saved:
+  if is_imported(config, workdir):
     return task, checkpoint.init_from(init(), tx, config.init_from)
   return task, checkpoint.load_state(workdir, abstract, best)
+
+
+def is_imported(config: ml_collections.ConfigDict, workdir: str) -> bool:
+  """Whether the weights are those that `config.init_from` names."""
+  saved = os.path.exists(os.path.join(workdir, 'checkpoints'))
+  return bool(config.init_from.path) and not saved

@@ -15,7 +15,7 @@ import ml_collections
 
 from configs.perceiver_io import mlm
 
-_MODELS = {
+MODELS = {
   'base': dict(
     vocab_size=32_000,
     max_length=512,
@@ -36,8 +36,8 @@ _MODELS = {
 
 
 def get_config(variant: str = 'bytes') -> ml_collections.ConfigDict:
-  if variant not in _MODELS:
+  if variant not in MODELS:
     raise ValueError(
-      f'variant: found {variant!r}; expected one of {list(_MODELS)}.'
+      f'variant: found {variant!r}; expected one of {list(MODELS)}.'
     )
-  return mlm.pretraining('baselines.bert.Bert', _MODELS[variant])
+  return mlm.pretraining('baselines.bert.Bert', MODELS[variant])

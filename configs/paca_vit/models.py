@@ -19,7 +19,7 @@ _BASE_TEACHER = dict(
 _NARROW, _WIDE = (96, 192, 320, 384), (96, 192, 384, 512)
 _TINY = (_NARROW, (2, 2, 4, 2), 0.1)
 _SMALL = (_NARROW, (3, 3, 10, 3), 0.1)
-_VARIANTS = {
+VARIANTS = {
   # 12.2M, 3.2G, 80.9
   'tiny_p2cconv_100_0': (*_TINY, _CONV, (100, 100, 100, 0)),
   # 22.0M, 5.5G, 83.08
@@ -69,11 +69,11 @@ def model(variant: str) -> ml_collections.ConfigDict:
   """
   if variant == 'demo':
     return demo()
-  if variant not in _VARIANTS:
+  if variant not in VARIANTS:
     raise ValueError(
-      f'variant: expected one of {[*_VARIANTS, "demo"]}, found {variant!r}.'
+      f'variant: expected one of {[*VARIANTS, "demo"]}, found {variant!r}.'
     )
-  channels, depths, drop_path_rate, clustering, clusters = _VARIANTS[variant]
+  channels, depths, drop_path_rate, clustering, clusters = VARIANTS[variant]
   config = config_dict.create(
     channels=channels,
     depths=depths,

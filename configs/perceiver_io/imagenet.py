@@ -77,7 +77,7 @@ _DECODER = dict(query_channels=1024, use_query_residual=True)
 _NO_DECODER = None  # the mean over latents
 
 # name: inputs, encoder, decoder
-_VARIANTS = {
+VARIANTS = {
   'learned': ('learned', _CONFIG_A, _DECODER | dict(use_query_residual=False)),
   'fourier': ('fourier', _CONFIG_A, _DECODER),
   'conv': ('conv', _CONFIG_A, _DECODER),
@@ -100,11 +100,11 @@ def model(variant: str) -> ml_collections.ConfigDict:
   Raises:
     ValueError: if there is no such variant.
   """
-  if variant not in _VARIANTS:
+  if variant not in VARIANTS:
     raise ValueError(
-      f'variant: found {variant!r}; expected one of {sorted(_VARIANTS)}.'
+      f'variant: found {variant!r}; expected one of {sorted(VARIANTS)}.'
     )
-  inputs, encoder, decoder = _VARIANTS[variant]
+  inputs, encoder, decoder = VARIANTS[variant]
   return config_dict.create(
     inputs=_INPUTS[inputs],
     encoder=encoder,

@@ -1,0 +1,73 @@
+"""What we write is what PyTorch and `transformers` read.
+
+make parity
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+import transformers
+
+from perceiver_io import models, published_names
+from tests import golden_paca
+from train_lib.weights import files, torch_files
+
+
+def test_hugging_faces_loader_takes_our_files(tmp_path):
+  """Without a complaint, and it computes what our model does."""
+  model = models.mlm(
+    vocab_size=262,
+    max_length=16,
+    token_channels=24,
+    num_latents=8,
+    latent_channels=40,
+    qk_channels=256,  # of its decoder, whatever its configuration
+    num_heads=8,
+    num_self_attends=2,
+  )
+  ids = np.random.default_rng(0).integers(6, 262, (2, 16))
+  variables = golden_paca.random_variables(
+    jax.eval_shape(model.init, jax.random.key(0), jnp.asarray(ids))
+  )
+  files.save_safetensors(
+    str(tmp_path / 'model.safetensors'),
+    published_names.to_hugging_face(variables),
+  )
+  transformers.PerceiverConfig(
+    hidden_act='gelu_pytorch_tanh',
+    vocab_size=262,
+    max_position_embeddings=16,
+    d_model=24,
+    num_latents=8,
+    d_latents=40,
+    num_self_attends_per_block=2,
+    qk_channels=256,
+    v_channels=40,
+  ).save_pretrained(tmp_path)
+  module, info = transformers.PerceiverForMaskedLM.from_pretrained(
+    tmp_path, output_loading_info=True
+  )
+  for problem, names in info.items():
+    assert not names, (problem, names)
+  with torch.no_grad():
+    found = module.eval()(inputs=torch.tensor(ids)).logits.numpy()
+  expected = np.asarray(model.apply(variables, jnp.asarray(ids)))
+  assert np.abs(expected).max() > 1
+  np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_pytorchs_loader_takes_our_files(tmp_path):
+  tensors = {
+    'a.weight': np.arange(12, dtype=np.float32).reshape(2, 3, 2).swapaxes(0, 1),
+    'a.bias': np.ones(3, np.float16),
+    'a.num_batches_tracked': np.array(7, np.int64),
+  }
+  path = tmp_path / 'x.pth'
+  torch_files.save(str(path), tensors)
+  found = torch.load(path, weights_only=True)
+  assert list(found) == list(tensors)
+  for name, x in tensors.items():
+    assert found[name].is_contiguous()
+    assert str(x.dtype) in str(found[name].dtype)
+    np.testing.assert_array_equal(found[name].numpy(), x)

@@ -1,0 +1,282 @@
+"""Published weights in, and out again under the published names.
+
+  python -m tools.convert_weights --weights=language_perceiver_io_bytes.pickle \
+    --output=weights/bytes
+  python -m tools.convert_weights --checkpoint=weights/bytes \
+    --names=hugging_face --output=model.safetensors
+
+In: DeepMind's Haiku pickles; Hugging Face's Perceivers, model.safetensors or
+pytorch_model.bin; the PaCa-ViT authors' .pth. Which it is, and of which model,
+is seen in the file. For a model of other sizes --config names ours. The result
+is what --config.init_from.path of train.py and eval.py takes.
+
+Out: --names=haiku writes a pickle, hugging_face safetensors, pacavit a PyTorch
+file.
+
+Nothing in a file is executed: one that holds anything but arrays and plain
+containers is refused by the name of what it holds. --ignore=that.name reads it
+as nothing, for what training programs save beside the weights.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+from absl import app, flags
+
+from paca_vit import pretrained as paca_pretrained
+from perceiver_io import pretrained as perceiver_pretrained
+from perceiver_io import published_names
+from tools import published_models
+from train_lib import checkpoint, runtime, sharding
+from train_lib.data import pipeline
+from train_lib.task import make_task
+from train_lib.weights import files, torch_files
+
+PyTree = Any
+
+WEIGHTS = flags.DEFINE_string('weights', None, 'Published file to read.')
+CHECKPOINT = flags.DEFINE_string(
+  'checkpoint', None, 'Checkpoint, or workdir of a run, to write.'
+)
+OUTPUT = flags.DEFINE_string('output', None, 'Folder or file to make.')
+IGNORE = flags.DEFINE_multi_string('ignore', [], 'Names to read as nothing.')
+SWAPPED = flags.DEFINE_bool(
+  'swapped_convolution',
+  None,
+  "Whether Hugging Face's 7x7 kernels are stored [out, in, W, H], as their "
+  "converter left those of DeepMind's.",
+)
+
+
+class Naming(NamedTuple):
+  """A way to name weights.
+
+  Attributes:
+    pattern: found in a name of every such file, and in no other.
+    models: names of the published models, see `published_models`.
+    import_: maps tensors and variables to variables.
+    export: maps variables to tensors.
+    save: writes variables to a path.
+  """
+
+  pattern: str
+  models: tuple[str, ...]
+  import_: Callable[[Mapping[str, np.ndarray], PyTree], PyTree]
+  export: Callable[[PyTree], dict[str, Any]]
+  save: Callable[[str, PyTree], None]
+
+
+def _from_haiku(tensors, variables):
+  return perceiver_pretrained.from_haiku(tensors, None, variables)
+
+
+def _to_haiku(variables):
+  params, state = published_names.to_haiku(variables)
+  return {**params, **state}
+
+
+def _unswapped(tensors, swapped):
+  """Hugging Face's tensors with convolutions [out, in, H, W]."""
+  kernels = {k: x for k, x in tensors.items() if '.convnet.conv' in k}
+  if kernels and swapped is None:
+    raise ValueError(
+      '--swapped_convolution: the file has a 7x7 convolution; expected '
+      "--swapped_convolution for what Hugging Face converted from DeepMind's "
+      'checkpoint, --noswapped_convolution for what was trained there.'
+    )
+  if swapped:
+    kernels = {k: x.swapaxes(2, 3) for k, x in kernels.items()}
+  return {**tensors, **kernels}
+
+
+_PERCEIVERS = (
+  'perceiver_io/mlm:base_bytes',
+  'perceiver_io/imagenet:fourier',
+  'perceiver_io/imagenet:learned',
+  'perceiver_io/imagenet:conv',
+  'perceiver_io/optical_flow',
+  'perceiver_io/autoencoding',
+)
+NAMINGS = {
+  'haiku': Naming(
+    pattern=r'/~/',
+    models=_PERCEIVERS,
+    import_=_from_haiku,
+    export=_to_haiku,
+    save=lambda path, v: files.save_haiku(path, *published_names.to_haiku(v)),
+  ),
+  'hugging_face': Naming(
+    pattern=r'^perceiver\.',
+    models=_PERCEIVERS,
+    import_=perceiver_pretrained.from_hugging_face,
+    export=published_names.to_hugging_face,
+    save=lambda path, v: files.save_safetensors(
+      path, published_names.to_hugging_face(v)
+    ),
+  ),
+  'pacavit': Naming(
+    pattern=r'^(backbone\.)?patch_embed\.proj\.',
+    models=tuple(
+      name for name in published_models.NAMES if name.startswith('paca_vit/')
+    ),
+    import_=paca_pretrained.from_state_dict,
+    export=paca_pretrained.to_state_dict,
+    save=lambda path, v: torch_files.save(
+      path, paca_pretrained.to_state_dict(v)
+    ),
+  ),
+}
+NAMES = flags.DEFINE_enum('names', None, list(NAMINGS), 'Names to write.')
+
+
+def naming_of(tensors: Mapping[str, np.ndarray]) -> str:
+  """Whose names a file has: a key of NAMINGS.
+
+  Raises:
+    ValueError: nobody's whom we know.
+  """
+  for key, naming in NAMINGS.items():
+    if any(re.search(naming.pattern, name) for name in tensors):
+      return key
+  raise ValueError(
+    f"The names are neither DeepMind's, Hugging Face's nor PaCa-ViT's, such as "
+    f'{sorted(tensors)[:3]}.'
+  )
+
+
+def identify(tensors: Mapping[str, np.ndarray], naming: str) -> str:
+  """The published model whose names and shapes are most like a file's."""
+  found = {name: tuple(x.shape) for name, x in tensors.items()}
+  untrained = ('num_batches_tracked', 'blur_filter')
+  best, fewest = None, None
+  for model in NAMINGS[naming].models:
+    expected = jax.eval_shape(
+      NAMINGS[naming].export, published_models.variables(model)
+    )
+    expected = {name: tuple(x.shape) for name, x in expected.items()}
+    differences = sum(
+      not name.endswith(untrained)
+      for name, _ in found.items() ^ expected.items()
+    )
+    if fewest is None or differences < fewest:
+      best, fewest = model, differences
+    if differences == 0:
+      break
+  return best
+
+
+def variables_of(config: ml_collections.ConfigDict) -> PyTree:
+  """Shapes of the variables of a config's task; reads no data set."""
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.data.source = 'synthetic'
+  mesh = sharding.make_mesh(config.mesh)
+  batches = pipeline.make_train_iterator(
+    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
+  )
+  batch = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype),
+    batches.element_spec,
+  )
+  return jax.eval_shape(make_task(config).init, jax.random.key(0), batch)
+
+
+def import_weights(
+  path: str,
+  output: str,
+  expected: PyTree | None = None,
+  ignore: tuple[str, ...] = (),
+  swapped_convolution: bool | None = None,
+) -> str:
+  """Makes a checkpoint of a published file.
+
+  Args:
+    path: of the file.
+    output: of the checkpoint, a new folder.
+    expected: the variables' shapes; None for those of the published model that
+      fits best.
+    ignore: see `pickles.load`.
+    swapped_convolution: see the flag; needed if Hugging Face's file has one.
+
+  Returns:
+    The published model, or '' if its shapes were given.
+
+  Raises:
+    ValueError: the file is not safe, not known or of another model; everything
+      that does not fit is listed.
+  """
+  tensors = files.load(path, ignore)
+  naming = naming_of(tensors)
+  model = ''
+  if expected is None:
+    model = identify(tensors, naming)
+    expected = published_models.variables(model)
+  if naming == 'hugging_face':
+    tensors = _unswapped(tensors, swapped_convolution)
+  try:
+    variables = NAMINGS[naming].import_(tensors, expected)
+  except ValueError as e:
+    what = model or 'the model of --config'
+    raise ValueError(
+      f'{path}, named as by {naming}, against {what}: {e}'
+    ) from e
+  checkpoint.save_variables(output, variables)
+  return model
+
+
+def export_weights(path: str, output: str, names: str) -> None:
+  """Writes a checkpoint's variables under published names.
+
+  Args:
+    path: of the checkpoint, or of a run's workdir. Parameters are written, not
+      their moving average.
+    output: of the file.
+    names: a key of NAMINGS.
+
+  Raises:
+    ValueError: naming the variables that have no such name.
+  """
+  NAMINGS[names].save(output, checkpoint.read_variables(path))
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  if (WEIGHTS.value is None) == (CHECKPOINT.value is None):
+    raise app.UsageError('Expected either --weights or --checkpoint.')
+  if CHECKPOINT.value and not NAMES.value:
+    raise app.UsageError('--checkpoint: expected --names, too.')
+  if os.path.exists(OUTPUT.value):
+    raise app.UsageError(f'--output: {OUTPUT.value} exists already.')
+  runtime.initialize()
+  try:
+    if CHECKPOINT.value:
+      export_weights(CHECKPOINT.value, OUTPUT.value, NAMES.value)
+      print(OUTPUT.value)
+      return
+    model = import_weights(
+      WEIGHTS.value,
+      OUTPUT.value,
+      variables_of(runtime.CONFIG.value) if runtime.CONFIG.value else None,
+      tuple(IGNORE.value),
+      SWAPPED.value,
+    )
+  except (ValueError, FileNotFoundError) as e:
+    raise SystemExit(str(e)) from e
+  print(f'{OUTPUT.value}: {model or "the model of --config"}')
+  config = model and published_models.config_of(model)
+  if config:
+    print(
+      f'python eval.py --config={config} --config.init_from.path='
+      f'{OUTPUT.value} --workdir=<new folder>'
+    )
+
+
+if __name__ == '__main__':
+  flags.mark_flag_as_required('output')
+  app.run(main, flags_parser=runtime.parse_flags)
