@@ -139,3 +139,15 @@ def demo() -> ml_collections.ConfigDict:
     num_classes=10,
     dtype='float32',
   )
+
+
+def demo_segmenter(num_classes: int) -> ml_collections.ConfigDict:
+  """Two stages and the authors' head, small, for grey images."""
+  config = demo()
+  config.num_classes = num_classes
+  config.num_clusters = (16, 16)
+  config.decode_head = dict(
+    kind='PacaHead', num_clusters=num_classes, channels=48, dropout_rate=0.1
+  )
+  config.auxiliary_head = config_dict.placeholder(ml_collections.ConfigDict)
+  return config
