@@ -256,8 +256,8 @@ def make_segmenter(config: ml_collections.ConfigDict) -> PacaSegmenter:
   """Builds the segmenter of a model section.
 
   Args:
-    config: that of `backbone.make_backbone`; num_classes; `decode_head`: kind
-      ('PacaHead' or 'UperHead') and the fields of that class;
+    config: that of `backbone.make_backbone`; num_classes, K; `decode_head`:
+      kind ('PacaHead' or 'UperHead') and the fields of that class;
       `auxiliary_head`: the fields of `FcnHead`, or None.
 
   Raises:

@@ -61,6 +61,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     config.model.decode_head.channels = 8
     config.data.preprocess.crop_size = 32
     config.num_steps = 6
+    config.optim.schedule.warmup_steps = 2
     config.checkpoint.every_steps = 3
     config.log_every_steps = 1
   return config
