@@ -48,6 +48,17 @@ class Mean:
 
 
 @flax.struct.dataclass
+class RootMean(Mean):
+  """The square root of a weighted mean, such as that of squared errors."""
+
+  def merge(self, other: 'RootMean') -> 'RootMean':
+    return RootMean(self.total + other.total, self.weight + other.weight)
+
+  def compute(self) -> float:
+    return math.sqrt(super().compute())
+
+
+@flax.struct.dataclass
 class Matthews:
   """Matthews' correlation of two binary variables.
 
