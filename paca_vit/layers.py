@@ -24,6 +24,7 @@ LayerNorm = functools.partial(
 Linear = functools.partial(nn.Dense, kernel_init=nn.initializers.normal(0.02))
 _conv_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 Conv1x1 = functools.partial(nn.Dense, kernel_init=_conv_init)
+Conv = functools.partial(nn.Conv, kernel_init=_conv_init)
 # XLA's SAME would pad even sizes on one side only.
 StridedConv3x3 = functools.partial(
   nn.Conv,

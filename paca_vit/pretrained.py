@@ -123,6 +123,36 @@ _MODULES = [
   (r'head', r'head', _linear),
 ]
 
+# Of dense models: (ours, theirs) of a convolution or linear layer and its norm.
+_CONV_NORMS = [
+  # PacaHead
+  (r'decode_head/level_(\d)', r'decode_head.convs.\1'),
+  (r'decode_head/query', r'decode_head.q.0'),
+  (r'decode_head/clustering', r'decode_head.clustering.0'),
+  (r'decode_head/out', r'decode_head.proj'),
+  # UperHead
+  (r'decode_head/pool_(\d)', r'decode_head.psp_modules.\1.1'),
+  (r'decode_head/top', r'decode_head.bottleneck'),
+  (r'decode_head/lateral_(\d)', r'decode_head.lateral_convs.\1'),
+  (r'decode_head/pyramid_(\d)', r'decode_head.fpn_convs.\1'),
+  (r'decode_head/fuse', r'decode_head.fpn_bottleneck'),
+  # FcnHead
+  (r'auxiliary_head/conv', r'auxiliary_head.convs.0'),
+]
+_HEADS = [
+  (r'(decode|auxiliary)_head/outputs/linear', r'\1_head.conv_seg', _conv),
+  (r'decode_head/to_clusters', r'decode_head.clustering.1', _conv),
+  (r'decode_head/key/linear', r'decode_head.k.0', _linear),
+  (r'decode_head/key/norm', r'decode_head.k.2', _same),
+  (r'decode_head/value/linear', r'decode_head.v.0', _linear),
+  (r'decode_head/value/norm', r'decode_head.v.2', _same),
+]
+for _ours_prefix, _theirs_prefix in _CONV_NORMS:
+  _HEADS += [
+    (_ours_prefix + '/conv', _theirs_prefix + '.conv', _conv),
+    (_ours_prefix + '/norm', _theirs_prefix + '.bn', _same),
+  ]
+
 # The last part of our path and of their name.
 _LEAVES = {
   'kernel': '.weight',
@@ -139,8 +169,8 @@ def to_state_dict(variables: PyTree) -> dict[str, Array]:
   """Names and lays out our variables as the authors' model expects them.
 
   Args:
-    variables: {'params', 'batch_stats'} of a `PacaViT`; arrays, or tracers
-      under `jax.eval_shape`.
+    variables: {'params', 'batch_stats'} of a `PacaViT` or `PacaSegmenter`;
+      arrays, or tracers under `jax.eval_shape`.
 
   Returns:
     name -> array of the type and dtype given, and their untrained buffers:
@@ -151,7 +181,7 @@ def to_state_dict(variables: PyTree) -> dict[str, Array]:
   """
   state_dict, unknown = {}, []
   for path, value in _leaves(variables).items():
-    name, layout = _name_and_layout(path)
+    name, layout = _name_and_layout(path, _is_dense(variables))
     if name is None:
       unknown.append(path)
     else:
@@ -171,8 +201,8 @@ def from_state_dict(
   Args:
     state_dict: name -> numpy array. The untrained buffers (`blur_filter`,
       `num_batches_tracked`) may be absent.
-    variables: {'params', 'batch_stats'} of a `PacaViT`, or their
-      ShapeDtypeStructs: the tree, shapes and dtypes to return.
+    variables: {'params', 'batch_stats'} of a `PacaViT` or `PacaSegmenter`, or
+      their ShapeDtypeStructs: the tree, shapes and dtypes to return.
 
   Returns:
     numpy arrays in the tree, shapes and dtypes of `variables`.
@@ -183,7 +213,7 @@ def from_state_dict(
   """
   leaves, shapes, problems = {}, {}, []
   for path, leaf in _leaves(variables).items():
-    name, layout = _name_and_layout(path)
+    name, layout = _name_and_layout(path, _is_dense(variables))
     if name is None:
       problems.append(f"{path}: no counterpart in the authors' code")
       continue
@@ -222,16 +252,25 @@ def _leaves(variables):
   return flax.traverse_util.flatten_dict(dict(variables), sep='/')
 
 
-def _name_and_layout(path):
+def _is_dense(variables):
+  return any('decode_head' in collection for collection in variables.values())
+
+
+def _name_and_layout(path, dense):
   """Their name for our path and what lays our array out as theirs."""
-  prefix = r'(?:params|batch_stats)/(?:backbone/)?'
   suffix = r'(?:/(?P<leaf>kernel|scale|bias|mean|var))?'
-  for module, name, layout in _MODULES:
-    match = re.fullmatch(prefix + module + suffix, path)
-    if match:
-      leaf = match['leaf']
-      layout = layout if leaf in ('kernel', None) else _same
-      return match.expand(name) + _LEAVES.get(leaf, ''), layout
+  places = [(r'(?:backbone/)?', '', _MODULES)]
+  if dense:
+    places = [(r'backbone/', 'backbone.', _MODULES), ('', '', _HEADS)]
+  for ours, theirs, modules in places:
+    for module, name, layout in modules:
+      match = re.fullmatch(
+        r'(?:params|batch_stats)/' + ours + module + suffix, path
+      )
+      if match:
+        leaf = match['leaf']
+        layout = layout if leaf in ('kernel', None) else _same
+        return theirs + match.expand(name) + _LEAVES.get(leaf, ''), layout
   return None, None
 
 
@@ -249,7 +288,9 @@ def _buffers(shapes):
     if name.endswith('.running_var'):
       owner = name.removesuffix('running_var')
       buffers[owner + 'num_batches_tracked'] = np.zeros((), np.int64)
-    match = re.fullmatch(r'(paca_teacher.transition\d+.0).conv.weight', name)
+    match = re.fullmatch(
+      r'((?:backbone\.)?paca_teacher.transition\d+.0).conv.weight', name
+    )
     if match:
       blur = np.broadcast_to(_BLUR, (shape[1], 1, 3, 3))
       buffers[match[1] + '.blur_filter'] = blur

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.paca_vit import models
-from paca_vit import classifier, pretrained
+from paca_vit import classifier, pretrained, segmentation
 
 FOLDER = pathlib.Path(__file__).parent / 'golden' / 'paca_vit'
 
@@ -98,13 +98,27 @@ def model_and_variables(variant, dtype='float32'):
   config.dtype = dtype
   config.drop_path_rate = 0.0
   model = classifier.make_classifier(config)
+  return model, golden_variables(model, dtype)
+
+
+def segmenter_and_variables(variant, dtype='float32'):
+  """A published segmenter of 150 classes with golden weights."""
+  config = models.paca_segmenter(variant, 150)
+  config.dtype = dtype
+  config.drop_path_rate = 0.0
+  config.decode_head.dropout_rate = 0.0
+  model = segmentation.make_segmenter(config)
+  return model, golden_variables(model, dtype)
+
+
+def golden_variables(model, dtype):
   shapes = shapes_of(model)
   theirs = jax.eval_shape(pretrained.to_state_dict, shapes)
   wanted = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, np.dtype(dtype)), shapes
   )
   weights = state_dict({name: x.shape for name, x in theirs.items()})
-  return model, pretrained.from_state_dict(weights, wanted)
+  return pretrained.from_state_dict(weights, wanted)
 
 
 def jit(fn):

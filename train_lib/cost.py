@@ -18,7 +18,7 @@ def num_params(params: PyTree) -> int:
 def multiply_adds(
   fn: Callable[..., Any],
   *args: PyTree,
-  uncounted: Collection[str] = ('resize_bilinear',),
+  uncounted: Collection[str] = ('resize_bilinear', 'adaptive_average_pool'),
 ) -> int:
   """Counts the multiply-adds of all convolutions and matrix products in `fn`.
 

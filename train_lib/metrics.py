@@ -48,6 +48,17 @@ class Mean:
 
 
 @flax.struct.dataclass
+class RootMean(Mean):
+  """The square root of a weighted mean, such as that of squared errors."""
+
+  def merge(self, other: 'RootMean') -> 'RootMean':
+    return RootMean(self.total + other.total, self.weight + other.weight)
+
+  def compute(self) -> float:
+    return math.sqrt(super().compute())
+
+
+@flax.struct.dataclass
 class Matthews:
   """Matthews' correlation of two binary variables.
 
@@ -119,3 +130,89 @@ class Pearson:
     """In [-1, 1]; NaN if either variable is constant."""
     (xx, xy), (_, yy) = np.asarray(self.moment, np.float64)
     return float(xy / math.sqrt(xx * yy)) if xx * yy else math.nan
+
+
+@flax.struct.dataclass
+class ConfusionMatrix:
+  """How often each class was predicted where each was right.
+
+  Attributes:
+    counts: [K, K] pixels, labels by predictions.
+  """
+
+  counts: jax.Array
+
+  @classmethod
+  def of(
+    cls,
+    predictions: jax.Array,
+    labels: jax.Array,
+    mask: jax.Array,
+    num_classes: int,
+  ) -> Self:
+    """Of predictions and labels [B, ...] where `mask` [B] is 1.
+
+    Labels outside [0, num_classes), such as 255, do not count. Exact below
+    2^31 pixels a batch.
+    """
+    mask = mask.reshape(mask.shape + (1,) * (labels.ndim - mask.ndim))
+    counted = (labels >= 0) & (labels < num_classes) & (mask > 0)
+    labels = labels.astype(jnp.int32)
+    # What is not counted falls beyond the last cell, which is dropped.
+    cells = jnp.where(
+      counted, labels * num_classes + predictions, num_classes**2
+    )
+    counts = jnp.bincount(cells.ravel(), length=num_classes**2 + 1)[:-1]
+    return cls(counts.reshape(num_classes, num_classes))
+
+  def merge(self, other: Self) -> Self:
+    return type(self)(self.counts + other.counts)
+
+
+@flax.struct.dataclass
+class MeanIou(ConfusionMatrix):
+  """Mean over the classes of intersection / union.
+
+  A class that was neither right nor predicted anywhere does not count; one
+  that was only predicted counts 0.
+  """
+
+  def per_class(self) -> np.ndarray:
+    """[K], NaN for the classes that do not count."""
+    counts = np.asarray(self.counts, np.float64)
+    hits = np.diag(counts)
+    return _ratio(hits, counts.sum(axis=0) + counts.sum(axis=1) - hits)
+
+  def compute(self) -> float:
+    return _mean(self.per_class())
+
+
+@flax.struct.dataclass
+class MeanClassAccuracy(ConfusionMatrix):
+  """Mean over the classes that were right anywhere of their accuracy."""
+
+  def compute(self) -> float:
+    counts = np.asarray(self.counts, np.float64)
+    return _mean(_ratio(np.diag(counts), counts.sum(axis=1)))
+
+
+@flax.struct.dataclass
+class PixelAccuracy(ConfusionMatrix):
+  """The share of the labelled pixels that are right."""
+
+  def compute(self) -> float:
+    counts = np.asarray(self.counts, np.float64)
+    return _mean(_ratio(np.trace(counts), counts.sum()))
+
+
+def _ratio(part, whole):
+  return np.divide(
+    part, whole, out=np.full_like(whole, math.nan), where=whole > 0
+  )
+
+
+def _mean(values) -> float:
+  """Of those that are not NaN; NaN if there are none."""
+  values = np.atleast_1d(values)
+  values = values[~np.isnan(values)]
+  return float(values.mean()) if len(values) else math.nan

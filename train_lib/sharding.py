@@ -63,6 +63,12 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P(axes))
 
 
+def num_shards(sharding: NamedSharding) -> int:
+  """Into how many parts a leading dimension is split."""
+  num_devices = sharding.mesh.size
+  return num_devices // sharding.shard_shape((num_devices,))[0]
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P())
 

@@ -95,6 +95,34 @@ def model(variant: str) -> ml_collections.ConfigDict:
   return config
 
 
+def paca_segmenter(variant: str, num_classes: int) -> ml_collections.ConfigDict:
+  """The model section of a variant with the authors' head: 200 clusters."""
+  config = _dense(variant, num_classes)
+  if variant == 'convmixer_base_100':
+    config.drop_path_rate = 0.5
+  config.decode_head = dict(
+    kind='PacaHead', num_clusters=num_classes, channels=256, dropout_rate=0.1
+  )
+  config.auxiliary_head = config_dict.placeholder(ml_collections.ConfigDict)
+  return config
+
+
+def uper_segmenter(variant: str, num_classes: int) -> ml_collections.ConfigDict:
+  """The model section of a variant with UPerNet and an auxiliary FCN head."""
+  config = _dense(variant, num_classes)
+  config.drop_path_rate = 0.1
+  config.decode_head = dict(kind='UperHead', channels=512, dropout_rate=0.1)
+  config.auxiliary_head = dict(channels=256, dropout_rate=0.1)
+  return config
+
+
+def _dense(variant, num_classes):
+  config = model(variant)
+  config.num_clusters = tuple(200 if m else 0 for m in config.num_clusters)
+  config.num_classes = num_classes
+  return config
+
+
 def demo() -> ml_collections.ConfigDict:
   """Two stages, 7 x 7 and 4 x 4 patches, for 28 x 28 grey digits."""
   return config_dict.create(
@@ -111,3 +139,15 @@ def demo() -> ml_collections.ConfigDict:
     num_classes=10,
     dtype='float32',
   )
+
+
+def demo_segmenter(num_classes: int) -> ml_collections.ConfigDict:
+  """Two stages and the authors' head, small, for grey images."""
+  config = demo()
+  config.num_classes = num_classes
+  config.num_clusters = (16, 16)
+  config.decode_head = dict(
+    kind='PacaHead', num_clusters=num_classes, channels=48, dropout_rate=0.1
+  )
+  config.auxiliary_head = config_dict.placeholder(ml_collections.ConfigDict)
+  return config
