@@ -5,8 +5,9 @@ tile (`perceiver_io.tiling`). The same is measured once of no motion at all
 (`zero`) and of OpenCV's classical methods, and pictures are drawn.
 """
 
+import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -37,10 +38,14 @@ def make_evaluator(
       f'config.evals.<name>.baselines: found {sorted(unknown)}; expected some '
       f'of {sorted(BASELINES)}.'
     )
+  source, module = pipeline.open_source(config.data)
   return OpticalFlowEvaluator(
     task,
     mesh,
-    config.data,
+    source,
+    functools.partial(
+      module.preprocess, train=False, rng=None, **config.data.preprocess
+    ),
     tiles=dict(
       tile_size=config.tile_size,
       min_overlap=config.min_overlap,
@@ -59,7 +64,8 @@ class OpticalFlowEvaluator:
     task: for optical flow.
     mesh: where it predicts; there are few tiles, so that all devices compute
       the same.
-    data_config: see `pipeline`, without batches.
+    source: raw examples of any sizes.
+    preprocess: makes `frames`, `flow` and `valid` of one.
     tiles: the last arguments of `tiling.predict_tiled`.
     baselines: name -> method; measured at the first call.
     num_pictures: of the first pairs.
@@ -70,14 +76,15 @@ class OpticalFlowEvaluator:
     self,
     task: Task,
     mesh: Mesh,
-    data_config: ml_collections.ConfigDict,
+    source: Sequence[Any],
+    preprocess: Callable[[Any], dict[str, np.ndarray]],
     *,
     tiles: dict[str, Any],
     baselines: dict[str, Method],
     num_pictures: int,
     folder: pathlib.Path,
   ):
-    self._data_config, self._tiles = data_config, tiles
+    self._source, self._preprocess, self._tiles = source, preprocess, tiles
     self._everywhere = sharding.replicated(mesh)
     self._predict = jax.jit(task.predict, out_shardings=self._everywhere)
     self._baselines, self._measured = baselines, {}
@@ -105,11 +112,7 @@ class OpticalFlowEvaluator:
     return results | self._measured
 
   def _examples(self) -> Iterator[dict[str, np.ndarray]]:
-    source, module = pipeline.open_source(self._data_config)
-    for i in range(len(source)):
-      yield module.preprocess(
-        source[i], train=False, rng=None, **self._data_config.preprocess
-      )
+    return (self._preprocess(self._source[i]) for i in range(len(self._source)))
 
   def _draw(self, method: Method, step: int) -> None:
     examples = zip(range(self._num_pictures), self._examples(), strict=False)
