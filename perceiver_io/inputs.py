@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from perceiver_io import initializers, patches
+from perceiver_io.convolution import ConvDownsample
 from perceiver_io.position_encoding import LearnedPositions
 
 Dtype = jax.typing.DTypeLike
@@ -135,25 +136,61 @@ class Patches(nn.Module):
 
 
 class FramePair(nn.Module):
-  """Two frames as one image: each pixel's 3x3 neighbours in both, projected.
+  """Two frames: each pixel with its neighbours, projected.
 
   Attributes:
-    channels: C after the linear projection of 2 * 9 * 3 numbers.
+    channels: C after the linear projection.
+    patch_size: 3 for the 3x3 neighbours, 1 for the pixel alone.
+    concatenate: whether both frames' pixels of a place become one input; if
+      not, time is the first axis of the grid.
   """
 
   channels: int
+  patch_size: int = 3
+  concatenate: bool = True
   dtype: Dtype | None = None
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-    """Maps frames [B, 2, H, W, 3], in [-1, 1], to [B, H, W, channels]."""
+    """Maps frames [B, 2, H, W, 3], in [-1, 1], to [B, H, W, channels], or to
+    [B, 2, H, W, channels] if they are not concatenated."""
     del train
-    if x.ndim != 5 or x.shape[1] != 2:
-      raise ValueError(
-        f'frames: found shape {x.shape}, expected [B, 2, H, W, C].'
-      )
-    x = patches.space_to_depth(patches.neighbourhoods(x), 1, temporal=2)
-    return _project(x[:, 0], self.channels, self.dtype)
+    _check_frames(x)
+    x = patches.neighbourhoods(x, self.patch_size)
+    if self.concatenate:
+      x = patches.space_to_depth(x, 1, temporal=2)[:, 0]
+    return _project(x, self.channels, self.dtype)
+
+
+class ConvFramePair(nn.Module):
+  """Two frames through a convolution and a max-pool, four times smaller.
+
+  Attributes:
+    channels: C of the convolution.
+    concatenate: whether the frames are one image of six channels; if not, each
+      goes through the same convolution, and time is the first axis of the grid.
+    batch_norm: normalise after the convolution.
+  """
+
+  channels: int
+  concatenate: bool = True
+  batch_norm: bool = True
+  dtype: Dtype | None = None
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """Maps frames [B, 2, H, W, 3], in [-1, 1], to [B, H / 4, W / 4, channels],
+    or to [B, 2, H / 4, W / 4, channels] if they are not concatenated."""
+    _check_frames(x)
+    batch = x.shape[0]
+    if self.concatenate:
+      x = patches.space_to_depth(x, 1, temporal=2)[:, 0]
+    else:
+      x = x.reshape(-1, *x.shape[2:])
+    x = ConvDownsample(
+      self.channels, batch_norm=self.batch_norm, dtype=self.dtype, name='stem'
+    )(x, train)
+    return x if self.concatenate else x.reshape(batch, 2, *x.shape[1:])
 
 
 class AudioPatches(nn.Module):
@@ -187,6 +224,13 @@ class OneHotLabel(nn.Module):
         f'label: found shape {x.shape}, expected [B, {self.num_classes}].'
       )
     return x[:, None]
+
+
+def _check_frames(x: jax.Array) -> None:
+  if x.ndim != 5 or x.shape[1] != 2:
+    raise ValueError(
+      f'frames: found shape {x.shape}, expected [B, 2, H, W, C].'
+    )
 
 
 def _project(x: jax.Array, channels: int | None, dtype: Dtype | None):

@@ -106,6 +106,60 @@ class Flow(nn.Module):
     return flow.reshape(-1, self.height, self.width, 2) * self.scale
 
 
+class ConvexFlow(nn.Module):
+  """Optical flow of every pixel from a coarser grid of queries.
+
+  A pixel's flow is a convex combination of the flows of the 3x3 cells around
+  its own, with weights that are predicted, too (Teed and Deng 2020, section
+  3.3). Beyond the border are the border's own cells.
+
+  Attributes:
+    height, width: of the grid.
+    factor: pixels per cell along either side.
+    channels: that the outputs are mapped to before flow and weights.
+    scale: as `Flow`'s; the linear map gives cells, not pixels.
+  """
+
+  height: int
+  width: int
+  factor: int = 4
+  channels: int = 64
+  scale: float = 20 / 100
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H * W, C] to flow [B, H * factor, W * factor, (x, y)]."""
+    grid = (self.height, self.width)
+    x = nn.Dense(
+      self.channels, kernel_init=initializers.fan_in_truncated, name='hidden'
+    )(x)
+    flow = nn.Dense(2, kernel_init=nn.initializers.zeros, name='linear')(x)
+    flow = flow.reshape(-1, *grid, 2) * self.scale * self.factor
+    weights = nn.Dense(
+      9 * self.factor**2,
+      kernel_init=initializers.fan_in_truncated,
+      name='weights',
+    )(x)
+    weights = weights.reshape(-1, *grid, self.factor, self.factor, 9)
+    return convex_upsample(flow, nn.softmax(weights))
+
+
+def convex_upsample(flow: jax.Array, weights: jax.Array) -> jax.Array:
+  """Flow [B, H, W, 2] of cells to [B, H * f, W * f, 2] of pixels.
+
+  Args:
+    flow: of the cells, in pixels.
+    weights: [B, H, W, f, f, 9], of the 3x3 cells, row by row, around the one
+      that the pixel is in; they sum to 1.
+  """
+  height, width, factor = weights.shape[1:4]
+  padded = jnp.pad(flow, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
+  cells = patches.extract_patches(padded, (3, 3))
+  cells = cells.reshape(-1, height, width, 9, 2)
+  flow = jnp.einsum('bhwijk,bhwkc->bhiwjc', weights, cells)
+  return flow.reshape(-1, height * factor, width * factor, 2)
+
+
 class AudioSamples(nn.Module):
   """Consecutive samples of a wave from every query."""
 

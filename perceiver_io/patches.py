@@ -93,15 +93,16 @@ def extract_patches(
   return jnp.concatenate(samples, axis=-1)
 
 
-def neighbourhoods(frames: jax.Array) -> jax.Array:
-  """Each pixel with its 3x3 neighbours, zeros outside: optical flow's input.
+def neighbourhoods(frames: jax.Array, size: int = 3) -> jax.Array:
+  """Each pixel with its neighbours, zeros outside: optical flow's input.
 
   Args:
     frames: [B, T, H, W, C].
+    size: side of a pixel's neighbourhood, odd.
 
   Returns:
-    [B, T, H, W, 9 C].
+    [B, T, H, W, size * size * C].
   """
   flat = frames.reshape(-1, *frames.shape[2:])
-  patches = extract_patches(flat, (3, 3), padding='SAME')
+  patches = extract_patches(flat, (size, size), padding='SAME')
   return patches.reshape(*frames.shape[:4], -1)

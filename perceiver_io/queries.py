@@ -63,3 +63,12 @@ class InputQueries(nn.Module):
   def __call__(self, inputs: jax.Array) -> jax.Array:
     """Returns the inputs [B, M, C]."""
     return inputs
+
+
+class FirstFrameQueries(nn.Module):
+  """Of inputs in two frames, one after the other, the first frame's."""
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array) -> jax.Array:
+    """Returns the first half [B, M / 2, C] of the inputs [B, M, C]."""
+    return inputs[:, : inputs.shape[1] // 2]

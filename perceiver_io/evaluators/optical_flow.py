@@ -1,0 +1,192 @@
+"""Optical flow of whole images, by tiles, beside what needs no training.
+
+Sintel, KITTI and the like: every pair at its own resolution, predicted tile by
+tile (`perceiver_io.tiling`). The same is measured once of no motion at all
+(`zero`) and of OpenCV's classical methods, and pictures are drawn.
+"""
+
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import PIL.Image
+from jax.sharding import Mesh
+
+from perceiver_io import tiling
+from perceiver_io.tasks import optical_flow
+from train_lib import sharding, writer
+from train_lib.data import flow_io, pipeline
+from train_lib.task import Task
+from train_lib.train_state import TrainState
+
+# From frames [2, H, W, 3] in [-1, 1] to flow [H, W, 2].
+Method = Callable[[np.ndarray], np.ndarray]
+
+
+def make_evaluator(
+  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+) -> 'OpticalFlowEvaluator':
+  """Reads data; tile_size, min_overlap and num_tiles (see `tiling`); baselines,
+  names of BASELINES; num_pictures and folder, their folder in the workdir."""
+  unknown = set(config.baselines) - set(BASELINES)
+  if unknown:
+    raise ValueError(
+      f'config.evals.<name>.baselines: found {sorted(unknown)}; expected some '
+      f'of {sorted(BASELINES)}.'
+    )
+  source, module = pipeline.open_source(config.data)
+  return OpticalFlowEvaluator(
+    task,
+    mesh,
+    source,
+    functools.partial(
+      module.preprocess, train=False, rng=None, **config.data.preprocess
+    ),
+    tiles=dict(
+      tile_size=config.tile_size,
+      min_overlap=config.min_overlap,
+      num_tiles=config.num_tiles,
+    ),
+    baselines={name: BASELINES[name] for name in config.baselines},
+    num_pictures=config.num_pictures,
+    folder=pathlib.Path(workdir) / config.folder,
+  )
+
+
+class OpticalFlowEvaluator:
+  """Measures, and writes `folder`/<step>_<pair>.png.
+
+  Args:
+    task: for optical flow.
+    mesh: where it predicts; there are few tiles, so that all devices compute
+      the same.
+    source: raw examples of any sizes.
+    preprocess: makes `frames`, `flow` and `valid` of one.
+    tiles: the last arguments of `tiling.predict_tiled`.
+    baselines: name -> method; measured at the first call.
+    num_pictures: of the first pairs.
+    folder: of the pictures.
+  """
+
+  def __init__(
+    self,
+    task: Task,
+    mesh: Mesh,
+    source: Sequence[Any],
+    preprocess: Callable[[Any], dict[str, np.ndarray]],
+    *,
+    tiles: dict[str, Any],
+    baselines: dict[str, Method],
+    num_pictures: int,
+    folder: pathlib.Path,
+  ):
+    self._source, self._preprocess, self._tiles = source, preprocess, tiles
+    self._everywhere = sharding.replicated(mesh)
+    self._predict = jax.jit(task.predict, out_shardings=self._everywhere)
+    self._baselines, self._measured = baselines, {}
+    self._num_pictures, self._folder = num_pictures, folder
+
+  def run(self, state: TrainState) -> dict[str, float]:
+    variables = state.eval_variables
+
+    def predict(frames):
+      batch = jax.device_put({'frames': frames}, self._everywhere)
+      return self._predict(variables, batch)['flow']
+
+    def tiled(frames):
+      return tiling.predict_tiled(predict, frames, **self._tiles)
+
+    if not self._measured:
+      for name, method in self._baselines.items():
+        measured = measure(method, self._examples())
+        for key in ('epe', 'fl_all'):
+          self._measured[f'{name}_{key}'] = measured[key]
+    results = measure(tiled, self._examples())
+    if jax.process_index() == 0 and self._num_pictures:
+      writer.say(f'{self._num_pictures} pictures of flow in {self._folder}')
+    self._draw(tiled, int(state.step))
+    return results | self._measured
+
+  def _examples(self) -> Iterator[dict[str, np.ndarray]]:
+    return (self._preprocess(self._source[i]) for i in range(len(self._source)))
+
+  def _draw(self, method: Method, step: int) -> None:
+    examples = zip(range(self._num_pictures), self._examples(), strict=False)
+    for i, example in examples:
+      flow = method(example['frames'])  # On every process.
+      if jax.process_index() == 0:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        picture = PIL.Image.fromarray(draw(example, flow))
+        picture.save(self._folder / f'{step:07d}_{i}.png')
+
+
+def measure(
+  method: Method, examples: Iterator[dict[str, np.ndarray]]
+) -> dict[str, float]:
+  """The metrics of `tasks.optical_flow` over examples of any sizes."""
+  total = None
+  for example in examples:
+    found = optical_flow.flow_metrics(
+      method(example['frames']), example['flow'], example['valid']
+    )
+    found = jax.tree.map(lambda x: np.asarray(x, np.float64), found)
+    if total is None:
+      total = found
+    else:
+      total = {name: total[name].merge(found[name]) for name in total}
+  return {name: metric.compute() for name, metric in total.items()}
+
+
+def draw(example: dict[str, np.ndarray], flow: np.ndarray) -> np.ndarray:
+  """Both frames, true flow (black where unknown) and flow, side by side."""
+  frames = np.round((example['frames'] + 1) * 127.5).astype(np.uint8)
+  known = example['valid'] > 0
+  # Both in the same colours.
+  longest = np.linalg.norm(example['flow'][known], axis=-1).max(initial=0)
+  truth = flow_io.colours(example['flow'], longest) * known[..., None]
+  return np.concatenate(
+    [*frames, truth, flow_io.colours(flow, longest)], axis=1
+  ).astype(np.uint8)
+
+
+def _zero(frames: np.ndarray) -> np.ndarray:
+  return np.zeros((*frames.shape[1:3], 2), np.float32)
+
+
+def _dis(frames: np.ndarray) -> np.ndarray:
+  """Dense inverse search (Kroeger et al. 2016)."""
+  cv2 = flow_io.import_cv2()
+  method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+  return method.calc(*_grey(frames), None)
+
+
+def _farneback(frames: np.ndarray) -> np.ndarray:
+  """Polynomial expansion (Farneback 2003), with OpenCV's example's numbers."""
+  return flow_io.import_cv2().calcOpticalFlowFarneback(
+    *_grey(frames),
+    None,
+    pyr_scale=0.5,
+    levels=3,
+    winsize=15,
+    iterations=3,
+    poly_n=5,
+    poly_sigma=1.2,
+    flags=0,
+  )
+
+
+def _grey(frames: np.ndarray) -> list[np.ndarray]:
+  pixels = np.round((frames + 1) * 127.5).astype(np.uint8)
+  cv2 = flow_io.import_cv2()
+  return [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in pixels]
+
+
+BASELINES: dict[str, Method] = {
+  'zero': _zero,
+  'dis': _dis,
+  'farneback': _farneback,
+}
