@@ -92,7 +92,7 @@ def test_what_is_good_is_written(prepared):
   assert picture.shape == (224, 224, 3)
   np.testing.assert_allclose(picture, 80, atol=3)
   middle = example['audio'][5_000:40_000].astype(float)
-  np.testing.assert_allclose(middle, 8_000, rtol=0.1)
+  np.testing.assert_allclose(middle, 8_000, rtol=0.2)  # AAC lets it droop.
   (example,) = kinetics.source('validate', data_dir)
   assert example['label'] == 1
 
@@ -194,7 +194,7 @@ def test_synthetic_examples_follow_the_schema(prepared):
   fake = kinetics.synthetic('train')[0]
   assert fake.keys() == real.keys()
   for name in 'audio', 'label':
-    assert fake[name].dtype == real[name].dtype
+    assert np.asarray(fake[name]).dtype == np.asarray(real[name]).dtype
   processed = [
     kinetics.preprocess(x, train=False, rng=None) for x in (real, fake)
   ]

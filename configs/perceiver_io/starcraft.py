@@ -5,7 +5,7 @@
 
 | encoder of 512 entities | parameters | GFLOPs | published |
 |---|---|---|---|
-| 3-layer Transformer (configs/baselines/entity_transformer.py) | 2.4M | 3.22 | 3.3 |
+| 3-layer Transformer (configs/baselines) | 2.4M | 3.22 | 3.3 |
 | Perceiver IO, 32 latents, 3 layers | 6.6M | 0.98 (0.85 folded) | 0.93 |
 
 FLOPs are counted at 2 a multiply-add, *published* are those of Jaegle et al.
