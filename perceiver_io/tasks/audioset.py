@@ -97,10 +97,11 @@ class AudioSet:
 
   def _clip(self, batch, i) -> dict[str, jax.Array]:
     """The i-th clip of every example, as the model takes it."""
-    inputs = {'audio': batch['audio'][:, i]}
+    inputs = {'audio': jnp.asarray(batch['audio'])[:, i]}
     inputs['audio'] = (inputs['audio'] + self.input_shift) * self.input_scale
     if 'image' in batch:
-      inputs['image'] = batch['image'][:, i].astype(jnp.float32) / 127.5 - 1
+      image = jnp.asarray(batch['image'])[:, i]
+      inputs['image'] = image.astype(jnp.float32) / 127.5 - 1
     return inputs
 
 

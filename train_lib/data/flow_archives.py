@@ -81,7 +81,7 @@ class _Archives(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       features=features(), homepage=self.HOMEPAGE
     )
 
-  def _read(self, pairs: dict[str, list[Pair]]) -> Iterator[Any]:
+  def _generate_examples(self, pairs: dict[str, list[Pair]]) -> Iterator[Any]:
     """Yields the examples of the pairs of each archive, by its path."""
     broken = total = 0
     for path, members in pairs.items():
@@ -113,7 +113,7 @@ class AutoFlow(_Archives):
         Pair(f'{x}/im0.png', f'{x}/im1.png', f'{x}/forward.flo')
         for x in folders
       ]
-    return {'train': self._read(pairs)}
+    return {'train': self._generate_examples(pairs)}
 
 
 class FlyingChairs(_Archives):
@@ -135,7 +135,7 @@ class FlyingChairs(_Archives):
         f'of the {len(stems)} pairs.'
       )
     return {
-      split: self._read(
+      split: self._generate_examples(
         {
           path: [
             Pair(f'{x}_img1.ppm', f'{x}_img2.ppm', f'{x}_flow.flo')
@@ -166,7 +166,7 @@ class _Sintel(_Archives):
       pairs.append(
         Pair(f'{film}_{number}.png', f'{film}_{following}.png', f'{stem}.flo')
       )
-    return {'train': self._read({path: pairs})}
+    return {'train': self._generate_examples({path: pairs})}
 
 
 class SintelClean(_Sintel):
@@ -206,7 +206,7 @@ class Kitti2015(_Archives):
             f'{stem}.png',
           )
         )
-    return {'train': self._read({path: pairs})}
+    return {'train': self._generate_examples({path: pairs})}
 
 
 # What is named on the command line, and the data sets it prepares.
