@@ -21,7 +21,7 @@ MODELS = {
   'imagenet_fourier': 'perceiver_io/imagenet:fourier',
   'imagenet_conv': 'perceiver_io/imagenet:conv',
   'flow': 'perceiver_io/optical_flow',
-  'multimodal': 'perceiver_io/autoencoding',
+  'multimodal': 'perceiver_io/kinetics',
 }
 
 

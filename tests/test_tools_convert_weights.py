@@ -151,7 +151,7 @@ def hollow(described):
     ('imagenet_fourier', 'perceiver_io/imagenet:fourier'),
     ('imagenet_conv', 'perceiver_io/imagenet:conv'),
     ('flow', 'perceiver_io/optical_flow'),
-    ('multimodal', 'perceiver_io/autoencoding'),
+    ('multimodal', 'perceiver_io/kinetics'),
   ],
 )
 def test_published_perceivers_are_recognised(file, model):

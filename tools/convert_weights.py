@@ -100,7 +100,7 @@ _PERCEIVERS = (
   'perceiver_io/imagenet:learned',
   'perceiver_io/imagenet:conv',
   'perceiver_io/optical_flow',
-  'perceiver_io/autoencoding',
+  'perceiver_io/kinetics',
 )
 NAMINGS = {
   'haiku': Naming(

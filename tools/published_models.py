@@ -152,12 +152,12 @@ _MODELS: dict[str, Callable[..., Published]] = {
   **_partials(_image, 'perceiver_io/imagenet', imagenet.VARIANTS),
   'perceiver_io/optical_flow': functools.partial(_flow, 2048, 24),
   'perceiver_io/optical_flow:1024x16': functools.partial(_flow, 1024, 16),
-  'perceiver_io/autoencoding': functools.partial(_autoencoder, 784),
-  'perceiver_io/autoencoding:training': functools.partial(
+  'perceiver_io/kinetics': functools.partial(_autoencoder, 784),
+  'perceiver_io/kinetics:training': functools.partial(
     _autoencoder, 784, training=True
   ),
-  'perceiver_io/autoencoding:392': functools.partial(_autoencoder, 392),
-  'perceiver_io/autoencoding:196': functools.partial(_autoencoder, 196),
+  'perceiver_io/kinetics:392': functools.partial(_autoencoder, 392),
+  'perceiver_io/kinetics:196': functools.partial(_autoencoder, 196),
   'perceiver_io/audioset:raw': functools.partial(_audioset, 512),
   'perceiver_io/audioset:original_raw': functools.partial(
     _audioset, 512, pooled=True
