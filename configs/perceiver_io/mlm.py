@@ -16,8 +16,9 @@ open LAMB's betas and epsilon (taken from the authors' ImageNet program) and
 what is decayed (everything but biases and norms). base_sentencepiece needs
 --config.data.preprocess.tokenizer_model, and the same of the evaluations.
 
-`demo`, on Python's documentation, is sized for two CPU cores; no run of it has
-beaten the unigram baseline yet. `tiny` is for tests.
+`demo` reads Python's documentation, 64 bytes at a time. Trained here, in 43
+minutes on one CPU core: 0.214 of the masked bytes of held-out documents right,
+where the most frequent byte has 0.123 and a bigram 0.136. `tiny` is for tests.
 """
 
 import ml_collections
