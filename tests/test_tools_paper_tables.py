@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-import eval as evaluation
 from tests import linear_task
 from tools import paper_tables, published_models
-from train_lib import evaluate
+from train_lib import evaluate, trained
 
 DATA = json.loads(paper_tables.PUBLISHED.read_text())
 MODEL = 'paca_vit/imagenet:tiny_p2cconv_100_0'
@@ -153,8 +152,8 @@ def test_eval_writes_what_is_read(tmp_path):
 
 def test_imported_weights_are_told_from_trained_ones(tmp_path):
   config = linear_task.get_config()
-  assert not evaluation.is_untrained(config, str(tmp_path))
+  assert not trained.is_imported(config, str(tmp_path))
   config.init_from.path = 'weights'
-  assert evaluation.is_untrained(config, str(tmp_path))
+  assert trained.is_imported(config, str(tmp_path))
   (tmp_path / 'checkpoints').mkdir()
-  assert not evaluation.is_untrained(config, str(tmp_path))
+  assert not trained.is_imported(config, str(tmp_path))
