@@ -42,7 +42,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   config.seed = 0
   batch_size = 64
   steps_per_epoch = NUM_TRAIN // batch_size
-  config.num_steps = 80 * steps_per_epoch
+  config.num_steps = 100 * steps_per_epoch
 
   config.task = 'perceiver_io.tasks.classification'
   positions = variant.removesuffix('_permuted')
