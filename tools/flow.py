@@ -10,41 +10,21 @@ was trained with. A model follows motions as long as those it was trained on;
 """
 
 import pathlib
-from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 import PIL.Image
 from absl import app, flags
 
 from perceiver_io import tiling
-from train_lib import checkpoint, optim, runtime, sharding, train_state
+from train_lib import runtime, sharding, trained
 from train_lib.data import flow as flow_data
 from train_lib.data import flow_io
-from train_lib.task import Task, make_task
 
 FRAME1 = flags.DEFINE_string('frame1', None, 'The first image.')
 FRAME2 = flags.DEFINE_string('frame2', None, 'The second, of the same size.')
 OUTPUT = flags.DEFINE_string('output', None, 'What to write, without suffix.')
 SCALE = flags.DEFINE_float('scale', 1.0, 'Resize both images before.')
-BEST = flags.DEFINE_bool(
-  'best_checkpoint', False, 'The best checkpoint, not the last.'
-)
-
-
-def load(
-  config: ml_collections.ConfigDict, workdir: str, best: bool
-) -> tuple[Task, Any]:
-  """The task of a config, and the variables that a run saved."""
-  mesh = sharding.make_mesh(config.mesh)
-  task = make_task(config)
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
-  frames = np.zeros((1, 2, *config.model.image_size, 3), np.float32)
-  abstract, _ = train_state.create(
-    task, tx, {'frames': frames}, config.seed, mesh, config.sharding
-  )
-  return task, checkpoint.load_state(workdir, abstract, best).eval_variables
 
 
 def read_frames(first: str, second: str, scale: float) -> np.ndarray:
@@ -83,12 +63,18 @@ def main(argv):
   config = runtime.CONFIG.value
   try:
     frames = read_frames(FRAME1.value, FRAME2.value, SCALE.value)
-    task, variables = load(config, runtime.WORKDIR.value, BEST.value)
+    batch = {
+      'frames': np.zeros((1, 2, *config.model.image_size, 3), np.float32)
+    }
+    mesh = sharding.make_mesh(config.mesh)
+    task, state = trained.load(
+      config, runtime.WORKDIR.value, mesh, batch, trained.BEST.value
+    )
   except (ValueError, FileNotFoundError) as e:
     raise SystemExit(str(e)) from e
   predict = jax.jit(task.predict)
   flow = tiling.predict_tiled(
-    lambda tile: predict(variables, {'frames': tile})['flow'],
+    lambda tile: predict(state.eval_variables, {'frames': tile})['flow'],
     frames,
     config.model.image_size,
   )
