@@ -12,12 +12,11 @@ import numpy as np
 import PIL.Image
 import tensorflow_datasets as tfds
 
-from train_lib.data import image_ops, tfds_source
+from train_lib.data import depth_ops, tfds_source
 
 # Of the calibration at this size: pixels, metres, pixels.
 _FOCAL, _BASELINE, _OFFSET = 994.978, 0.193001, 31.086
 _STRIP, _TEST = 92, (2, 5)
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Motorcycle(tfds.core.GeneratorBasedBuilder):
@@ -116,18 +115,5 @@ def preprocess(
   """
   image, depth = PIL.Image.fromarray(example['image']), example['depth']
   if train:
-    height, width = crop_size
-    top = int(rng.integers(depth.shape[0] - height, endpoint=True))
-    left = int(rng.integers(depth.shape[1] - width, endpoint=True))
-    image = image.crop((left, top, left + width, top + height))
-    depth = depth[top : top + height, left : left + width]
-    if rng.random() < 0.5:
-      image = image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
-      depth = depth[:, ::-1]
-    image = image_ops.color_jitter(
-      image, rng, brightness=0.2, contrast=0.2, saturation=0.2
-    )
-  return {
-    'image': image_ops.normalize(image, _MEAN, _STD),
-    'depth': np.ascontiguousarray(depth, np.float32),
-  }
+    image, depth = depth_ops.augment(image, depth, rng, crop_size)
+  return depth_ops.as_example(image, depth)

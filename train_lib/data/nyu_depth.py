@@ -17,9 +17,8 @@ import numpy as np
 import PIL.Image
 import tensorflow_datasets as tfds
 
-from train_lib.data import image_ops, tfds_source
+from train_lib.data import depth_ops, image_ops, tfds_source
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LARGEST = 10.0  # metres; what is further does not count
 # Rows and columns that count in evaluations (Eigen et al. 2014).
 _ROWS, _COLUMNS = slice(45, 471), slice(41, 601)
@@ -71,22 +70,9 @@ def preprocess(
   depth = np.asarray(example['depth'], np.float32)
   depth = np.where(depth <= _LARGEST, depth, 0)
   if train:
-    height, width = crop_size
-    top = int(rng.integers(depth.shape[0] - height, endpoint=True))
-    left = int(rng.integers(depth.shape[1] - width, endpoint=True))
-    image = image.crop((left, top, left + width, top + height))
-    depth = depth[top : top + height, left : left + width]
-    if rng.random() < 0.5:
-      image = image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
-      depth = depth[:, ::-1]
-    image = image_ops.color_jitter(
-      image, rng, brightness=0.2, contrast=0.2, saturation=0.2
-    )
+    image, depth = depth_ops.augment(image, depth, rng, crop_size)
   else:
     counted = np.zeros_like(depth)
     counted[_ROWS, _COLUMNS] = depth[_ROWS, _COLUMNS]
     depth = counted
-  return {
-    'image': image_ops.normalize(image, _MEAN, _STD),
-    'depth': np.ascontiguousarray(depth),
-  }
+  return depth_ops.as_example(image, depth)
