@@ -1,6 +1,7 @@
 """What the training loop knows of a model, its loss and its metrics."""
 
 import importlib
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -64,3 +65,9 @@ def make_task(config: ml_collections.ConfigDict) -> Task:
       "as 'paca_vit.tasks.classification'."
     ) from e
   return module.make_task(config)
+
+
+def function_named(path: str) -> Callable:
+  """What a dotted path in a config names, such as 'baselines.bert.Bert'."""
+  module, _, name = path.rpartition('.')
+  return getattr(importlib.import_module(module), name)

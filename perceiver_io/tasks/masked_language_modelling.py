@@ -4,7 +4,6 @@ Letters: B batch, M tokens, V ids of the vocabulary.
 """
 
 import dataclasses
-import importlib
 
 import flax.linen as nn
 import jax
@@ -77,8 +76,7 @@ class MaskedLanguageModelling:
 def make_task(config: ml_collections.ConfigDict) -> MaskedLanguageModelling:
   """Reads config.make_model, a function's dotted name, config.model, its
   arguments, and config.unmasked_weight."""
-  module, _, name = config.make_model.rpartition('.')
-  make_model = getattr(importlib.import_module(module), name)
+  make_model = task_lib.function_named(config.make_model)
   return MaskedLanguageModelling(
     model=make_model(**config.model), unmasked_weight=config.unmasked_weight
   )

@@ -4,7 +4,6 @@ Letters: B batch, H height, W width.
 """
 
 import dataclasses
-import importlib
 
 import flax.linen as nn
 import jax
@@ -142,8 +141,7 @@ def make_task(config: ml_collections.ConfigDict) -> OpticalFlow:
   """Reads config.make_model, a function of `perceiver_io.models` by its dotted
   name; config.model, its arguments and those of `models.encoder`; and
   config.reverse_pairs."""
-  module, _, name = config.make_model.rpartition('.')
-  make_model = getattr(importlib.import_module(module), name)
+  make_model = task_lib.function_named(config.make_model)
   options = dict(config.model)
   encoder = models.encoder(**options.pop('encoder'), dtype=config.model.dtype)
   return OpticalFlow(

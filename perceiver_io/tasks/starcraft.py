@@ -5,7 +5,6 @@ locations.
 """
 
 import dataclasses
-import importlib
 
 import jax
 import jax.numpy as jnp
@@ -94,8 +93,7 @@ def _entities(batch) -> tuple[jax.Array, jax.Array, jax.Array]:
 def make_task(config: ml_collections.ConfigDict) -> BehaviouralCloning:
   """Reads config.make_encoder, a dotted name, config.encoder, its arguments,
   and config.model, what is around it: see `EntityInputs` and `EntityPolicy`."""
-  module, _, name = config.make_encoder.rpartition('.')
-  make_encoder = getattr(importlib.import_module(module), name)
+  make_encoder = task_lib.function_named(config.make_encoder)
   model, dtype = config.model, config.model.dtype
   return BehaviouralCloning(
     model=EntityPolicy(
