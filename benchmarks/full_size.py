@@ -14,14 +14,11 @@ import time
 import jax
 import ml_collections
 from absl import app, flags
-from ml_collections import config_flags
 
 import train
-from train_lib import optim, sharding, train_state
+from train_lib import optim, runtime, sharding, train_state
 from train_lib.data import pipeline
 from train_lib.task import make_task
-
-CONFIG = config_flags.DEFINE_config_file('config', None, 'What to run.')
 
 
 def make_step(config: ml_collections.ConfigDict, implementation: str):
@@ -52,7 +49,7 @@ def gib(program) -> float:
 
 
 def main(_) -> None:
-  config = CONFIG.value
+  config = runtime.CONFIG.value
   *_, plain = make_step(config, 'plain')
   print(f'temporaries of a step, all logits in memory: {gib(plain):.2f} GiB')
   del plain
