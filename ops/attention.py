@@ -4,12 +4,13 @@ Letters: B batch, N queries, M keys, H heads, D and E widths of a query/key and
 of a value.
 """
 
+import functools
 from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
-from ops import chunked_attention, fused_attention
+from ops import chunked_attention, fused_attention, partitioned_attention
 
 Implementation = Literal['auto', 'plain', 'chunked', 'cudnn', 'splash']
 
@@ -32,7 +33,8 @@ def attention(
   """softmax(scale * q k^T) v per head (Vaswani et al. 2017, equation 1).
 
   Logits, softmax and sums are in float32 or wider whatever the inputs' type.
-  A query without any key to attend to, by any of the masks, gets 0.
+  A query without any key to attend to, by any of the masks, gets 0. Under an
+  ambient mesh the work is split over it, see `partitioned_attention`.
 
   Args:
     q: [B, N, H, D].
@@ -64,18 +66,28 @@ def attention(
   if key_mask is not None:
     mask = key_mask[:, None] if mask is None else mask & key_mask[:, None]
 
-  match _choose(q, k, v, mask, implementation):
-    case 'plain':
-      out = plain_attention(q, k, v, mask, scale)
-    case 'chunked':
-      out = chunked_attention.chunked_attention(q, k, v, mask, scale)
-    case 'cudnn':
-      out = fused_attention.cudnn_attention(q, k, v, mask, scale)
-    case 'splash':
-      out = fused_attention.splash_attention(q, k, v, mask, scale)
+  attend = functools.partial(_attend, implementation=implementation)
+  if partitioned_attention.is_needed():
+    attend = functools.partial(
+      partitioned_attention.partitioned_attention, attend
+    )
+  out = attend(q, k, v, mask, scale)
   if attends is not None:
     out = jnp.where(attends[..., None, None], out, 0)
   return out
+
+
+def _attend(q, k, v, mask, scale, implementation) -> jax.Array:
+  """By the implementation, on one device or as XLA partitions it."""
+  match _choose(q, k, v, mask, implementation):
+    case 'plain':
+      return plain_attention(q, k, v, mask, scale)
+    case 'chunked':
+      return chunked_attention.chunked_attention(q, k, v, mask, scale)
+    case 'cudnn':
+      return fused_attention.cudnn_attention(q, k, v, mask, scale)
+    case 'splash':
+      return fused_attention.splash_attention(q, k, v, mask, scale)
 
 
 def queries_with_keys(key_mask, query_mask, mask) -> jax.Array | None:
@@ -131,7 +143,7 @@ def _choose(q, k, v, mask, implementation) -> Implementation:
     jax.default_backend() == 'tpu'
     and q.dtype == jnp.bfloat16
     and fused_attention.splash_refusal(q, k, v, mask) is None
-    and fused_attention.is_partitioned()
+    and partitioned_attention.is_local()
   ):
     return 'splash'
   return 'chunked'

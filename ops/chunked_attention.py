@@ -19,6 +19,10 @@ from jax import lax
 MASKED = -1e30
 
 
+# The most positions of a chunk.
+_QUERY_CHUNK, _KEY_CHUNK = 2048, 512
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def chunked_attention(
   q: jax.Array,
@@ -26,8 +30,8 @@ def chunked_attention(
   v: jax.Array,
   mask: jax.Array | None,
   scale: float,
-  query_chunk: int = 2048,
-  key_chunk: int = 512,
+  query_chunk: int = _QUERY_CHUNK,
+  key_chunk: int = _KEY_CHUNK,
 ) -> jax.Array:
   """softmax(scale * q k^T) v over chunks of queries and keys.
 
@@ -49,7 +53,7 @@ def chunked_attention(
   Returns:
     [B, N, H, E], of v's type. A row without any key is finite but meaningless.
   """
-  return _forward(q, k, v, mask, scale, query_chunk, key_chunk)[0]
+  return forward(q, k, v, mask, scale, query_chunk, key_chunk)[0]
 
 
 def _slice(x, start, size, axis=1):
@@ -93,8 +97,21 @@ def _logits(q, k, mask, scale, query_start, key_start, fresh):
   return logits
 
 
-def _forward(q, k, v, mask, scale, query_chunk, key_chunk):
-  """Returns the output and the logits' log-sum-exp [B, H, N]."""
+def forward(
+  q,
+  k,
+  v,
+  mask,
+  scale,
+  query_chunk=_QUERY_CHUNK,
+  key_chunk=_KEY_CHUNK,
+  out_dtype=None,
+):
+  """Returns the output, of v's type if None is said, and the log-sum-exp.
+
+  The latter, [B, H, N], is that of the logits. Arguments as
+  `chunked_attention`'s.
+  """
   dtype = jnp.promote_types(q.dtype, jnp.float32)
   b, n, h, _ = q.shape
   e = v.shape[-1]
@@ -142,16 +159,34 @@ def _forward(q, k, v, mask, scale, query_chunk, key_chunk):
     0,
     num_queries,
     query_step,
-    (jnp.zeros((b, n, h, e), v.dtype), jnp.zeros((b, h, n), dtype)),
+    (
+      jnp.zeros((b, n, h, e), out_dtype or v.dtype),
+      jnp.zeros((b, h, n), dtype),
+    ),
   )
 
 
 def _forward_rule(q, k, v, mask, scale, query_chunk, key_chunk):
-  out, lse = _forward(q, k, v, mask, scale, query_chunk, key_chunk)
+  out, lse = forward(q, k, v, mask, scale, query_chunk, key_chunk)
   return out, (q, k, v, mask, out, lse)
 
 
 def _backward_rule(scale, query_chunk, key_chunk, residuals, d_out):
+  return *backward(residuals, d_out, scale, query_chunk, key_chunk), None
+
+
+def backward(
+  residuals, d_out, scale, query_chunk=_QUERY_CHUNK, key_chunk=_KEY_CHUNK
+):
+  """Gradients of q, k and v.
+
+  Args:
+    residuals: (q, k, v, mask, out, lse). If k, v and mask are a part of all
+      keys, and out and lse those of all, then the gradient of q is this part's
+      share of the sum, and those of k and v are whole.
+    d_out: gradient of out.
+    scale, query_chunk, key_chunk: as `chunked_attention`'s.
+  """
   q, k, v, mask, out, lse = residuals
   dtype = lse.dtype
   einsum = functools.partial(jnp.einsum, preferred_element_type=dtype)
@@ -208,7 +243,7 @@ def _backward_rule(scale, query_chunk, key_chunk, residuals, d_out):
       jnp.zeros(v.shape, sum_dtype),
     ),
   )
-  return dq, dk.astype(k.dtype), dv.astype(v.dtype), None
+  return dq, dk.astype(k.dtype), dv.astype(v.dtype)
 
 
 chunked_attention.defvjp(_forward_rule, _backward_rule)

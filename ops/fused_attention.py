@@ -5,11 +5,8 @@ of a value. `*_refusal` says in words why a kernel cannot take its arguments,
 or returns None; the kernels themselves do not check.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, PartitionSpec
 
 _LANES = 128  # splash attention's blocks are multiples of it
 
@@ -65,61 +62,20 @@ def splash_refusal(q, k, v, mask) -> str | None:
     return f'inputs are {q.dtype}, expected bfloat16 or float32'
   if mask is not None and mask.shape[1] > 1:
     return 'a mask per query is not supported, only one per key'
-  num_shards = _num_shards()
-  if q.shape[0] % num_shards:
-    return (
-      f'the batch of {q.shape[0]} does not divide over the {num_shards} '
-      'devices of the mesh'
-    )
   return None
-
-
-def _batch_axes() -> tuple[str, ...]:
-  """Axes of the ambient mesh (`jax.set_mesh`) that are not manual yet."""
-  mesh = jax.sharding.get_abstract_mesh()
-  return tuple(
-    name
-    for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True)
-    if kind != AxisType.Manual
-  )
-
-
-def _num_shards() -> int:
-  shape = jax.sharding.get_abstract_mesh().shape
-  size = 1
-  for name in _batch_axes():
-    size *= shape[name]
-  return size
-
-
-def is_partitioned() -> bool:
-  """Whether a kernel that XLA cannot partition needs no partitioning."""
-  return bool(_batch_axes()) or jax.device_count() == 1
 
 
 def splash_attention(q, k, v, mask, scale, interpret=False) -> jax.Array:
   """Attention by the TPU's splash kernel; arguments as `chunked_attention`'s.
 
   Queries and keys are padded to whole blocks, padded and masked keys fall into
-  a segment that no query is in. XLA cannot partition such a kernel, so under
-  an ambient mesh the batch is split over all of its axes by `shard_map`.
-  `interpret` runs the kernel's interpreter, on any platform.
+  a segment that no query is in. XLA cannot partition such a kernel:
+  `partitioned_attention` does. `interpret` runs the kernel's interpreter, on
+  any platform.
   """
-  mapped = functools.partial(_splash, scale=scale, interpret=interpret)
   if mask is None:
     mask = jnp.ones((q.shape[0], 1, k.shape[1]), bool)
-  axes = _batch_axes()
-  if axes:
-    mapped = jax.shard_map(
-      mapped,
-      in_specs=(PartitionSpec(axes),) * 4,
-      out_specs=PartitionSpec(axes),
-      check_vma=False,  # Pallas does not say how its results vary
-    )
-  return mapped(q, k, v, jnp.broadcast_to(mask, (q.shape[0], *mask.shape[1:])))
-
-
-def _splash(q, k, v, mask, scale, interpret):
+  mask = jnp.broadcast_to(mask, (q.shape[0], *mask.shape[1:]))
   # Here, because the import is slow and the module experimental.
   from jax.experimental.pallas.ops.tpu import splash_attention as splash
 

@@ -41,6 +41,7 @@ def mlm(
   num_heads: int,
   num_self_attends: int,
   embedding_stddev: float = 1.0,
+  scan_layers: bool = False,
   implementation: Implementation = 'auto',
   fold_projections: bool = True,
   dtype: Dtype | None = None,
@@ -58,6 +59,7 @@ def mlm(
     embedding_stddev: of the embeddings at first, fifty times the positions' as
       published. Where both are as large, a small model learns sooner to tell
       positions apart.
+    scan_layers: see `perceiver.Encoder`.
   """
   cross_attend = CrossAttention(
     num_heads=num_heads,
@@ -83,6 +85,7 @@ def mlm(
         dtype=dtype,
       ),
       num_self_attends_per_block=num_self_attends,
+      scan_layers=scan_layers,
     ),
     queries=queries_lib.LearnedQueries(max_length, token_channels),
     decoder=cross_attend.copy(
@@ -102,6 +105,7 @@ def encoder(
   self_attend_widening_factor: int = 1,
   num_cross_attends: int = 1,
   share_weights: bool = True,
+  scan_layers: bool = False,
   implementation: Implementation = 'auto',
   fold_projections: bool = True,
   dtype: Dtype | None = None,
@@ -130,6 +134,7 @@ def encoder(
     num_blocks=num_blocks,
     num_cross_attends=num_cross_attends,
     share_weights=share_weights,
+    scan_layers=scan_layers,
   )
 
 

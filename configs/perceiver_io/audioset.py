@@ -70,6 +70,7 @@ def _audioset(
       num_latents=512,
       latent_channels=latent_channels,
       num_self_attends_per_block=12,
+      scan_layers=False,
       num_self_attend_heads=8,
     ),
     num_classes=527,

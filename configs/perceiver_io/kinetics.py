@@ -50,6 +50,7 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
       num_latents=_NUM_LATENTS[variant],
       latent_channels=512,
       num_self_attends_per_block=8,
+      scan_layers=False,
     ),
     spatial_patch=4,
     samples_per_patch=16,

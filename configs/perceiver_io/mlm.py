@@ -52,7 +52,8 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
       f'variant: found {variant!r}; expected one of '
       f'{[*MODELS, "demo", "tiny"]}.'
     )
-  return pretraining('perceiver_io.models.mlm', MODELS[variant])
+  model = dict(MODELS[variant], scan_layers=False)  # True compiles faster
+  return pretraining('perceiver_io.models.mlm', model)
 
 
 def pretraining(make_model: str, model: dict) -> ml_collections.ConfigDict:
@@ -107,6 +108,7 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
       num_heads=4,
       num_self_attends=2,
       embedding_stddev=0.02,
+      scan_layers=False,
     ),
   )
   config.unmasked_weight = 0.3
