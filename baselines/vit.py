@@ -94,7 +94,7 @@ class Block(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps x [B, N, C] to the same shape."""
     channels = x.shape[-1]
-    x += self.attention.copy(name='attention')(_LayerNorm(name='norm')(x))
+    x += self.attention.copy(name='self_attention')(_LayerNorm(name='norm')(x))
     hidden = _Dense(self.mlp_ratio * channels, name='mlp_hidden')(
       _LayerNorm(name='mlp_norm')(x)
     )

@@ -94,7 +94,7 @@ def naive(p, image, attention, class_token):
   x = np.stack(tokens) + p['positions']
   for i in range(SIZES['num_layers']):
     block = p[f'block_{i}']
-    x = x + attention(block['attention'], norm(block['norm'], x))
+    x = x + attention(block['self_attention'], norm(block['norm'], x))
     hidden = linear(block['mlp_hidden'], norm(block['mlp_norm'], x))
     hidden = hidden * special.ndtr(hidden)
     x = x + linear(block['mlp_output'], hidden)
