@@ -29,6 +29,10 @@ from train_lib.train_state import TrainState
 
 NUM_HEAT_MAPS = 4
 TITLE = 'What the clusters attend to'
+COMMENT = (
+  'For each stage the cluster with the largest weight at each patch, and the '
+  'weights of the clusters that win most patches, with their share of them.'
+)
 
 
 def make_evaluator(
@@ -65,9 +69,9 @@ class ClusterMaps:
         drawing.save(
           picture,
           path,
-          TITLE,
-          f'Image {i}: for each stage the cluster with the largest weight at '
-          'each patch, and the weights of the clusters that win most patches.',
+          title=TITLE,
+          comment=COMMENT,
+          description=f'Image {i}',
         )
       writer.say(f'{len(self._images)} cluster maps in {self._folder}')
     results = {}

@@ -30,6 +30,11 @@ from train_lib.train_state import TrainState
 
 NUM_CLUSTERS = 4
 TITLE = 'Which clusters carried the decision'
+COMMENT = (
+  'For each stage what all clusters together, and the most relevant ones, say '
+  'for the predicted class: red for it, blue against it. The numbers are what '
+  'they add to its logit, to first order.'
+)
 
 
 def make_evaluator(
@@ -103,11 +108,11 @@ class DecidingClusters:
         drawing.save(
           picture,
           self._folder / f'{int(state.step):07d}_{i}.png',
-          TITLE,
-          f'Image {i}, labelled {int(self._batch["label"][i])}: class '
-          f'{classes[i]} with probability '
-          f'{probabilities["probability"][i]:.2f}. Red speaks for it, blue '
-          'against it.',
+          title=TITLE,
+          comment=COMMENT,
+          description=f'Image {i}: label {int(self._batch["label"][i])}, '
+          f'predicted {classes[i]} with probability '
+          f'{probabilities["probability"][i]:.2f}',
         )
       writer.say(f'{len(classes)} decisions in {self._folder}')
     return {name: float(x.mean()) for name, x in probabilities.items()}

@@ -1,8 +1,8 @@
 """Tiles, overlays and captions of the pictures that evaluators write.
 
 A picture is a grid of tiles, an image or what is drawn on it, each under its
-caption. Its PNG file says itself what it shows (the standard's keywords Title
-and Description), so that tools/report.py finds it.
+caption. Its PNG file says itself what it shows (the standard's keywords
+Title, Comment and Description), so that tools/report.py finds it.
 
 Shapes: H, W of an image, h, w of a map on it.
 """
@@ -18,7 +18,7 @@ import PIL.ImageFont
 import PIL.PngImagePlugin
 from PIL.Image import Resampling
 
-_CAPTION = 18  # pixels above a tile
+_CAPTION = 22  # pixels above a tile
 _FOR, _AGAINST = np.array([[255, 60, 50], [70, 140, 255]])
 
 
@@ -80,7 +80,7 @@ def captioned(pixels: np.ndarray, caption: str) -> np.ndarray:
   height, width = pixels.shape[:2]
   picture = PIL.Image.new('RGB', (width + 4, height + _CAPTION), 'white')
   picture.paste(PIL.Image.fromarray(pixels), (2, _CAPTION - 2))
-  font = PIL.ImageFont.load_default(11)
+  font = PIL.ImageFont.load_default(14)
   PIL.ImageDraw.Draw(picture).text((3, 2), caption, 'black', font)
   return np.asarray(picture)
 
@@ -97,7 +97,12 @@ def grid(rows: list[list[np.ndarray]]) -> PIL.Image.Image:
 
 
 def save(
-  picture: PIL.Image.Image, path: pathlib.Path, title: str, description: str
+  picture: PIL.Image.Image,
+  path: pathlib.Path,
+  *,
+  title: str,
+  comment: str,
+  description: str,
 ) -> None:
   """Writes a PNG that says what it shows.
 
@@ -105,12 +110,17 @@ def save(
     picture: what to write.
     path: of the file, whose folder is made if it does not exist.
     title: the same for all pictures of an evaluator.
+    comment: likewise, how to read them.
     description: this picture's own.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   info = PIL.PngImagePlugin.PngInfo()
-  info.add_text('Title', title)
-  info.add_text('Description', description)
+  for keyword, text in (
+    ('Title', title),
+    ('Comment', comment),
+    ('Description', description),
+  ):
+    info.add_text(keyword, text)
   picture.save(path, pnginfo=info)
 
 

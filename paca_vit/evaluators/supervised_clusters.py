@@ -29,6 +29,11 @@ from train_lib.train_state import TrainState
 NUM_CLASSES_SHOWN = 4
 SIDE = 192  # pixels of a tile's longer side
 TITLE = 'Prediction and the clusters that the labels supervise'
+COMMENT = (
+  'Above, at each pixel: the class, the predicted one, and the cluster with '
+  'the largest logit. Below: where the clusters of the largest classes take '
+  'their patches from.'
+)
 
 
 def make_evaluator(
@@ -118,11 +123,11 @@ class SupervisedClusters:
         drawing.save(
           draw(example, maps, weights, self._class_names),
           self._folder / f'{int(state.step):07d}_{i}.png',
-          TITLE,
-          f'Image {i}: pixel accuracy '
+          title=TITLE,
+          comment=COMMENT,
+          description=f'Image {i}: pixel accuracy '
           f'{found["prediction"]["accuracy"].compute():.3f}, of the clusters '
-          f'{found["clusters"]["accuracy"].compute():.3f}. Below: where the '
-          "classes' clusters take their patches from.",
+          f'{found["clusters"]["accuracy"].compute():.3f}',
         )
     writer.say(f'{len(self._examples)} segmentations in {self._folder}')
     return {name: metric.compute() for name, metric in totals.items()}
@@ -138,7 +143,7 @@ def draw(
 
   Args:
     example: `image` [H, W, C] and `label` [H, W].
-    maps: name -> classes [H, W].
+    maps: 'prediction' and 'clusters' -> classes [H, W].
     weights: assignment [K, h, w].
     class_names: K of them.
   """
@@ -146,7 +151,11 @@ def draw(
   num_classes = len(class_names)
   first = [drawing.captioned(plain, 'image')] + [
     drawing.captioned(drawing.segments(plain, x, num_classes), name)
-    for name, x in ({'labels': example['label']} | maps).items()
+    for name, x in (
+      ('labels', example['label']),
+      ('prediction', maps['prediction']),
+      ('clusters', maps['clusters']),
+    )
   ]
   shares = np.bincount(maps['prediction'].ravel(), minlength=num_classes)
   largest = np.argsort(-shares, kind='stable')[:NUM_CLASSES_SHOWN]
