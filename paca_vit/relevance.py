@@ -121,6 +121,6 @@ def _by_name(model, features):
     for j, assignment in enumerate(blocks):
       name = names[f'stage_{i}_block_{j}']
       if assignment is not None and name not in found:
-        shape = (*assignment.shape[:2], *x.shape[1:3])
+        shape = (*assignment.shape[:2], *x.shape[1:-1])
         found[name] = assignment.reshape(shape)
   return found
