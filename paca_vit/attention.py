@@ -22,10 +22,12 @@ class PatchToClusterAttention(nn.Module):
   Attributes:
     cluster_position: whether a learned vector a cluster is added before the
       clusters are normalised (unused in the published models).
+    implementation: of `ops.attention`.
   """
 
   num_heads: int
   cluster_position: bool = False
+  implementation: attention.Implementation = 'auto'
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
@@ -52,6 +54,7 @@ class PatchToClusterAttention(nn.Module):
       project(patches, 'query'),
       project(clusters, 'key'),
       project(clusters, 'value'),
+      implementation=self.implementation,
     )
     return layers.Linear(channels, dtype=self.dtype, name='out')(
       outputs.reshape(patches.shape)
