@@ -183,3 +183,15 @@ def test_the_config_s_evaluator_measures_its_data(tmp_path):
     motions.append(motion[example['valid'] > 0])
   expected = np.concatenate(motions).mean()
   assert found['epe'] == pytest.approx(expected, rel=1e-5)
+
+
+def test_speeds_that_nothing_has_are_left_out():
+  example = {
+    'frames': np.zeros((2, 4, 4, 3), np.float32),
+    'flow': np.full((4, 4, 2), 3, np.float32),
+    'valid': np.ones((4, 4), np.float32),
+  }
+  found = optical_flow.measure(
+    lambda frames: np.zeros((4, 4, 2)), iter([example])
+  )
+  assert set(found) == {'epe', 'epe_below_10', 'fl_all'}
