@@ -111,7 +111,8 @@ class ConvexFlow(nn.Module):
 
   A pixel's flow is a convex combination of the flows of the 3x3 cells around
   its own, with weights that are predicted, too (Teed and Deng 2020, section
-  3.3). Beyond the border are the border's own cells.
+  3.3). Beyond the border are the border's own cells; RAFT's code has zeros
+  there, which shorten the flow along it.
 
   Attributes:
     height, width: of the grid.

@@ -1,5 +1,7 @@
 """Parameters and operations of every published model; none is made or run."""
 
+import functools
+
 import pytest
 
 from tools import published_models
@@ -33,15 +35,11 @@ PUBLISHED = {
 
 def gflops(name, **options):
   """Of one forward pass."""
-  model = published_models.model(
-    f'perceiver_io/{name}', implementation='plain', **options
-  )
-  return 2e-9 * cost.multiply_adds(
-    lambda variables: model.module.apply(
-      variables, *model.args, **model.kwargs
-    ),
-    model.variables(),
-  )
+  name = f'perceiver_io/{name}'
+  model = published_models.model(name, implementation='plain', **options)
+  apply = functools.partial(model.module.apply, **model.kwargs)
+  variables = published_models.variables(name)
+  return 2e-9 * cost.multiply_adds(apply, variables, *model.args)
 
 
 @pytest.mark.parametrize('name', PUBLISHED)

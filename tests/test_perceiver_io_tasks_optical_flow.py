@@ -296,6 +296,10 @@ def test_flow_of_every_pixel_follows_all_of_both_frames(conv, options):
   followed = np.abs(gradient).max(axis=-1) > 0
   # The stem's ReLU and max-pool may hide a few pixels.
   assert followed.mean(axis=(0, 2, 3)).min() >= (0.9 if conv else 1)
+  # Examples do not mix.
+  for i in range(2):
+    alone, _ = flow_and_gradient(frames[[i, i]])
+    np.testing.assert_allclose(alone[0], flow[i], atol=1e-5)
   # Frames are not interchangeable.
   swapped, _ = flow_and_gradient(frames[:, ::-1])
   assert np.abs(swapped - flow).max() > 1e-3

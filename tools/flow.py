@@ -79,6 +79,7 @@ def main(argv):
     config.model.image_size,
   )
   output = pathlib.Path(OUTPUT.value)
+  output.parent.mkdir(parents=True, exist_ok=True)
   for suffix, data in (('.flo', flow_io.encode_flo(flow)), ('.png', None)):
     path = output.with_name(output.name + suffix)
     if data is None:
