@@ -203,7 +203,7 @@ def test_evaluation_takes_also_what_training_replaces(tmp_path):
       'kernel': np.full((784, 10), 2, np.float32),
       'bias': np.full(10, 3, np.float32),
     },
-    'stats': {'steps': np.float32(4)},
+    'stats': {'steps': np.array(4, np.float32)},
   }
   checkpoint.save_variables(str(tmp_path / 'weights'), variables)
   config.init_from = dict(path=str(tmp_path / 'weights'), exclude=('kernel',))

@@ -171,12 +171,12 @@ _MODELS: dict[str, Callable[..., Published]] = {
   ),
   **_partials(_bert, 'baselines/bert', bert_config.MODELS),
   **_partials(_paca, 'paca_vit/imagenet', paca_config.VARIANTS),
-  **_partials(_paca_segmenter, 'paca_vit/ade20k', paca_config.VARIANTS),
   **_partials(
     _paca_segmenter,
     'paca_vit/ade20k',
     [f'upernet_{size}_p2cconv_100_0' for size in ('tiny', 'small', 'base')],
   ),
+  **_partials(_paca_segmenter, 'paca_vit/ade20k', paca_config.VARIANTS),
 }
 NAMES = tuple(_MODELS)
 
