@@ -89,10 +89,15 @@ def test_page_needs_nothing_from_elsewhere(workdir):
 
 
 def test_origin_is_what_eval_kept(workdir):
-  results = {'date': '2026-11-23', 'command': 'python eval.py --config=a&b'}
+  results = {
+    'date': '2026-11-23',
+    'command': 'python eval.py --config=a&b',
+    'metrics': {'test/accuracy': 0.75, 'later/score': 0.125},
+  }
   (workdir / 'results.json').write_text(json.dumps(results))
   page = Page(report.make_page(workdir))
   assert 'python eval.py --config=a&b' in page.texts
+  assert page.texts.count('0.125') == page.texts.count('accuracy') == 1
 
 
 def test_pictures_of_others_are_shown_under_their_folder(workdir):

@@ -14,6 +14,7 @@ import pathlib
 import re
 import urllib.parse
 from collections import defaultdict
+from typing import Any
 
 import PIL.Image
 from absl import app, flags
@@ -55,7 +56,7 @@ def make_page(workdir: pathlib.Path) -> str:
   curves = plot_metrics.read_curves(str(workdir / 'metrics.jsonl'))
   name = html.escape(workdir.resolve().name)
   parts = [f'<h1>{name}</h1>', _origin(workdir, curves)]
-  parts += ['<h2>Last evaluation</h2>', _table(curves)]
+  parts += ['<h2>Last evaluation</h2>', _table(curves, _results(workdir))]
   if (workdir / 'curves.png').exists():
     parts += [
       '<h2>Learning curves</h2>',
@@ -97,13 +98,16 @@ def _text(path, keyword, default) -> str:
     return picture.info.get(keyword, default)
 
 
+def _results(workdir) -> dict[str, Any]:
+  """What eval.py kept, {} if it did not run."""
+  path = workdir / 'results.json'
+  return json.loads(path.read_text()) if path.exists() else {}
+
+
 def _origin(workdir, curves) -> str:
-  """What was run; eval.py keeps that in results.json."""
   last = max(steps[-1] for steps, _ in curves.values())
   lines = [f'{last:,} steps.']
-  path = workdir / 'results.json'
-  if path.exists():
-    results = json.loads(path.read_text())
+  if results := _results(workdir):
     lines.append(
       f'Evaluated {html.escape(results["date"])} by '
       f'<code>{html.escape(results["command"])}</code>'
@@ -111,8 +115,13 @@ def _origin(workdir, curves) -> str:
   return '\n'.join(f'<p>{line}</p>' for line in lines)
 
 
-def _table(curves) -> str:
-  """The evaluators' metrics: the last value, and the range of several."""
+def _table(curves, results) -> str:
+  """The evaluators' metrics: the last value, and the range of several.
+
+  Those that only eval.py found have no step.
+  """
+  later = results.get('metrics', {})
+  curves = {name: ([], [x]) for name, x in later.items()} | curves
   groups = defaultdict(list)
   for name, (steps, values) in curves.items():
     evaluator, _, metric = name.rpartition('/')
@@ -121,7 +130,7 @@ def _table(curves) -> str:
     cells = [html.escape(metric.replace('_', ' ')), f'{values[-1]:.4g}']
     several = len(values) > 1
     cells += [f'{f(values):.4g}' if several else '' for f in (min, max)]
-    cells.append(f'{steps[-1]:,}')
+    cells.append(f'{steps[-1]:,}' if steps else '')
     groups[evaluator].append('<td>' + '</td><td>'.join(cells) + '</td>')
   heads = ('', 'last', 'lowest', 'highest', 'at step')
   rows = ['<table>', '<thead><tr>', *(f'<th>{x}</th>' for x in heads)]
