@@ -134,20 +134,45 @@ def test_preempted_run_saves_first(unbroken, tmp_path):
   assert_same_end(tmp_path, unbroken)
 
 
-@pytest.mark.parametrize('devices, fsdp', [(4, 2), (8, 1)])
-def test_same_losses_and_metrics_on_more_devices(
-  unbroken, tmp_path, devices, fsdp
-):
-  finish(start(tmp_path, f'--config.mesh.fsdp={fsdp}', devices=devices))
-  ours, theirs = losses(tmp_path), losses(unbroken)
+def mesh_flags(**axes):
+  return [f'--config.mesh.{name}={size}' for name, size in axes.items()]
+
+
+def assert_same_losses_and_metrics(workdir, reference):
+  ours, theirs = losses(workdir), losses(reference)
+  assert ours.keys() == theirs.keys()
   np.testing.assert_allclose(
     list(ours.values()), list(theirs.values()), rtol=1e-5
   )
-  ours, theirs = evaluations(tmp_path), evaluations(unbroken)
+  ours, theirs = evaluations(workdir), evaluations(reference)
   assert ours.keys() == theirs.keys()
   for step, row in theirs.items():
     for name, value in row.items():
       np.testing.assert_allclose(ours[step][name], value, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  'devices, axes',
+  [
+    (4, dict(fsdp=2)),
+    (8, dict(data=2, tensor=2, inputs=2)),
+    (8, dict(data=1, fsdp=2, tensor=2, inputs=2)),
+  ],
+)
+def test_same_losses_and_metrics_on_more_devices(
+  unbroken, tmp_path, devices, axes
+):
+  finish(start(tmp_path, *mesh_flags(**axes), devices=devices))
+  assert_same_losses_and_metrics(tmp_path, unbroken)
+
+
+def test_perceiver_over_every_axis_is_that_of_one_device(tmp_path):
+  config = 'configs/perceiver_io/mnist5k.py:tiny'
+  axes = mesh_flags(data=1, fsdp=2, tensor=2, inputs=2)
+  scan = '--config.model.encoder.scan_layers=True'
+  finish(start(tmp_path / 'one', config=config))
+  finish(start(tmp_path / 'eight', *axes, scan, devices=8, config=config))
+  assert_same_losses_and_metrics(tmp_path / 'eight', tmp_path / 'one')
 
 
 def test_continues_on_another_mesh(unbroken, tmp_path):
@@ -235,3 +260,14 @@ def test_preempting_one_process_stops_both_at_one_step(tmp_path):
   outputs = [finish(process) for process in processes]
   step = saved_steps(tmp_path)[-1]
   assert f'SIGTERM: step {step} is saved' in outputs[0]
+
+
+def test_the_death_of_one_process_ends_the_other(tmp_path):
+  processes = start_two(tmp_path, '--config.num_steps=100000')
+  wait_for_step(tmp_path, 3, processes[0])
+  killed = time.monotonic()
+  processes[1].kill()
+  output, _ = processes[0].communicate(timeout=300)
+  assert time.monotonic() - killed < 60
+  assert processes[0].returncode != 0
+  assert 'another task died' in output

@@ -99,7 +99,7 @@ def _audioset(
   config.optim.schedule.flat_steps = config.num_steps // 2
   config.checkpoint = common.checkpoint(steps_per_epoch, best_metric='test/map')
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config
 

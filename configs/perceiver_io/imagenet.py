@@ -94,6 +94,15 @@ VARIANTS = {
   ),
 }
 
+# What tools/compile_check.py compiles for: topology, and options to set.
+TPU_TOPOLOGIES = {
+  variant: (
+    'v5e:8x8',
+    {'model.dtype': 'bfloat16', 'model.encoder.scan_layers': True},
+  )
+  for variant in VARIANTS
+}
+
 
 def model(variant: str) -> ml_collections.ConfigDict:
   """The model section of a variant.
@@ -178,7 +187,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     every_steps=steps_per_epoch, best_metric='validation/accuracy'
   )
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   if variant in ('fourier_jft', 'conv_jft'):
     config.init_from.exclude = (r'outputs/linear',)

@@ -76,7 +76,7 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
     every_steps=1_000, best_metric='validation/image_psnr'
   )
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config
 

@@ -43,6 +43,16 @@ MODELS = {
   'bytes_512x896': _BASE_BYTES | dict(num_latents=512, latent_channels=896),
 }
 
+# What tools/compile_check.py compiles for: topology, and options to set.
+_TPU = {'model.dtype': 'bfloat16', 'model.scan_layers': True}
+TPU_TOPOLOGIES = {
+  'base_bytes': ('v5e:8x8', _TPU),
+  'base_sentencepiece': ('v5e:8x8', _TPU),
+  'plus_plus': ('v5e:8x8', _TPU),
+  'bytes_128x1920': ('v5e:8x8', _TPU),
+  'bytes_512x896': ('v5e:8x8', _TPU),
+}
+
 
 def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
   if variant in ('demo', 'tiny'):
@@ -83,7 +93,7 @@ def pretraining(make_model: str, model: dict) -> ml_collections.ConfigDict:
     every_steps=5_000, best_metric='validation/loss', best_mode='min'
   )
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config
 
