@@ -1,6 +1,7 @@
 """Rules to shardings, on eight fake devices."""
 
 import importlib
+import types
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,31 @@ def test_first_rule_wins_over_the_whole_state():
   assert tree['params']['fc1']['kernel'] == P(None, 'model')
   assert tree['opt_state'][0]['mu']['fc1']['kernel'] == P(None, 'model')
   assert tree['params']['fc2']['kernel'] == P()
+
+
+def slices(number, size):
+  return [
+    types.SimpleNamespace(
+      id=i * size + j,
+      slice_index=i,
+      process_index=i,
+      platform='gpu',
+      device_kind='invented',
+    )
+    for i in range(number)
+    for j in range(size)
+  ]
+
+
+def test_slow_connections_are_crossed_by_the_slowest_axis():
+  sizes = {'data': 4, 'fsdp': 2, 'tensor': 2}
+  devices = sharding.arrange(slices(2, 8), sizes)
+  found = [[d.slice_index for d in row.flat] for row in devices]
+  assert found == [[0] * 4, [0] * 4, [1] * 4, [1] * 4]
+  devices = sharding.arrange(slices(2, 6), {'data': 3, 'fsdp': 4})
+  assert [d.slice_index for d in devices[0]] == [0, 0, 1, 1]
+  with pytest.raises(ValueError, match='none of .* is a multiple of the 2 sli'):
+    sharding.arrange(slices(2, 3), {'data': 3, 'fsdp': 1})
 
 
 def test_layouts_of_a_rule_add_up():

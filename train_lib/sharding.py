@@ -23,6 +23,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -64,12 +65,41 @@ def make_mesh(
       f'config.mesh: {dict(axes)} does not fit {num_devices} device(s); the '
       'sizes must multiply to that number, -1 stands for what is left.'
     )
-  return jax.make_mesh(
-    tuple(sizes.values()),
+  return Mesh(
+    arrange(devices, sizes),
     tuple(sizes),
-    # The default, Explicit, makes an embedding look-up raise.
+    # Under Explicit axes an embedding look-up raises.
     axis_types=(AxisType.Auto,) * len(sizes),
-    devices=devices,
+  )
+
+
+def arrange(
+  devices: Sequence[jax.Device], sizes: Mapping[str, int]
+) -> np.ndarray:
+  """The devices by position, neighbours of fast axes near each other.
+
+  Several slices of TPUs, or islands of GPUs, are connected slowly: the first
+  axis that can be goes over them, which is 'data' if it can be.
+
+  Raises:
+    ValueError: no axis is a multiple of the number of slices.
+  """
+  shape = list(sizes.values())
+  num_slices = len({getattr(d, 'slice_index', 0) for d in devices})
+  if num_slices == 1:
+    return mesh_utils.create_device_mesh(
+      shape, devices, allow_split_physical_axes=True
+    )
+  for i, size in enumerate(shape):
+    if size % num_slices == 0:
+      between = [1] * len(shape)
+      between[i], shape[i] = num_slices, size // num_slices
+      return mesh_utils.create_hybrid_device_mesh(
+        shape, between, devices, allow_split_physical_axes=True
+      )
+  raise ValueError(
+    f'config.mesh: none of {dict(sizes)} is a multiple of the {num_slices} '
+    'slices that the devices are in.'
   )
 
 

@@ -71,6 +71,7 @@ def _audioset(
       latent_channels=latent_channels,
       num_self_attends_per_block=12,
       scan_layers=False,
+      remat_policy='everything_saveable',
       num_self_attend_heads=8,
     ),
     num_classes=527,

@@ -70,6 +70,7 @@ _CONFIG_A = dict(
   num_cross_attends=1,
   share_weights=True,
   scan_layers=False,  # True compiles several times faster
+  remat_policy='everything_saveable',
 )
 _CONFIG_B = _CONFIG_A | dict(
   num_self_attends_per_block=16, num_blocks=1, self_attend_widening_factor=4

@@ -51,6 +51,7 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
       latent_channels=512,
       num_self_attends_per_block=8,
       scan_layers=False,
+      remat_policy='everything_saveable',
     ),
     spatial_patch=4,
     samples_per_patch=16,

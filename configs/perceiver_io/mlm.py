@@ -62,7 +62,11 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
       f'variant: found {variant!r}; expected one of '
       f'{[*MODELS, "demo", "tiny"]}.'
     )
-  model = dict(MODELS[variant], scan_layers=False)  # True compiles faster
+  model = dict(
+    MODELS[variant],
+    scan_layers=False,  # True compiles several times faster
+    remat_policy='everything_saveable',
+  )
   return pretraining('perceiver_io.models.mlm', model)
 
 
@@ -119,6 +123,7 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
       num_self_attends=2,
       embedding_stddev=0.02,
       scan_layers=False,
+      remat_policy='everything_saveable',
     ),
   )
   config.unmasked_weight = 0.3

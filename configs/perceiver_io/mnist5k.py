@@ -55,6 +55,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
       latent_channels=64,
       num_self_attends_per_block=3,
       scan_layers=False,
+      remat_policy='everything_saveable',
       num_blocks=1,
       num_self_attend_heads=4,
       self_attend_widening_factor=1,

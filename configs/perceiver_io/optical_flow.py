@@ -50,6 +50,7 @@ _ENCODER = dict(
   latent_channels=512,
   num_self_attends_per_block=24,
   scan_layers=False,
+  remat_policy='everything_saveable',
   num_self_attend_heads=16,
 )
 _PATCHES = dict(channels=64, num_bands=64, concatenate=True, patch_size=3)
