@@ -49,6 +49,7 @@ def gib(program) -> float:
 
 
 def main(_) -> None:
+  runtime.initialize()
   config = runtime.CONFIG.value
   *_, plain = make_step(config, 'plain')
   print(f'temporaries of a step, all logits in memory: {gib(plain):.2f} GiB')
@@ -75,4 +76,4 @@ def main(_) -> None:
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config'])
-  app.run(main)
+  app.run(main, flags_parser=runtime.parse_flags)

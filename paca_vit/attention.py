@@ -1,11 +1,14 @@
 """Patch-to-cluster attention (PaCa-ViT, arXiv 2203.11987, equations 2-6)."""
 
+import math
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from ops import attention
-from paca_vit import layers
+from paca_vit import clustering, layers
 
 
 class PatchToClusterAttention(nn.Module):
@@ -19,10 +22,12 @@ class PatchToClusterAttention(nn.Module):
   Attributes:
     cluster_position: whether a learned vector a cluster is added before the
       clusters are normalised (unused in the published models).
+    implementation: of `ops.attention`.
   """
 
   num_heads: int
   cluster_position: bool = False
+  implementation: attention.Implementation = 'auto'
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
@@ -49,6 +54,7 @@ class PatchToClusterAttention(nn.Module):
       project(patches, 'query'),
       project(clusters, 'key'),
       project(clusters, 'value'),
+      implementation=self.implementation,
     )
     return layers.Linear(channels, dtype=self.dtype, name='out')(
       outputs.reshape(patches.shape)
@@ -66,3 +72,44 @@ class PatchToClusterAttention(nn.Module):
         'cluster_position', nn.initializers.normal(0.02), clusters.shape[1:]
       )
     return layers.LayerNorm(dtype=self.dtype, name='cluster_norm')(clusters)
+
+
+class PacaSelfAttention(nn.Module):
+  """The same in the place of another Transformer's self-attention.
+
+  Patches are clustered anew each time. Tokens before the patches, such as a
+  class token, ask the clusters, too, but belong to none.
+
+  Attributes:
+    num_heads: as `PatchToClusterAttention`'s.
+    clustering: makes what maps patches [B, height, width, C] to logits
+      [B, height, width, M]: functools.partial(ConvClustering, num_clusters=64).
+    grid: height and width of the patches, row by row the last tokens.
+  """
+
+  num_heads: int
+  clustering: Callable[..., nn.Module]
+  grid: tuple[int, int]
+  dtype: jax.typing.DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, tokens: jax.Array) -> jax.Array:
+    """Maps tokens [B, N, C] to the same shape.
+
+    Raises:
+      ValueError: if there are fewer tokens than patches in the grid.
+    """
+    batch, num_tokens, channels = tokens.shape
+    num_others = num_tokens - math.prod(self.grid)
+    if num_others < 0:
+      raise ValueError(
+        f'tokens: found {num_tokens}, expected at least the patches of grid = '
+        f'{self.grid}.'
+      )
+    patches = tokens[:, num_others:].reshape(batch, *self.grid, channels)
+    cluster_assignment = clustering.assign(
+      self.clustering(dtype=self.dtype, name='clustering')(patches)
+    )
+    return PatchToClusterAttention(
+      self.num_heads, dtype=self.dtype, name='attention'
+    )(tokens, jnp.pad(cluster_assignment, ((0, 0), (0, 0), (num_others, 0))))

@@ -4,7 +4,9 @@ Grainger et al., "PaCa-ViT: Learning Patch-to-Cluster Attention in Vision
 Transformers", arXiv 2203.11987. What the paper leaves open follows the
 authors' code (github.com/iVMCL/PaCaViT).
 
-Shapes: B batch, H height, W width, N = H W patches, M clusters, C channels.
+Shapes: B batch, H height, W width, N = H W patches, M clusters, C channels. A
+clip has an axis T, time, before H: its N = T H W patches are clustered together
+and attend to clusters of all of it, while convolutions see each frame alone.
 """
 
 import dataclasses
@@ -18,6 +20,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from ops import attention as attention_ops
 from ops import resize
 from paca_vit import attention, clustering, layers
 
@@ -52,7 +55,7 @@ class Features:
   """What the stages return, a list entry for each.
 
   Attributes:
-    maps: [B, H, W, C] after the stage's norm; inputs of dense heads.
+    maps: [B, (T,) H, W, C] after the stage's norm; inputs of dense heads.
     assignments: for each block the [B, M, N] that it used, or None. N counts
       row by row over the stage's map.
   """
@@ -61,9 +64,9 @@ class Features:
   assignments: list[list[jax.Array | None]]
 
   def cluster_maps(self) -> dict[str, jax.Array]:
-    """The first assignment of each stage that has any: [B, M, H, W]."""
+    """The first assignment of each stage that has any: [B, M, (T,) H, W]."""
     return {
-      f'stage_{i}': blocks[0].reshape(*blocks[0].shape[:2], *x.shape[1:3])
+      f'stage_{i}': blocks[0].reshape(*blocks[0].shape[:2], *x.shape[1:-1])
       for i, (x, blocks) in enumerate(
         zip(self.maps, self.assignments, strict=True), 1
       )
@@ -111,9 +114,9 @@ class Block(nn.Module):
       the authors' code calls sub_ln.
     layer_scale: where the learned scale of each channel of a branch starts;
       None: no scale.
-    cluster_position: see `PatchToClusterAttention`.
-    position_grid: (H, W) of a learned position embedding that is added to the
-      inputs, resized to their size; None: no embedding.
+    cluster_position, implementation: see `PatchToClusterAttention`.
+    position_grid: ((T,) H, W) of a learned position embedding that is added to
+      the inputs, resized to their H and W; None: no embedding.
   """
 
   num_heads: int
@@ -124,7 +127,8 @@ class Block(nn.Module):
   norm_after: bool = False
   layer_scale: float | None = None
   cluster_position: bool = False
-  position_grid: tuple[int, int] | None = None
+  implementation: attention_ops.Implementation = 'auto'
+  position_grid: tuple[int, ...] | None = None
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
@@ -134,7 +138,7 @@ class Block(nn.Module):
     cluster_assignment: jax.Array | None,
     train: bool,
   ) -> tuple[jax.Array, jax.Array | None]:
-    """Maps x [B, H, W, C] to the same shape.
+    """Maps x [B, (T,) H, W, C] to the same shape.
 
     Returns:
       The new x and the assignment [B, M, N] that was used.
@@ -148,7 +152,11 @@ class Block(nn.Module):
         self.clustering(dtype=self.dtype, name='clustering')(patches)
       )
     outputs = attention.PatchToClusterAttention(
-      self.num_heads, self.cluster_position, self.dtype, name='attention'
+      self.num_heads,
+      self.cluster_position,
+      self.implementation,
+      self.dtype,
+      name='attention',
     )(patches.reshape(len(x), -1, x.shape[-1]), cluster_assignment)
     x += self._after(outputs.reshape(x.shape), '1', train)
 
@@ -178,17 +186,18 @@ class Block(nn.Module):
     return layers.DropPath(self.drop_path_rate)(branch, train)
 
   def _positions(self, shape):
-    height, width, channels = shape
+    *_, height, width, channels = shape
     positions = self.param(
       'positions',
       nn.initializers.normal(0.02),
       (*self.position_grid, channels),
     )
-    if self.position_grid == (height, width):
-      return positions
-    return resize.resize_bilinear(
-      positions[None], (height, width), align_corners=True
-    )[0]
+    if self.position_grid[-2:] != (height, width):
+      frames = positions.reshape(-1, *positions.shape[-3:])
+      positions = resize.resize_bilinear(
+        frames, (height, width), align_corners=True
+      ).reshape(*positions.shape[:-3], height, width, channels)
+    return positions
 
 
 class PacaBackbone(nn.Module):
@@ -200,9 +209,9 @@ class PacaBackbone(nn.Module):
       its features are added at their ends; made with the stages' channels.
     block: makes the blocks, with the options that they share.
     drop_path_rate: of the last block; it rises linearly from 0 at the first.
-    position_grid: (H, W) of the first stage's map for which position
-      embeddings are learned, those of later stages by halving, rounded up.
-      None: none, as in the published models.
+    position_grid: ((T,) H, W) of the first stage's map for which position
+      embeddings are learned, those of later stages by halving H and W, rounded
+      up. None: none, as in the published models.
     in_channels: of the images.
   """
 
@@ -210,24 +219,25 @@ class PacaBackbone(nn.Module):
   teacher: clustering.ClusteringTeacher | None = None
   block: Callable[..., nn.Module] = Block
   drop_path_rate: float = 0.0
-  position_grid: tuple[int, int] | None = None
+  position_grid: tuple[int, ...] | None = None
   in_channels: int = 3
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool) -> Features:
-    """Maps images [B, H, W, in_channels] of any size to the stages' features.
+    """Maps images [B, (T,) H, W, in_channels] of any size to features.
 
     The first stage's map has ceil(ceil(H / 2) / 2) rows, likewise columns.
 
     Raises:
       ValueError: if the images have another rank or other channels.
     """
-    if images.ndim != 4 or images.shape[-1] != self.in_channels:
+    if images.ndim not in (4, 5) or images.shape[-1] != self.in_channels:
       raise ValueError(
-        f'images: expected [B, H, W, {self.in_channels}], found {images.shape}.'
+        f'images: expected [B, H, W, {self.in_channels}] or [B, T, H, W, '
+        f'{self.in_channels}], found {images.shape}.'
       )
-    if 0 in images.shape[1:3]:
+    if 0 in images.shape[1:-1]:
       raise ValueError(f'images: expected pixels, found {images.shape}.')
 
     channels = self.stages[0].channels
@@ -248,7 +258,7 @@ class PacaBackbone(nn.Module):
       name = f'stage_{i + 1}'
       if i > 0:
         x = Downsample((stage.channels,), self.dtype, name=f'transition_{i}')(x)
-        grid = grid and ((grid[0] + 1) // 2, (grid[1] + 1) // 2)
+        grid = grid and (*grid[:-2], *((n + 1) // 2 for n in grid[-2:]))
       assignment = taught[i]
       assignments = []
       for j in range(stage.depth):

@@ -21,7 +21,7 @@ class PacaViT(nn.Module):
   def __call__(
     self, images: jax.Array, train: bool, return_features: bool = False
   ) -> jax.Array | tuple[jax.Array, backbone.Features]:
-    """Maps images [B, H, W, C] to logits [B, K] in float32 or wider.
+    """Maps images [B, (T,) H, W, C] to logits [B, K] in float32 or wider.
 
     Training draws from the rng 'drop_path' and, with a teacher, updates the
     collection 'batch_stats'. With `return_features` the second result has the
@@ -30,7 +30,7 @@ class PacaViT(nn.Module):
     features = self.backbone(images, train)
     x = features.maps[-1]
     dtype = jnp.promote_types(x.dtype, jnp.float32)
-    x = jnp.mean(x.astype(dtype), axis=(1, 2))
+    x = jnp.mean(x.astype(dtype), axis=tuple(range(1, x.ndim - 1)))
     logits = layers.Linear(self.num_classes, dtype=dtype, name='head')(x)
     return (logits, features) if return_features else logits
 

@@ -26,10 +26,9 @@ PyTree = Any
 
 
 def assign(logits: jax.Array) -> jax.Array:
-  """Softmax over the patches: logits [B, H, W, M] to assignment [B, M, N]."""
-  batch, height, width, clusters = logits.shape
+  """Softmax over the patches: logits [B, ..., M] to assignment [B, M, N]."""
   wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-  wide = wide.reshape(batch, height * width, clusters).swapaxes(1, 2)
+  wide = wide.reshape(len(wide), -1, wide.shape[-1]).swapaxes(1, 2)
   return jax.nn.softmax(wide).astype(logits.dtype)
 
 

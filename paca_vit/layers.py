@@ -61,7 +61,7 @@ def _normal_cdf(x):
 
 
 class DepthwiseConv(nn.Module):
-  """`ops.depthwise_conv` with a bias: [B, H, W, C] to the same shape."""
+  """`ops.depthwise_conv` with a bias: [..., H, W, C] to the same shape."""
 
   kernel_size: int
   dtype: jax.typing.DTypeLike = jnp.float32
@@ -76,7 +76,9 @@ class DepthwiseConv(nn.Module):
     )
     bias = self.param('bias', nn.initializers.zeros, (channels,))
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    return depthwise_conv.depthwise_conv(x, kernel) + bias
+    images = x.reshape(-1, *x.shape[-3:])
+    outputs = depthwise_conv.depthwise_conv(images, kernel) + bias
+    return outputs.reshape(x.shape)
 
 
 class BatchNorm(nn.Module):

@@ -73,8 +73,9 @@ def test_pictures_show_the_halves(config, tmp_path):
   paths = sorted((tmp_path / 'clusters').iterdir())
   assert [p.name for p in paths] == [f'0000007_{i}.png' for i in range(3)]
   pixels = np.asarray(PIL.Image.open(paths[0]))
-  tile = cluster_maps.TILE + 4
-  segmentation = pixels[20 : 14 + cluster_maps.TILE, tile + 4 : 2 * tile - 4]
+  side = 128
+  tile = side + 4
+  segmentation = pixels[22 : 14 + side, tile + 4 : 2 * tile - 4]
   left, right = np.array_split(segmentation, 2, axis=1)
   assert len(np.unique(left.reshape(-1, 3), axis=0)) == 1
   assert len(np.unique(right.reshape(-1, 3), axis=0)) == 1

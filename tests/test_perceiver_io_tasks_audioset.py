@@ -1,9 +1,12 @@
 """Multi-label sounds: loss, clips, dropout, metric, sizes, the linear model."""
 
+import types
+
 import jax
 import numpy as np
 import pytest
 from scipy import special
+from sklearn import linear_model
 
 from configs.perceiver_io import audioset as config_lib
 from perceiver_io.evaluators import linear_sounds, mean_average_precision
@@ -174,6 +177,81 @@ def test_map_is_the_naive_mean_over_classes_that_there_are():
   assert found['map'] == pytest.approx(100 * expected)
   best = scores.argmax(axis=1)
   assert found['accuracy'] == pytest.approx(labels[range(60), best].mean())
+
+
+def test_map_is_of_all_batches_without_their_padding():
+  rng = np.random.default_rng(0)
+  scores = rng.random((3, 8, 4)).astype('f')
+  labels = (rng.random((3, 8, 4)) < 0.3).astype('f')
+  mask = np.ones((3, 8), 'f')
+  mask[2, 3:] = 0
+  scores[2, 3:] = 2  # Padding would be ranked first.
+
+  class Scores:
+    def predict(self, variables, batch):
+      return {'probabilities': variables['params'] * batch['scores']}
+
+  batches = [
+    dict(zip(('scores', 'labels', 'mask'), x, strict=True))
+    for x in zip(scores, labels, mask, strict=True)
+  ]
+  evaluator = mean_average_precision.MeanAveragePrecision(
+    Scores(), batches, jax.sharding.Mesh(jax.devices()[:1], ('data',))
+  )
+  found = evaluator.run(
+    types.SimpleNamespace(eval_variables={'params': np.float32(0.5)})
+  )
+  present = mask.astype(bool)
+  x, y = scores[present], labels[present]
+  expected = [naive_average_precision(x[:, k], y[:, k]) for k in range(4)]
+  assert found['map'] == pytest.approx(100 * np.mean(expected))
+  assert found['accuracy'] == pytest.approx(y[range(19), x.argmax(1)].mean())
+
+
+def test_the_linear_model_averages_the_probabilities_of_clips():
+  rng = np.random.default_rng(0)
+  labels = (rng.random((40, 3)) < 0.4).astype('f')
+  x = labels[:, None, :2] + rng.standard_normal((40, 4, 2))
+  fitted, measured = (x[:25], labels[:25]), (x[25:], labels[25:])
+  flat = x[:25].reshape(-1, 2)
+  mean, std = flat.mean(axis=0), flat.std(axis=0)
+  scores = []
+  for k in range(3):
+    model = linear_model.LogisticRegression(max_iter=1_000)
+    model.fit((flat - mean) / std, labels[:25, k].repeat(4))
+    weights, bias = model.coef_[0], model.intercept_[0]
+    logits = (x[25:] - mean) / std @ weights + bias
+    scores.append(special.expit(logits).mean(axis=1))
+  scores = np.stack(scores, axis=1)
+  expected = [
+    naive_average_precision(scores[:, k], labels[25:, k]) for k in range(3)
+  ]
+  found = linear_sounds.linear_results(fitted, measured)
+  assert found['map'] == pytest.approx(100 * np.mean(expected))
+  assert 30 < found['map'] < 99
+
+
+def test_linear_features_are_means_and_deviations_of_bands_over_time():
+  config = config_lib.get_config('tiny').evals.linear.data
+  found, labels = linear_sounds.features(config)
+  source, module = linear_sounds.pipeline.open_source(config)
+  assert len(found) == len(labels) == len(source)
+  for i in 0, len(source) - 1:
+    example = module.preprocess(
+      source[i], train=False, rng=None, **config.preprocess
+    )
+    clips = example['audio'].astype('d')
+    num_clips, num_frames, num_bands = clips.shape
+    for n in range(num_clips):
+      for band in range(num_bands):
+        numbers = clips[n, :, band]
+        mean = sum(numbers) / num_frames
+        square = sum((x - mean) ** 2 for x in numbers) / num_frames
+        assert found[i, n, band] == pytest.approx(mean, abs=1e-5)
+        assert found[i, n, num_bands + band] == pytest.approx(
+          square**0.5, abs=1e-5
+        )
+    np.testing.assert_array_equal(labels[i], example['labels'])
 
 
 def test_the_linear_model_learns_what_is_linear():

@@ -14,9 +14,9 @@ import pytest
 
 import eval as evaluation
 from configs.perceiver_io import mlm
-from tests import golden_paca, perceiver_goldens
+from tests import golden_paca, linear_task, perceiver_goldens
 from tools import convert_weights, published_models
-from train_lib import checkpoint
+from train_lib import checkpoint, sharding, trained
 from train_lib.weights import files, torch_files
 
 SPECS = pathlib.Path(__file__).parent / 'golden'
@@ -175,6 +175,42 @@ def test_published_pacavits_are_recognised(variant):
   assert convert_weights.naming_of(tensors) == 'pacavit'
   found = convert_weights.identify(tensors, 'pacavit')
   assert found == f'paca_vit/imagenet:{variant}'
+
+
+def test_published_segmenters_are_recognised():
+  """By the authors' names, and for the other head by what we write."""
+  path = SPECS / 'paca_vit/segmentation_specs/small_p2cconv_100_0_pacahead.json'
+  spec = json.loads(path.read_text())
+  paca_head = hollow((name, shape) for name, shape, _ in spec['tensors'])
+  other = 'paca_vit/ade20k:upernet_tiny_p2cconv_100_0'
+  upernet = jax.eval_shape(
+    convert_weights.NAMINGS['pacavit'].export, published_models.variables(other)
+  )
+  for tensors, model in (
+    (paca_head, 'paca_vit/ade20k:small_p2cconv_100_0'),
+    (upernet, other),
+  ):
+    assert convert_weights.naming_of(tensors) == 'pacavit_segmentation'
+    assert convert_weights.identify(tensors, 'pacavit_segmentation') == model
+  config = published_models.config_of(other)
+  assert config == 'configs/paca_vit/ade20k.py:upernet_tiny_p2cconv_100_0'
+
+
+def test_evaluation_takes_also_what_training_replaces(tmp_path):
+  config = linear_task.get_config()
+  variables = {
+    'params': {
+      'kernel': np.full((784, 10), 2, np.float32),
+      'bias': np.full(10, 3, np.float32),
+    },
+    'stats': {'steps': np.float32(4)},
+  }
+  checkpoint.save_variables(str(tmp_path / 'weights'), variables)
+  config.init_from = dict(path=str(tmp_path / 'weights'), exclude=('kernel',))
+  mesh = sharding.make_mesh(config.mesh)
+  batch = {'image': jax.ShapeDtypeStruct((8, 28, 28, 1), 'float32')}
+  _, state = trained.load(config, str(tmp_path / 'run'), mesh, batch)
+  jax.tree.map(np.testing.assert_array_equal, state.eval_variables, variables)
 
 
 def test_what_does_not_fit_is_listed(tiny_paca, tmp_path):

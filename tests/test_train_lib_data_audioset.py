@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from tests.media_files import write_silent
 from train_lib.data import audio_ops, audioset, klettres
-
-av = pytest.importorskip('av')
 
 CLASSES = """index,mid,display_name
 0,/m/09x0r,"Speech"
@@ -17,12 +16,13 @@ CLASSES = """index,mid,display_name
 2,/t/dd00088,"Gargling"
 """
 SEGMENTS = """# Segments csv created Sun Mar  5 10:54:31 2017
-# num_ytids=4
+# num_ytids=5
 # YTID, start_seconds, end_seconds, positive_labels
 --aaaaaaaaa, 30.000, 40.000, "/m/09x0r,/t/dd00088"
 b-bbbbbbbbb, 0.500, 10.500, "/m/05zppz"
 ccccccccccc, 0.000, 10.000, "/m/09x0r"
 ddddddddddd, 0.000, 10.000, "/m/09x0r"
+eeeeeeeeeee, 0.000, 10.000, "/m/09x0r"
 """
 
 
@@ -43,6 +43,7 @@ def folder(tmp_path):
   write_wave(clips / '--aaaaaaaaa_30.wav', np.full(1000, 7))
   write_wave(clips / 'b-bbbbbbbbb.wav', np.full(2000, -9))
   (clips / 'ccccccccccc.wav').write_bytes(b'no sound at all')
+  write_silent(clips / 'eeeeeeeeeee.mp4')
   return tmp_path
 
 
@@ -68,8 +69,9 @@ def test_missing_and_broken_clips_are_left_out_and_reported(folder, caplog):
   np.testing.assert_array_equal(by_label[0, 2], np.full(1000, 7))
   np.testing.assert_array_equal(by_label[1,], np.full(2000, -9))
   text = caplog.text
-  assert '1 of 4 segments have no file' in text and 'ddddddddddd' in text
-  assert 'ccccccccccc.wav' in text and '1 of 3 files could not be read' in text
+  assert '1 of 5 segments have no file' in text and 'ddddddddddd' in text
+  assert 'ccccccccccc.wav' in text and '2 of 4 files could not be read' in text
+  assert 'eeeeeeeeeee.mp4: found no audio track' in text
 
 
 def test_a_sound_file_is_no_video(folder):
@@ -80,10 +82,10 @@ def test_a_sound_file_is_no_video(folder):
 def test_bad_tables_are_named(folder):
   (folder / 'eval_segments.csv').write_text(SEGMENTS + 'x, 1, 2, "/m/none"\n')
   classes = audioset.read_classes(folder / 'class_labels_indices.csv')
-  with pytest.raises(ValueError, match=r'eval_segments.csv, line 8: .*/m/none'):
+  with pytest.raises(ValueError, match=r'eval_segments.csv, line 9: .*/m/none'):
     list(audioset.read_segments(folder / 'eval_segments.csv', classes))
-  (folder / 'eval_segments.csv').write_text('eeeeeeeeeee, 0, 10, "/m/09x0r"\n')
-  with pytest.raises(FileNotFoundError, match='none of its 1 .*eeeeeeeeeee'):
+  (folder / 'eval_segments.csv').write_text('fffffffffff, 0, 10, "/m/09x0r"\n')
+  with pytest.raises(FileNotFoundError, match='none of its 1 .*fffffffffff'):
     prepare(folder)
   with pytest.raises(FileNotFoundError, match='--config=audio'):
     audioset.source('audio/eval_segments', str(folder / 'elsewhere'))
@@ -139,6 +141,34 @@ def test_spectrograms_are_those_of_the_clips():
   plain, mel = preprocess(example), preprocess(example, spectrogram=options)
   for x, y in zip(plain['audio'], mel['audio'], strict=True):
     np.testing.assert_array_equal(y, audio_ops.log_mel(x, rate=100, **options))
+
+
+def test_spectrograms_are_masked_in_training_alone():
+  rng = np.random.default_rng(0)
+  # As long as a clip: training has nowhere else to cut.
+  example = {'audio': np.int16(rng.normal(0, 3000, 20)), 'labels': [0]}
+  options = dict(spectrogram=dict(hop=5, window=9, num_bands=2), num_clips=1)
+  masks = dict(num_time_masks=1, max_time=3, num_band_masks=0, max_bands=1)
+  plain = preprocess(example, **options)['audio']
+  same = preprocess(example, **options, spec_augment=masks)['audio']
+  np.testing.assert_array_equal(same, plain)
+  widths = set()
+  for seed in range(20):
+    masked = audioset.preprocess(
+      example,
+      train=True,
+      rng=np.random.default_rng(seed),
+      num_classes=4,
+      rate=100,
+      num_samples=20,
+      num_frames=None,
+      spec_augment=masks,
+      **options,
+    )['audio']
+    changed = np.any(masked != plain, axis=-1)
+    np.testing.assert_allclose(masked[changed], plain.mean(), rtol=1e-6)
+    widths.add(int(changed.sum()))
+  assert widths == {0, 1, 2, 3}
 
 
 def test_frames_are_those_of_the_clip_s_time():

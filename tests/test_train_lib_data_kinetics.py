@@ -2,11 +2,13 @@
 
 import csv
 import io
+from fractions import Fraction
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from tests.media_files import write_silent
 from train_lib.data import big_buck_bunny, kinetics, media
 
 HEADER = ('label', 'youtube_id', 'time_start', 'time_end', 'split')
@@ -18,15 +20,20 @@ def write_labels(path, rows, header=HEADER):
   return str(path)
 
 
-def write_clip(path, level, seconds=1.0):
-  num_frames = round(25 * seconds)
+def write_clip(path, level, seconds=1.0, fps=25):
+  num_frames = round(fps * seconds)
   media.write_video(
     str(path),
     np.full((num_frames, 32, 48, 3), level, np.uint8),
-    fps=25,
+    fps=fps,
     audio=np.full(round(8_000 * seconds), 100 * level, np.int16),
     rate=8_000,
   )
+
+
+def cut(path, share):
+  data = path.read_bytes()
+  path.write_bytes(data[: int(share * len(data))])
 
 
 @pytest.fixture(scope='module')
@@ -42,8 +49,16 @@ def prepared(tmp_path_factory):
   broken = videos / 'broken_000000_000010.mp4'
   write_clip(broken, 0)
   broken.write_bytes(broken.read_bytes()[:600])
+  write_silent(videos / 'silent_000000_000010.mp4')
+  torn = videos / 'torn_000000_000010.mkv'
+  write_clip(torn, 30, seconds=4.0)
+  cut(torn, 0.6)
+  write_clip(videos / 'ntsc_000000_000010.mp4', 60, fps=Fraction(30_000, 1_001))
   train = [
     ('zorbing', 'broken', 0, 10, 'train'),
+    ('yoga', 'silent', 0, 10, 'train'),
+    ('yoga', 'torn', 0, 10, 'train'),
+    ('yoga', 'ntsc', 0, 10, 'train'),
     ('abseiling', '-a', 1, 11, 'train'),
     ('yoga', 'missing', 5, 15, 'train'),
     ('zorbing', 'b', 2, 12, 'train'),
@@ -64,13 +79,15 @@ def prepared(tmp_path_factory):
 def test_what_is_broken_or_missing_is_named_and_counted(prepared):
   _, counts, printed = prepared
   assert counts == {
-    'train': {'written': 2, 'broken': 2, 'missing': 1},
+    'train': {'written': 3, 'broken': 4, 'missing': 1},
     'validate': {'written': 1},
   }
   lines = [x for x in printed.splitlines() if 'train: left out' in x]
-  assert len(lines) == 3
+  assert len(lines) == 5
   for words in (
     ('broken_000000_000010.mp4: ',),
+    ('silent_000000_000010.mp4: ', 'no audio track'),
+    ('torn_000000_000010.mkv: ', 'truncated'),
     ('missing_000005_000015.*',),
     ('short_000000_000010.mp4: ', 'found 10 frames', '16 or more'),
   ):
@@ -81,7 +98,14 @@ def test_what_is_good_is_written(prepared):
   data_dir, _, _ = prepared
   train = kinetics.source('train', data_dir)
   found = {x['file_name'].decode(): x for x in train}
-  assert found.keys() == {'-a_000001_000011', 'b_000002_000012'}
+  assert found.keys() == {
+    '-a_000001_000011',
+    'b_000002_000012',
+    'ntsc_000000_000010',
+  }
+  # A second of 30 frames, of which 25 are kept.
+  assert len(found['ntsc_000000_000010']['video']) == 25
+  assert len(found['ntsc_000000_000010']['audio']) == 25 * 1_920
   # Classes are sorted, of all lists together: abseiling, yoga, zorbing.
   assert found['-a_000001_000011']['label'] == 0
   assert found['b_000002_000012']['label'] == 2

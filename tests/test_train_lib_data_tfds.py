@@ -12,7 +12,15 @@ import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
 
-from train_lib.data import digits, imagenet, mnist5k, tfds_source
+from train_lib.data import (
+  ade20k,
+  c4_wikipedia,
+  digits,
+  glue,
+  imagenet,
+  mnist5k,
+  tfds_source,
+)
 
 _ROOT = os.path.dirname(os.path.dirname(__file__))
 
@@ -194,10 +202,48 @@ def test_imagenet_is_read_as_files_from_its_newest_version(tmp_path):
   assert len(imagenet.source('validation[:2]', str(tmp_path))) == 2
 
 
-def test_an_official_set_cannot_be_prepared_without_tensorflow(monkeypatch):
+@pytest.mark.parametrize('module', [ade20k, c4_wikipedia, glue, imagenet])
+def test_an_official_set_cannot_be_prepared_without_tensorflow(
+  monkeypatch, module
+):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+  manual_dir = ['--manual_dir=b'] if module is imagenet else []
+  monkeypatch.setattr(sys, 'argv', ['module', '--data_dir=a', *manual_dir])
+  with pytest.raises(SystemExit, match=r'needs tensorflow.*\.\[tf\]'):
+    module.main()
+
+
+def test_what_official_sets_need_beside_tensorflow_is_named(monkeypatch):
+  monkeypatch.setattr(
+    importlib.util, 'find_spec', lambda name: name == 'tensorflow' or None
+  )
+  monkeypatch.setattr(sys, 'argv', ['c4_wikipedia', '--data_dir=a'])
+  with pytest.raises(SystemExit, match=r"beam to .* -e '.\[tf\]' apache-beam"):
+    c4_wikipedia.main()
+
+
+def test_official_sets_are_prepared_where_the_flags_say(monkeypatch, tmp_path):
+  """With TensorFlow: each as array_record, from the manual folder."""
+  prepared = []
+
+  class Builder:
+    def __init__(self, name, *, data_dir, file_format):
+      self.what = name, data_dir, file_format
+
+    def download_and_prepare(self, download_config):
+      prepared.append((*self.what, download_config.manual_dir))
+
+  monkeypatch.setattr(tfds, 'builder', Builder)
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: object())
+  monkeypatch.setenv('HOME', str(tmp_path))
+  monkeypatch.setattr(sys, 'argv', ['glue', '--data_dir=~/sets'])
+  glue.main()
+  assert prepared == [
+    (f'glue/{task}', str(tmp_path / 'sets'), 'array_record', None)
+    for task in glue.TASKS
+  ]
   monkeypatch.setattr(
     sys, 'argv', ['imagenet', '--data_dir=a', '--manual_dir=b']
   )
-  with pytest.raises(SystemExit, match=r'\.\[tf\]'):
-    imagenet.main()
+  imagenet.main()
+  assert prepared[-1] == ('imagenet2012', 'a', 'array_record', 'b')

@@ -94,6 +94,13 @@ def _unswapped(tensors, swapped):
   return {**tensors, **kernels}
 
 
+def _named(prefix):
+  """The published models whose names begin so."""
+  return tuple(
+    name for name in published_models.NAMES if name.startswith(prefix)
+  )
+
+
 _PERCEIVERS = (
   'perceiver_io/mlm:base_bytes',
   'perceiver_io/imagenet:fourier',
@@ -120,10 +127,8 @@ NAMINGS = {
     ),
   ),
   'pacavit': Naming(
-    pattern=r'^(backbone\.)?patch_embed\.proj\.',
-    models=tuple(
-      name for name in published_models.NAMES if name.startswith('paca_vit/')
-    ),
+    pattern=r'^patch_embed\.proj\.',
+    models=_named('paca_vit/imagenet:'),
     import_=paca_pretrained.from_state_dict,
     export=paca_pretrained.to_state_dict,
     save=lambda path, v: torch_files.save(
@@ -131,6 +136,11 @@ NAMINGS = {
     ),
   ),
 }
+# The same names, after those of mmsegmentation's parts.
+NAMINGS['pacavit_segmentation'] = NAMINGS['pacavit']._replace(
+  pattern=r'^backbone\.patch_embed\.proj\.',
+  models=_named('paca_vit/ade20k:'),
+)
 NAMES = flags.DEFINE_enum('names', None, list(NAMINGS), 'Names to write.')
 
 

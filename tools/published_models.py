@@ -16,9 +16,10 @@ import numpy as np
 
 from baselines import bert
 from configs.baselines import bert as bert_config
+from configs.paca_vit import ade20k
 from configs.paca_vit import models as paca_config
 from configs.perceiver_io import imagenet, mlm
-from paca_vit import classifier
+from paca_vit import classifier, segmentation
 from perceiver_io import inputs, models, multimodal, outputs
 from perceiver_io.perceiver import PooledPerceiver
 from perceiver_io.position_encoding import FourierPositions
@@ -143,6 +144,12 @@ def _paca(variant, **options):
   return Published(module, (_shape(1, 224, 224, 3),), {'train': False})
 
 
+def _paca_segmenter(variant, **options):
+  del options  # Its attention has one form.
+  module = segmentation.make_segmenter(ade20k.get_config(variant).model)
+  return Published(module, (_shape(1, 512, 512, 3),), {'train': False})
+
+
 def _partials(make, config, variants):
   return {f'{config}:{v}': functools.partial(make, v) for v in variants}
 
@@ -164,6 +171,12 @@ _MODELS: dict[str, Callable[..., Published]] = {
   ),
   **_partials(_bert, 'baselines/bert', bert_config.MODELS),
   **_partials(_paca, 'paca_vit/imagenet', paca_config.VARIANTS),
+  **_partials(_paca_segmenter, 'paca_vit/ade20k', paca_config.VARIANTS),
+  **_partials(
+    _paca_segmenter,
+    'paca_vit/ade20k',
+    [f'upernet_{size}_p2cconv_100_0' for size in ('tiny', 'small', 'base')],
+  ),
 }
 NAMES = tuple(_MODELS)
 

@@ -23,7 +23,7 @@ def load(
   """The task of a config, and the state that its run saved.
 
   Without checkpoints in the workdir it is the weights that `config.init_from`
-  names, such as imported ones.
+  names, such as imported ones: all of them, also those that training replaces.
 
   Args:
     config: the run's.
@@ -42,7 +42,10 @@ def load(
     task, tx, batch, config.seed, mesh, config.sharding
   )
   if is_imported(config, workdir):
-    return task, checkpoint.init_from(init(), tx, config.init_from)
+    whole = ml_collections.ConfigDict(
+      dict(path=config.init_from.path, exclude=())
+    )
+    return task, checkpoint.init_from(init(), tx, whole)
   return task, checkpoint.load_state(workdir, abstract, best)
 
 

@@ -82,6 +82,17 @@ def get_config(
     )
   )
 
+  if not is_upernet:  # which has no clusters for the labels to supervise
+    config.evals.clusters = dict(
+      module='paca_vit.evaluators.supervised_clusters',
+      every_steps=config.num_steps,
+      data=common.examples(
+        DATA, split='test', bounds=(2048, 512), size_multiple=32
+      ),
+      num_images=8,
+      class_names=(),  # numbers
+    )
+
   config.optim = common.adamw(
     decay='polynomial', power=1.0, lr=6e-5, warmup_steps=1_500, warmup_lr=6e-11
   )

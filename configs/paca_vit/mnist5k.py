@@ -36,19 +36,20 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     translate=2.0,
     scale=(0.9, 1.1),
   )
+  few = dict(
+    data=common.examples('train_lib.data.mnist5k', split='test'),
+    image_folder='',
+    num_images=6,
+    every_steps=config.num_steps,
+  )
   config.evals = dict(
     test=dict(
       module='train_lib.evaluate',
       every_steps=5 * steps_per_epoch,
       data=common.data('train_lib.data.mnist5k', split='test', batch_size=256),
     ),
-    clusters=dict(
-      module='paca_vit.evaluators.cluster_maps',
-      every_steps=config.num_steps,
-      data=common.examples('train_lib.data.mnist5k', split='test'),
-      image_folder='',
-      num_images=6,
-    ),
+    clusters=dict(module='paca_vit.evaluators.cluster_maps', **few),
+    decisions=dict(module='paca_vit.evaluators.deciding_clusters', **few),
   )
 
   config.optim = common.adamw(
@@ -64,6 +65,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   if variant == 'tiny':
     config.model.channels, config.model.depths = (16, 32), (1, 1)
     config.num_steps = 12
+    del config.evals.decisions  # takes longer to compile than to train
     config.optim.schedule.warmup_steps = 2
     config.checkpoint.every_steps = 3
     config.log_every_steps = 1

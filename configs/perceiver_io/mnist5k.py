@@ -91,7 +91,17 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
         batch_size=256,
         permutation_seed=permutation,
       ),
-    )
+    ),
+    # A picture of what the latents read of some test digits.
+    attention=dict(
+      module='perceiver_io.evaluators.attention_maps',
+      every_steps=config.num_steps,
+      data=common.examples(
+        'train_lib.data.mnist5k', split='test', permutation_seed=permutation
+      ),
+      num_images=6,
+      num_latents=8,
+    ),
   )
 
   config.optim = common.adamw(lr=2e-3, end_lr=1e-5, warmup_steps=200)

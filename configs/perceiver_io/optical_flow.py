@@ -160,10 +160,10 @@ def _model(image_size, encoder: dict, sizes: dict) -> ml_collections.ConfigDict:
 def _photographs(variant: str) -> ml_collections.ConfigDict:
   """A small convolutional model for frames of 48 x 64 pixels."""
   size = (48, 64)
-  batch_size = 16
+  batch_size = 16  # pairs, each of them twice
   config = ml_collections.ConfigDict()
   config.seed = 0
-  config.num_steps = 4_000
+  config.num_steps = 2_500
   config.task = 'perceiver_io.tasks.optical_flow'
   config.make_model = 'perceiver_io.models.conv_optical_flow'
   config.model = _model(
@@ -174,9 +174,9 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
       num_self_attends_per_block=2,
       num_self_attend_heads=4,
     ),
-    dict(channels=64, num_bands=8, concatenate=True, batch_norm=False),
+    dict(channels=64, num_bands=8, concatenate=True, batch_norm=True),
   )
-  config.reverse_pairs = False
+  config.reverse_pairs = True
   pairs = dict(size=size, max_motion=5.0, max_cutouts=3)
   config.data = common.data(
     'train_lib.data.photo_flow',
@@ -201,7 +201,7 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
       **_TILED | dict(tile_size=size, folder='flow/motorcycle'),
     ),
   )
-  config.optim = common.adamw(lr=2e-3, warmup_steps=100)
+  config.optim = common.adamw(lr=1e-3, warmup_steps=100)
   config.optim.update(weight_decay=0.01, clip_norm=1.0)
   config.checkpoint = common.checkpoint(
     every_steps=500, best_metric='test/epe', best_mode='min'

@@ -95,7 +95,7 @@ def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.model.update(
     vocab_sizes=(12, 64, 3), entity_channels=128, channels=128, num_locations=64
   )
-  _set_data(config, _CHESS, batch_size=256, max_entities=32)
+  _set_data(config, _CHESS, batch_size=128, max_entities=32)
   config.evals.test.every_steps = 500
   config.evals.baselines = dict(
     module='perceiver_io.evaluators.legal_moves',

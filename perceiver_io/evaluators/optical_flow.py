@@ -127,7 +127,10 @@ class OpticalFlowEvaluator:
 def measure(
   method: Method, examples: Iterator[dict[str, np.ndarray]]
 ) -> dict[str, float]:
-  """The metrics of `tasks.optical_flow` over examples of any sizes."""
+  """The metrics of `tasks.optical_flow` over examples of any sizes.
+
+  Those of which there are no pixels are left out.
+  """
   total = None
   for example in examples:
     found = optical_flow.flow_metrics(
@@ -138,7 +141,7 @@ def measure(
       total = found
     else:
       total = {name: total[name].merge(found[name]) for name in total}
-  return {name: metric.compute() for name, metric in total.items()}
+  return {name: x.compute() for name, x in total.items() if x.weight}
 
 
 def draw(example: dict[str, np.ndarray], flow: np.ndarray) -> np.ndarray:

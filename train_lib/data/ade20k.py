@@ -9,8 +9,7 @@ To read it, that is not needed. Splits: 'train' (20,210), 'test' (2,000, the
 benchmark's validation images).
 """
 
-import argparse
-import importlib.util
+import functools
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -95,17 +94,9 @@ def preprocess(
 
 
 def main():
-  parser = argparse.ArgumentParser(description='Prepares ADE20K with TFDS.')
-  parser.add_argument('--data_dir', required=True, help='where to put it')
-  args = parser.parse_args()
-  if importlib.util.find_spec('tensorflow') is None:
-    raise SystemExit(
-      'TFDS needs TensorFlow to prepare SceneParse150 (not to read it); '
-      "`pip install -e '.[tf]'` installs it."
-    )
-  tfds.builder(
-    'scene_parse150', data_dir=args.data_dir, file_format='array_record'
-  ).download_and_prepare()
+  args = tfds_source.preparation_parser('Prepares ADE20K.').parse_args()
+  tfds_source.require_tensorflow('SceneParse150')
+  tfds_source.prepare(functools.partial(tfds.builder, 'scene_parse150'), args)
 
 
 if __name__ == '__main__':

@@ -17,8 +17,8 @@ as 'audio_video/eval_segments'.
 Letters: N clips of an example, S samples, T frames, H and W height and width.
 """
 
-import argparse
 import csv
+import functools
 import io
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -306,19 +306,14 @@ def _frames(video: Sequence[bytes], start: int, num_frames: int) -> np.ndarray:
 
 
 def main():
-  parser = argparse.ArgumentParser(description='Prepares AudioSet.')
-  parser.add_argument('--data_dir', required=True, help='where to put it')
-  parser.add_argument('--manual_dir', required=True, help='tables and clips')
+  parser = tfds_source.preparation_parser(
+    'Prepares AudioSet.', manual_dir='tables and clips'
+  )
   parser.add_argument(
     '--config', required=True, choices=('audio_video', 'audio')
   )
   args = parser.parse_args()
-  builder = AudioSet(
-    config=args.config, data_dir=args.data_dir, file_format='array_record'
-  )
-  builder.download_and_prepare(
-    download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-  )
+  tfds_source.prepare(functools.partial(AudioSet, config=args.config), args)
 
 
 if __name__ == '__main__':

@@ -10,8 +10,7 @@ To read them, none of that is needed. C4 has splits 'train' and 'validation',
 Wikipedia has only 'train': its first percent is the validation set.
 """
 
-import argparse
-import importlib.util
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,20 +89,11 @@ def synthetic(split: str, num_documents: int = 200) -> Mixture:
 
 
 def main():
-  parser = argparse.ArgumentParser(description='Prepares C4 and Wikipedia.')
-  parser.add_argument('--data_dir', required=True, help='where to put them')
+  parser = tfds_source.preparation_parser('Prepares C4 and Wikipedia.')
   args = parser.parse_args()
-  for package in ('tensorflow', 'apache_beam'):
-    if importlib.util.find_spec(package) is None:
-      raise SystemExit(
-        f'TFDS needs {package} to prepare C4 and Wikipedia (not to read '
-        "them); `pip install -e '.[tf]' apache-beam` installs it."
-      )
+  tfds_source.require_tensorflow('C4 and Wikipedia', 'apache-beam')
   for name in (_C4, _WIKIPEDIA):
-    builder = tfds.builder(
-      name, data_dir=args.data_dir, file_format='array_record'
-    )
-    builder.download_and_prepare()
+    tfds_source.prepare(functools.partial(tfds.builder, name), args)
 
 
 if __name__ == '__main__':

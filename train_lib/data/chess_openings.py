@@ -19,7 +19,6 @@ A tenth of the positions, by a checksum, is the test split. Positions that look
 the same from the side to move are one, so that none is in both splits.
 """
 
-import argparse
 import collections
 import functools
 import os
@@ -247,14 +246,10 @@ def synthetic(split: str, num_examples: int = 64) -> list[dict[str, Any]]:
 
 
 def main():
-  parser = argparse.ArgumentParser(description='Prepares games of chess.')
-  parser.add_argument('--data_dir', required=True, help='where to put them')
-  parser.add_argument('--manual_dir', required=True, help='holds *.pgn')
-  args = parser.parse_args()
-  builder = ChessGames(data_dir=args.data_dir, file_format='array_record')
-  builder.download_and_prepare(
-    download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-  )
+  args = tfds_source.preparation_parser(
+    'Prepares games of chess.', manual_dir='holds *.pgn'
+  ).parse_args()
+  tfds_source.prepare(ChessGames, args)
 
 
 if __name__ == '__main__':

@@ -24,7 +24,6 @@ numbers.
 Letters: M entities, K categories, F numbers of an entity.
 """
 
-import argparse
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -221,14 +220,10 @@ def preprocess(
 
 
 def main():
-  parser = argparse.ArgumentParser(description='Prepares sets of entities.')
-  parser.add_argument('--data_dir', required=True, help='where to put it')
-  parser.add_argument('--manual_dir', required=True, help='holds <split>/*.npz')
-  args = parser.parse_args()
-  builder = Entities(data_dir=args.data_dir, file_format='array_record')
-  builder.download_and_prepare(
-    download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-  )
+  args = tfds_source.preparation_parser(
+    'Prepares sets of entities.', manual_dir='holds <split>/*.npz'
+  ).parse_args()
+  tfds_source.prepare(Entities, args)
 
 
 if __name__ == '__main__':

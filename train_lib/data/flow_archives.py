@@ -21,7 +21,6 @@ A pair with a broken file is named, left out and counted. A split is
 call test has no public flow.
 """
 
-import argparse
 import io
 import pathlib
 import zipfile
@@ -296,16 +295,14 @@ def _folders(path: str, suffix: str) -> list[str]:
 
 
 def main():
-  parser = argparse.ArgumentParser(description='Prepares sets of flow.')
+  parser = tfds_source.preparation_parser(
+    'Prepares sets of flow.', manual_dir='holds the archives'
+  )
   parser.add_argument('sets', nargs='+', choices=_BUILDERS)
-  parser.add_argument('--data_dir', required=True, help='where to put them')
-  parser.add_argument('--manual_dir', required=True, help='holds the archives')
   args = parser.parse_args()
-  config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
   for name in args.sets:
     for builder_cls in _BUILDERS[name]:
-      builder = builder_cls(data_dir=args.data_dir, file_format='array_record')
-      builder.download_and_prepare(download_config=config)
+      tfds_source.prepare(builder_cls, args)
 
 
 if __name__ == '__main__':

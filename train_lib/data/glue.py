@@ -10,8 +10,7 @@ To read it, that is not needed. A split is '<task>/<split of TFDS>', such as
 for the eight tasks one after the other. WNLI is left out, as in the paper.
 """
 
-import argparse
-import importlib.util
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -194,19 +193,10 @@ class _Texts(Sequence):
 
 
 def main():
-  parser = argparse.ArgumentParser(description='Prepares GLUE with TFDS.')
-  parser.add_argument('--data_dir', required=True, help='where to put it')
-  args = parser.parse_args()
-  if importlib.util.find_spec('tensorflow') is None:
-    raise SystemExit(
-      'TFDS needs TensorFlow to prepare GLUE (not to read it); '
-      "`pip install -e '.[tf]'` installs it."
-    )
+  args = tfds_source.preparation_parser('Prepares GLUE.').parse_args()
+  tfds_source.require_tensorflow('GLUE')
   for task in TASKS:
-    builder = tfds.builder(
-      f'glue/{task}', data_dir=args.data_dir, file_format='array_record'
-    )
-    builder.download_and_prepare()
+    tfds_source.prepare(functools.partial(tfds.builder, f'glue/{task}'), args)
 
 
 if __name__ == '__main__':

@@ -10,8 +10,7 @@ read it, none of that is needed. Splits: 'train' (1,281,167) and 'validation'
 (50,000).
 """
 
-import argparse
-import importlib.util
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -144,25 +143,12 @@ def preprocess(
 
 
 def main():
-  parser = argparse.ArgumentParser(description='Prepares ImageNet with TFDS.')
-  parser.add_argument('--data_dir', required=True, help='where to put it')
-  parser.add_argument(
-    '--manual_dir',
-    required=True,
-    help='holds ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar',
-  )
-  args = parser.parse_args()
-  if importlib.util.find_spec('tensorflow') is None:
-    raise SystemExit(
-      'TFDS needs TensorFlow to prepare ImageNet (not to read it); '
-      "`pip install -e '.[tf]'` installs it."
-    )
-  builder = tfds.builder(
-    'imagenet2012', data_dir=args.data_dir, file_format='array_record'
-  )
-  builder.download_and_prepare(
-    download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-  )
+  args = tfds_source.preparation_parser(
+    'Prepares ImageNet.',
+    manual_dir='holds ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar',
+  ).parse_args()
+  tfds_source.require_tensorflow('ImageNet')
+  tfds_source.prepare(functools.partial(tfds.builder, 'imagenet2012'), args)
 
 
 if __name__ == '__main__':

@@ -16,7 +16,6 @@ some 3 MB for ten seconds.
 Letters: T frames, H and W height and width, S samples.
 """
 
-import argparse
 import collections
 import concurrent.futures
 import csv
@@ -308,8 +307,7 @@ def prepare(
 
 
 def main():
-  parser = argparse.ArgumentParser(description='Prepares Kinetics with TFDS.')
-  parser.add_argument('--data_dir', required=True, help='where to put it')
+  parser = tfds_source.preparation_parser('Prepares Kinetics.')
   parser.add_argument('--videos', required=True, help='a folder of clips')
   parser.add_argument(
     '--labels', required=True, nargs='+', help="CSV files, Kinetics' lists"

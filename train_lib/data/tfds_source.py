@@ -1,9 +1,10 @@
 """Opens TFDS data sets for random access, without TensorFlow."""
 
+import argparse
 import importlib.util
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import filelock
@@ -111,6 +112,52 @@ def package_file(package: str, path: str, *, extra: str) -> str:
       'a version that does.'
     )
   return file
+
+
+def preparation_parser(
+  description: str, manual_dir: str | None = None
+) -> argparse.ArgumentParser:
+  """Of the programs that prepare data sets: `prepare`'s flags.
+
+  Args:
+    description: for --help.
+    manual_dir: what must be in the folder --manual_dir, if there is one.
+  """
+  parser = argparse.ArgumentParser(description=description)
+  parser.add_argument('--data_dir', required=True, help='where to put it')
+  parser.set_defaults(manual_dir=None)
+  if manual_dir is not None:
+    parser.add_argument('--manual_dir', required=True, help=manual_dir)
+  return parser
+
+
+def prepare(
+  make_builder: Callable[..., tfds.core.DatasetBuilder],
+  args: argparse.Namespace,
+) -> None:
+  """Prepares a data set as the flags of `preparation_parser` say."""
+  builder = make_builder(
+    data_dir=os.path.expanduser(args.data_dir), file_format='array_record'
+  )
+  builder.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir)
+  )
+
+
+def require_tensorflow(name: str, *packages: str) -> None:
+  """Ends the program if TFDS lacks what it needs to prepare an official set.
+
+  Args:
+    name: of the data set.
+    packages: which it needs beside TensorFlow, as pip calls them.
+  """
+  needed = ' '.join(["-e '.[tf]'", *packages])
+  for package in ('tensorflow', *packages):
+    if importlib.util.find_spec(package.replace('-', '_')) is None:
+      raise SystemExit(
+        f'TFDS needs {package} to prepare {name} (not to read it); '
+        f'`pip install {needed}` installs it.'
+      )
 
 
 def _data_root(data_dir: str | None) -> str:

@@ -1,0 +1,49 @@
+"""PaCa-ViT on large images: an ImageNet run goes on at 512, 768 or 1024.
+
+  python train.py --config=configs/paca_vit/high_resolution.py:512 \
+    --config.init_from.path=runs/tiny --workdir=runs/tiny512
+
+A variant is a size, for tiny_p2cconv_100_0, or a size and a name of models.py:
+'1024_small_p2cconv_100_0'. No weight depends on the size: the model has no
+positions, and 100 clusters whatever the number of patches, so that memory and
+operations grow with the pixels (docs/high-resolution.md). A recipe of this
+repository, as one fine-tunes at a higher resolution: 30 epochs of a hundredth
+of the learning rate, no mixing of images, the whole image in evaluation. Not
+trained here. Segmentation at these sizes: ade20k.py with
+--config.data.preprocess.crop_size and bounds.
+"""
+
+import ml_collections
+
+from configs import common
+from configs.paca_vit import imagenet
+
+SIZES = (512, 768, 1024)
+
+
+def get_config(variant: str = '512') -> ml_collections.ConfigDict:
+  size, _, model = variant.partition('_')
+  if size not in map(str, SIZES):
+    raise ValueError(
+      f'variant: found {variant!r}; expected one of {SIZES}, alone or with a '
+      "name of models.py: '512_small_p2cconv_100_0'."
+    )
+  config = imagenet.get_config(model or 'tiny_p2cconv_100_0')
+  batch_size = 512
+  steps_per_epoch = imagenet.NUM_TRAIN // batch_size
+  config.num_steps = 30 * steps_per_epoch
+  config.mixing = ml_collections.config_dict.placeholder(
+    ml_collections.ConfigDict
+  )
+  config.data.batch_size = batch_size
+  config.data.preprocess.image_size = int(size)
+  config.evals.validation.every_steps = steps_per_epoch
+  config.evals.validation.data.batch_size = batch_size
+  config.evals.validation.data.preprocess.image_size = int(size)
+  config.evals.validation.data.preprocess.crop_fraction = 1.0
+  config.optim = common.adamw(lr=1e-5, end_lr=1e-7)
+  config.optim.weight_decay = 1e-8
+  # A batch of large images in as many parts as a device's memory asks for.
+  config.optim.num_microbatches = {'512': 1, '768': 2, '1024': 4}[size]
+  config.checkpoint.every_steps = steps_per_epoch
+  return config

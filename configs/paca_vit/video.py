@@ -1,0 +1,68 @@
+"""PaCa-ViT on video: which of three real films, and are its frames in order?
+
+  pip install -e '.[media]'
+  python train.py --config=configs/paca_vit/video.py:demo --workdir=runs/video
+
+Windows of 8 frames, every other one, of 48 x 48 pixels: 4 x 12 x 12 patches of
+tubelets of 2 frames (train_lib/data/films.py). Test windows are of other
+seconds than those of training. Beside it a linear model of the mean frame,
+which is at most right in half of the cases, since the mean has no order.
+Variants: `demo`; `tiny` is for tests.
+"""
+
+import ml_collections
+
+from configs import common
+from configs.paca_vit import models
+
+DATA = 'train_lib.data.films'
+
+
+def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
+  if variant not in ('demo', 'tiny'):
+    raise ValueError(f"variant: found {variant!r}; expected 'demo' or 'tiny'.")
+  config = ml_collections.ConfigDict()
+  config.seed = 0
+  config.num_steps = 600
+  num_frames, tubelet_frames, image_size = 8, 2, 48
+  if variant == 'tiny':
+    config.num_steps, image_size = 6, 16
+
+  config.task = 'paca_vit.tasks.video_classification'
+  config.model = models.demo()
+  config.model.update(
+    num_clusters=(32, 16),
+    in_channels=3 * tubelet_frames,
+    position_grid=(num_frames // tubelet_frames, *(2 * (image_size // 4,))),
+    num_classes=6,
+  )
+  config.model.tubelet_frames = tubelet_frames
+  config.label_smoothing = 0.0
+  if variant == 'tiny':
+    config.model.update(channels=(8, 12), depths=(1, 1), num_clusters=(4, 3))
+
+  window = dict(num_frames=num_frames, frame_stride=2, image_size=image_size)
+  config.data = common.data(DATA, split='train', batch_size=16, **window)
+  config.evals = dict(
+    test=dict(
+      module='train_lib.evaluate',
+      every_steps=config.num_steps // 6,
+      data=common.data(DATA, split='test', batch_size=16, **window),
+    ),
+    mean_frame=dict(
+      module='paca_vit.evaluators.mean_frame',
+      every_steps=config.num_steps,
+      data=common.examples(DATA, split='test', **window),
+      fit_split='train',
+    ),
+  )
+  config.optim = common.adamw(
+    lr=1e-3, end_lr=1e-5, warmup_steps=config.num_steps // 12
+  )
+  config.checkpoint = common.checkpoint(
+    every_steps=config.num_steps // 3, best_metric='test/accuracy'
+  )
+  config.log_every_steps = max(1, config.num_steps // 60)
+  config.update(common.data_parallel())
+  config.init_from = common.from_scratch()
+  return config

@@ -1,0 +1,167 @@
+"""Shows which clusters carried a classifier's decision.
+
+For each of a few images a picture, a row a stage: the image; how much each
+patch says for the predicted class through all clusters, for in red, against in
+blue; and the clusters of the largest relevance (`paca_vit.relevance`). Each
+map is relevance times assignment, in the colours of one scale a row.
+
+That the relevant clusters matter is measured, too: the probability of the
+predicted class, that without the most relevant quarter of each stage's
+clusters, and that without as many random ones.
+
+Shapes: B batch, M clusters, H, W of a stage's map, K classes.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import PIL.Image
+from jax.sharding import Mesh
+
+from paca_vit import relevance
+from paca_vit.evaluators import drawing, examples
+from paca_vit.tasks.classification import Classification
+from train_lib import sharding, writer
+from train_lib.train_state import TrainState
+
+NUM_CLUSTERS = 4
+TITLE = 'Which clusters carried the decision'
+COMMENT = (
+  'For each stage what all clusters together, and the most relevant ones, say '
+  'for the predicted class: red for it, blue against it. The numbers are what '
+  'they add to its logit, to first order.'
+)
+
+
+def make_evaluator(
+  config: ml_collections.ConfigDict,
+  *,
+  task: Classification,
+  mesh: Mesh,
+  workdir: str,
+) -> 'DecidingClusters':
+  """Reads data, image_folder ('' for the data set's images), num_images."""
+  batch = examples.load(config)
+  return DecidingClusters(
+    task, batch, mesh, pathlib.Path(workdir) / 'decisions'
+  )
+
+
+class DecidingClusters:
+  """Writes `folder`/<step>_<image>.png."""
+
+  def __init__(
+    self, task: Classification, batch: Any, mesh: Mesh, folder: pathlib.Path
+  ):
+    # Few images and many devices: all compute the same.
+    everywhere = sharding.replicated(mesh)
+    self._batch = jax.device_put(batch, everywhere)
+    self._folder = folder
+
+    def explain(variables, images):
+      logits = task.model.apply(variables, images, train=False)
+      classes = jnp.argmax(logits, axis=-1)
+      found, assignments = relevance.cluster_relevance(
+        task.model, variables, images, classes
+      )
+      if not found:
+        raise ValueError(
+          'deciding_clusters: expected a PaCa model with num_clusters above 0 '
+          'in some stage, found none.'
+        )
+
+      def probability_without(scores):
+        scales = {name: keep_lowest(x) for name, x in scores.items()}
+        logits, _ = relevance.apply_scaled(
+          task.model, variables, images, scales
+        )
+        return probability_of(logits, classes)
+
+      rngs = jax.random.split(jax.random.key(0), len(found))
+      random = {
+        name: jax.random.uniform(rng, found[name].shape)
+        for name, rng in zip(found, rngs, strict=True)
+      }
+      probabilities = {
+        'probability': probability_of(logits, classes),
+        'probability_without_relevant': probability_without(found),
+        'probability_without_random': probability_without(random),
+      }
+      return classes, probabilities, found, assignments
+
+    self._explain = jax.jit(explain, out_shardings=everywhere)
+
+  def run(self, state: TrainState) -> dict[str, float]:
+    classes, probabilities, found, assignments = jax.tree.map(
+      np.asarray, self._explain(state.eval_variables, self._batch['image'])
+    )
+    if jax.process_index() == 0:
+      for i, image in enumerate(np.asarray(self._batch['image'])):
+        picture = draw(
+          image,
+          *({k: v[i] for k, v in x.items()} for x in (found, assignments)),
+        )
+        drawing.save(
+          picture,
+          self._folder / f'{int(state.step):07d}_{i}.png',
+          title=TITLE,
+          comment=COMMENT,
+          description=f'Image {i}: label {int(self._batch["label"][i])}, '
+          f'predicted {classes[i]} with probability '
+          f'{probabilities["probability"][i]:.2f}',
+        )
+      writer.say(f'{len(classes)} decisions in {self._folder}')
+    return {name: float(x.mean()) for name, x in probabilities.items()}
+
+
+def keep_lowest(scores: jax.Array) -> jax.Array:
+  """[B, M]: 0 for the quarter with the highest scores, else 1."""
+  num_dropped = max(1, scores.shape[1] // 4)
+  ranks = jnp.argsort(jnp.argsort(-scores, axis=1), axis=1)
+  return (ranks >= num_dropped).astype(scores.dtype)
+
+
+def probability_of(logits: jax.Array, classes: jax.Array) -> jax.Array:
+  """[B] of logits [B, K] and classes [B]."""
+  return jnp.take_along_axis(jax.nn.softmax(logits), classes[:, None], 1)[:, 0]
+
+
+def draw(
+  image: np.ndarray,
+  found: dict[str, np.ndarray],
+  assignments: dict[str, np.ndarray],
+) -> PIL.Image.Image:
+  """One row an assignment: image, all clusters, the most relevant ones.
+
+  Args:
+    image: [H, W, C] in any range, C 1 or 3.
+    found: name of an assignment -> relevance [M].
+    assignments: name -> [M, h, w].
+  """
+  plain = drawing.tile(image)
+  rows = []
+  for name, scores in found.items():
+    maps = scores[:, None, None] * assignments[name]
+    total = maps.sum(axis=0)
+    row = [
+      drawing.captioned(plain, name.replace('_', ' ')),
+      drawing.captioned(
+        drawing.signed_heat(plain, total, np.abs(total).max()),
+        f'all clusters: {scores.sum():+.2f}',
+      ),
+    ]
+    chosen = np.argsort(-np.abs(scores), kind='stable')[:NUM_CLUSTERS]
+    largest = np.abs(maps[chosen]).max()
+    row += [
+      drawing.captioned(
+        drawing.signed_heat(plain, maps[m], largest),
+        f'cluster {m}: {scores[m]:+.2f}',
+      )
+      for m in chosen
+    ]
+    rows.append(row)
+  return drawing.grid(rows)

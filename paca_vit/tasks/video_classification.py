@@ -1,0 +1,21 @@
+"""Video classification with PaCa-ViT.
+
+Batch keys: `image` [B, F, H, W, C] float32, normalised frames; `label` [B]
+integer; `mask` [B].
+"""
+
+import ml_collections
+
+from paca_vit import video
+from paca_vit.tasks import classification
+
+
+def make_task(
+  config: ml_collections.ConfigDict,
+) -> classification.Classification:
+  """Reads config.model and config.label_smoothing."""
+  return classification.Classification(
+    model=video.make_video_classifier(config.model),
+    label_smoothing=config.label_smoothing,
+    mixing=None,
+  )

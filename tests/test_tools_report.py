@@ -1,0 +1,122 @@
+"""The page of a run: valid, complete, of itself alone, and shown."""
+
+import html.parser
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from paca_vit.evaluators import drawing
+from tools import report
+
+BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
+COLOR = (250, 10, 240)
+VOID = ('meta', 'img')
+
+
+@pytest.fixture
+def workdir(tmp_path):
+  folder = tmp_path / 'a <run>'
+  folder.mkdir()
+  rows = [
+    {'step': 5, 'loss': 2.0, 'test/accuracy': 0.25},
+    {'step': 10, 'loss': 1.0, 'test/accuracy': 0.75, 'pictures/count': 3.0},
+  ]
+  lines = '\n'.join(json.dumps(row) for row in rows)
+  (folder / 'metrics.jsonl').write_text(lines + '\n')
+  picture = PIL.Image.new('RGB', (300, 100), COLOR)
+  for step in (5, 10):
+    for i in range(11):
+      drawing.save(
+        picture,
+        folder / 'my pictures' / f'{step:07d}_{i}.png',
+        title='Colours & more',
+        comment='How to read them.',
+        description=f'At {step} < 11, number {i}',
+      )
+  return folder
+
+
+class Page(html.parser.HTMLParser):
+  """Checks the nesting; collects texts and links."""
+
+  def __init__(self, text):
+    super().__init__()
+    self.links, self.images, self.texts, self._open = [], [], [], []
+    self.feed(text)
+    assert not self._open
+
+  def handle_starttag(self, tag, attrs):
+    attrs = dict(attrs)
+    if tag == 'img':
+      assert attrs['alt'] and int(attrs['width']) and int(attrs['height'])
+      self.images.append(attrs['src'])
+    if 'href' in attrs:
+      self.links.append(attrs['href'])
+    assert 'src' not in attrs or tag == 'img'
+    if tag not in VOID:
+      self._open.append(tag)
+
+  def handle_endtag(self, tag):
+    assert self._open.pop() == tag
+
+  def handle_data(self, data):
+    self.texts.append(data)
+
+
+def test_page_has_the_last_pictures_and_metrics(workdir):
+  text = report.make_page(workdir)
+  assert text.startswith('<!DOCTYPE html>')
+  page = Page(text)
+  names = [f'my%20pictures/0000010_{i}.png' for i in range(11)]
+  assert page.images == page.links == names
+  for name in names:
+    assert (workdir / name.replace('%20', ' ')).exists()
+  for want in (
+    *('a <run>', 'Colours & more', 'How to read them.', '10 steps.'),
+    *('At 10 < 11, number 0', '0.75', '0.25', 'accuracy', 'test'),
+  ):
+    assert want in page.texts, want
+  assert not any('At 5' in x for x in page.texts)
+
+
+def test_page_needs_nothing_from_elsewhere(workdir):
+  text = report.make_page(workdir)
+  assert '//' not in text and '<script' not in text and 'url(' not in text
+
+
+def test_origin_is_what_eval_kept(workdir):
+  results = {'date': '2026-11-23', 'command': 'python eval.py --config=a&b'}
+  (workdir / 'results.json').write_text(json.dumps(results))
+  page = Page(report.make_page(workdir))
+  assert 'python eval.py --config=a&b' in page.texts
+
+
+def test_pictures_of_others_are_shown_under_their_folder(workdir):
+  (workdir / 'plain').mkdir()
+  PIL.Image.new('L', (4, 4)).save(workdir / 'plain' / '0000003_0.png')
+  page = Page(report.make_page(workdir))
+  assert 'plain' in page.texts and 'plain/0000003_0.png' in page.images
+
+
+@pytest.mark.skipif(BROWSER is None, reason='needs Chromium')
+def test_a_browser_shows_it(workdir, tmp_path):
+  (workdir / 'index.html').write_text(report.make_page(workdir))
+  shot = tmp_path / 'shot.png'
+  subprocess.run(
+    [
+      *(BROWSER, '--headless', '--no-sandbox', '--disable-gpu'),
+      f'--user-data-dir={tmp_path / "profile"}',
+      *('--window-size=1200,2000', f'--screenshot={shot}'),
+      (workdir / 'index.html').as_uri(),
+    ],
+    check=True,
+    capture_output=True,
+    timeout=120,
+  )
+  pixels = np.asarray(PIL.Image.open(shot).convert('RGB')).astype(int)
+  shown = (np.abs(pixels - COLOR).max(axis=-1) < 8).sum()
+  assert shown == 11 * 300 * 100
