@@ -83,14 +83,15 @@ def train_and_evaluate(
     if config.init_from.path:
       state = checkpoint.init_from(state, tx, config.init_from)
 
+  step_fn = functools.partial(
+    train_step,
+    task=task,
+    tx=tx,
+    seed=config.seed,
+    num_microbatches=config.optim.num_microbatches,
+  )
   step_fn = jax.jit(
-    functools.partial(
-      train_step,
-      task=task,
-      tx=tx,
-      seed=config.seed,
-      num_microbatches=config.optim.num_microbatches,
-    ),
+    sharding.on_mesh(mesh, step_fn),
     donate_argnums=0,
     out_shardings=(
       jax.tree.map(lambda x: x.sharding, abstract),
@@ -100,7 +101,7 @@ def train_and_evaluate(
   start = int(state.step)
   log = writer.Writer(workdir, start)
   progress = writer.Progress(start, config.num_steps, config.data.batch_size)
-  preemption = runtime.Preemption()
+  preemption, watchdog = runtime.Preemption(), runtime.Watchdog()
 
   def report(step, scalars):
     """Fetches a step's scalars and logs them if due."""
@@ -129,7 +130,7 @@ def train_and_evaluate(
       progress.pause(time.monotonic() - began)
 
   with contextlib.ExitStack() as stack:
-    for resource in (checkpoints, log, preemption):
+    for resource in (checkpoints, log, preemption, watchdog):
       stack.enter_context(contextlib.closing(resource))
     if start:
       evaluate_if_due(start)  # It may have been killed before or while at it.
@@ -152,6 +153,7 @@ def train_and_evaluate(
         writer.say(f'SIGTERM: step {step} is saved, stopping.')
         break
       evaluate_if_due(step)
+      watchdog.reached(step)
   return state
 
 

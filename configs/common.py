@@ -32,13 +32,33 @@ def adamw(**schedule) -> ml_collections.ConfigDict:
   )
 
 
-def data_parallel() -> dict:
+# What a layer computes in parts, heads and the hidden channels of its MLP, by
+# the names of both families and of the baselines.
+_LAYER = r'(self_attend|block|layer)_\d+/'
+_QKV = rf'{_LAYER}(attention/)?(query|key|value)'
+_HIDDEN = rf'{_LAYER}mlp[/_](hidden|fc1|spatial)'
+_OUTPUT = rf'{_LAYER}((attention/)?out(put)?|mlp[/_](output|fc2))'
+_TENSOR_PARALLEL = (
+  (rf'{_QKV}/kernel', (None, 'tensor'), 'fsdp'),
+  (rf'{_QKV}/bias', ('tensor',)),
+  (r'mlp/spatial/kernel', (None, None, 'tensor'), 'fsdp'),
+  (rf'{_HIDDEN}/kernel', (None, 'tensor'), 'fsdp'),
+  (rf'{_HIDDEN}/bias', ('tensor',)),
+  (rf'{_OUTPUT}/kernel', ('tensor',), 'fsdp'),
+)
+
+
+def parallel() -> dict:
   """Sections `mesh` and `sharding`: the batch over all devices.
 
   With --config.mesh.fsdp=N parameters and optimizer states are split over N
-  of them, too.
+  of them, too; with --config.mesh.tensor=N the heads and MLP widths of layers,
+  and with --config.mesh.inputs=N the inputs and queries of each example.
   """
-  return dict(mesh=dict(data=-1, fsdp=1), sharding=(('.*', 'fsdp'),))
+  return dict(
+    mesh=dict(data=-1, fsdp=1, tensor=1, inputs=1),
+    sharding=(*_TENSOR_PARALLEL, ('.*', 'fsdp')),
+  )
 
 
 def examples(module: str, split: str, **preprocess) -> dict:

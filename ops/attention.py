@@ -140,7 +140,7 @@ def _choose(q, k, v, mask, implementation) -> Implementation:
   if num_logits <= _MAX_LOGITS:
     return 'plain'
   if (
-    jax.default_backend() == 'tpu'
+    partitioned_attention.platform() == 'tpu'
     and q.dtype == jnp.bfloat16
     and fused_attention.splash_refusal(q, k, v, mask) is None
     and partitioned_attention.is_local()

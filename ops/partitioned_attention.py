@@ -41,6 +41,15 @@ def is_needed() -> bool:
   return any(size > 1 for size in _axes().values())
 
 
+def platform() -> str:
+  """What the program is made for: the ambient mesh's devices, or the default.
+
+  They differ where a TPU's program is compiled on a machine that has none.
+  """
+  device = jax.sharding.get_abstract_mesh().abstract_device
+  return device.platform if device else jax.default_backend()
+
+
 def is_local() -> bool:
   """Whether what is traced runs on one device, kernels of its own included."""
   mesh = jax.sharding.get_abstract_mesh()

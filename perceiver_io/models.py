@@ -42,6 +42,7 @@ def mlm(
   num_self_attends: int,
   embedding_stddev: float = 1.0,
   scan_layers: bool = False,
+  remat_policy: str = 'everything_saveable',
   implementation: Implementation = 'auto',
   fold_projections: bool = True,
   dtype: Dtype | None = None,
@@ -59,7 +60,7 @@ def mlm(
     embedding_stddev: of the embeddings at first, fifty times the positions' as
       published. Where both are as large, a small model learns sooner to tell
       positions apart.
-    scan_layers: see `perceiver.Encoder`.
+    scan_layers, remat_policy: see `perceiver.Encoder`.
   """
   cross_attend = CrossAttention(
     num_heads=num_heads,
@@ -86,6 +87,7 @@ def mlm(
       ),
       num_self_attends_per_block=num_self_attends,
       scan_layers=scan_layers,
+      remat_policy=remat_policy,
     ),
     queries=queries_lib.LearnedQueries(max_length, token_channels),
     decoder=cross_attend.copy(
@@ -106,6 +108,7 @@ def encoder(
   num_cross_attends: int = 1,
   share_weights: bool = True,
   scan_layers: bool = False,
+  remat_policy: str = 'everything_saveable',
   implementation: Implementation = 'auto',
   fold_projections: bool = True,
   dtype: Dtype | None = None,
@@ -135,6 +138,7 @@ def encoder(
     num_cross_attends=num_cross_attends,
     share_weights=share_weights,
     scan_layers=scan_layers,
+    remat_policy=remat_policy,
   )
 
 

@@ -15,6 +15,8 @@ from perceiver_io.inputs import TokenInputs
 from perceiver_io.outputs import TokenLogits
 from perceiver_io.queries import LearnedQueries
 
+_KEEP_ALL = 'everything_saveable'
+
 
 class Encoder(nn.Module):
   """Learned latents query the inputs, then attend to each other.
@@ -39,6 +41,9 @@ class Encoder(nn.Module):
     scan_layers: write the self-attends as a loop over one layer, which compiles
       several times faster. Variables and results are the same, but nothing that
       is inside of a layer can be captured.
+    remat_policy: what a layer keeps for the backward pass, which computes the
+      rest again: a name in `jax.checkpoint_policies`, such as
+      'nothing_saveable' or 'dots_with_no_batch_dims_saveable'.
   """
 
   num_latents: int
@@ -50,6 +55,7 @@ class Encoder(nn.Module):
   num_cross_attends: int = 1
   share_weights: bool = True
   scan_layers: bool = False
+  remat_policy: str = _KEEP_ALL
 
   @nn.compact
   def __call__(
@@ -102,8 +108,14 @@ class Encoder(nn.Module):
   ) -> jax.Array:
     """Applies all layers one after the other, `num_times` over."""
     if self.is_initializing() or not self.scan_layers:
+
+      def apply(layer, x):
+        return layer(x)
+
+      if self.remat_policy != _KEEP_ALL:
+        apply = nn.remat(apply, policy=self._policy())
       for layer in list(layers) * num_times:
-        x = layer(x)
+        x = apply(layer, x)
       return x
 
     # Parameters are stacked here and not in the tree: checkpoints, rules,
@@ -113,10 +125,25 @@ class Encoder(nn.Module):
     )
     layer = self.self_attend.clone(parent=None, name=None)
 
+    def step(x, variables):
+      return layer.apply(variables, x), None
+
+    if self.remat_policy != _KEEP_ALL:
+      step = jax.checkpoint(step, policy=self._policy())
+
     def block(x, _):
-      return jax.lax.scan(lambda x, v: (layer.apply(v, x), None), x, stacked)
+      return jax.lax.scan(step, x, stacked)
 
     return jax.lax.scan(block, x, length=num_times)[0]
+
+  def _policy(self):
+    policy = getattr(jax.checkpoint_policies, self.remat_policy, None)
+    if policy is None:
+      raise ValueError(
+        f'remat_policy: found {self.remat_policy!r}, expected a name in '
+        'jax.checkpoint_policies.'
+      )
+    return policy
 
 
 class Perceiver(nn.Module):

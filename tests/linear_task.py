@@ -74,6 +74,6 @@ def get_config():
   config.optim = common.adamw(lr=1e-2)
   config.checkpoint = common.checkpoint(2, 'test/accuracy')
   config.log_every_steps = 1
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config

@@ -112,15 +112,14 @@ def test_unshared_blocks_with_equal_weights_are_shared_blocks():
   'options',
   [
     dict(num_blocks=3, num_cross_attends=2),
-    dict(num_blocks=2, share_weights=False),
+    dict(num_blocks=2, share_weights=False, remat_policy='nothing_saveable'),
   ],
 )
 def test_scanned_layers_are_the_unrolled_ones(options):
   """From the same variables the same output and gradients; fewer operations."""
   x = random(2, 7, 6)
-  unrolled, scanned = (
-    make_encoder(**options, scan_layers=scan) for scan in (False, True)
-  )
+  scanned = make_encoder(**options, scan_layers=True)
+  unrolled = scanned.copy(scan_layers=False, remat_policy='everything_saveable')
   variables = init(unrolled, x)
   jax.tree.map(np.testing.assert_array_equal, variables, init(scanned, x))
 
@@ -138,6 +137,24 @@ def test_scanned_layers_are_the_unrolled_ones(options):
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
     *(step.compile(options)(variables, x) for step in steps),
   )
+
+
+def test_layers_are_computed_again_where_the_policy_says_so():
+  x = random(2, 7, 6)
+  variables = init(make_encoder(), x)
+
+  def num_products(**options):
+    encoder = make_encoder(**options)
+    gradient = jax.jit(jax.grad(lambda v: encoder.apply(v, x).sum()))
+    return gradient.lower(variables).as_text().count('dot_general')
+
+  again = dict(remat_policy='nothing_saveable')
+  assert num_products(**again) > num_products()
+  assert num_products(**again, scan_layers=True) > num_products(
+    scan_layers=True
+  )
+  with pytest.raises(ValueError, match="remat_policy: found 'some'"):
+    num_products(remat_policy='some')
 
 
 def test_repeated_cross_attends_read_the_inputs_again():

@@ -16,9 +16,12 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
+
+from train_lib import checkpoint
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = 'configs/paca_vit/mnist5k.py:tiny'
@@ -73,8 +76,6 @@ def wait_for_step(workdir, step, process):
 def params(workdir, step=NUM_STEPS):
   path = pathlib.Path(workdir) / 'checkpoints' / str(step)
   flat = {}
-  import jax
-
   tree = ocp.load_checkpointables(path)
   for key, value in jax.tree_util.tree_flatten_with_path(tree)[0]:
     flat[jax.tree_util.keystr(key)] = np.asarray(value)
@@ -134,20 +135,45 @@ def test_preempted_run_saves_first(unbroken, tmp_path):
   assert_same_end(tmp_path, unbroken)
 
 
-@pytest.mark.parametrize('devices, fsdp', [(4, 2), (8, 1)])
-def test_same_losses_and_metrics_on_more_devices(
-  unbroken, tmp_path, devices, fsdp
-):
-  finish(start(tmp_path, f'--config.mesh.fsdp={fsdp}', devices=devices))
-  ours, theirs = losses(tmp_path), losses(unbroken)
+def mesh_flags(**axes):
+  return [f'--config.mesh.{name}={size}' for name, size in axes.items()]
+
+
+def assert_same_losses_and_metrics(workdir, reference):
+  ours, theirs = losses(workdir), losses(reference)
+  assert ours.keys() == theirs.keys()
   np.testing.assert_allclose(
     list(ours.values()), list(theirs.values()), rtol=1e-5
   )
-  ours, theirs = evaluations(tmp_path), evaluations(unbroken)
+  ours, theirs = evaluations(workdir), evaluations(reference)
   assert ours.keys() == theirs.keys()
   for step, row in theirs.items():
     for name, value in row.items():
       np.testing.assert_allclose(ours[step][name], value, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  'devices, axes',
+  [
+    (4, dict(fsdp=2)),
+    (8, dict(data=2, tensor=2, inputs=2)),
+    (8, dict(data=1, fsdp=2, tensor=2, inputs=2)),
+  ],
+)
+def test_same_losses_and_metrics_on_more_devices(
+  unbroken, tmp_path, devices, axes
+):
+  finish(start(tmp_path, *mesh_flags(**axes), devices=devices))
+  assert_same_losses_and_metrics(tmp_path, unbroken)
+
+
+def test_perceiver_over_every_axis_is_that_of_one_device(tmp_path):
+  config = 'configs/perceiver_io/mnist5k.py:tiny'
+  axes = mesh_flags(data=1, fsdp=2, tensor=2, inputs=2)
+  scan = '--config.model.encoder.scan_layers=True'
+  finish(start(tmp_path / 'one', config=config))
+  finish(start(tmp_path / 'eight', *axes, scan, devices=8, config=config))
+  assert_same_losses_and_metrics(tmp_path / 'eight', tmp_path / 'one')
 
 
 def test_continues_on_another_mesh(unbroken, tmp_path):
@@ -195,8 +221,8 @@ def test_wrong_options_are_named(tmp_path, flag, message):
 LINEAR = 'tests/linear_task.py'
 
 
-def start_two(workdir, *flags):
-  """Two processes with two devices each, parameters split over all."""
+def start_many(workdir, *flags, num_processes=2):
+  """Processes with four devices in all, parameters split over all."""
   with socket.socket() as s:
     s.bind(('localhost', 0))
     port = s.getsockname()[1]
@@ -204,34 +230,55 @@ def start_two(workdir, *flags):
     start(
       workdir,
       f'--coordinator_address=localhost:{port}',
-      '--num_processes=2',
+      f'--num_processes={num_processes}',
       f'--process_id={i}',
       '--config.mesh.fsdp=4',
       *flags,
-      devices=2,
+      devices=4 // num_processes,
       config=LINEAR,
     )
-    for i in range(2)
+    for i in range(num_processes)
   ]
 
 
-def test_two_processes_tell_the_same_story(tmp_path):
-  for process in start_two(tmp_path / 'two'):
+def test_two_and_four_processes_tell_the_story_of_one(tmp_path):
+  """Two run to the end; from step 4 on, four do what was left to do."""
+  one, two, four = (tmp_path / name for name in ('one', 'two', 'four'))
+  for process in start_many(two):
     finish(process)
-  finish(start(tmp_path / 'one', config=LINEAR))
-  ours, theirs = losses(tmp_path / 'two'), losses(tmp_path / 'one')
-  assert ours.keys() == theirs.keys()
-  np.testing.assert_allclose(
-    list(ours.values()), list(theirs.values()), rtol=1e-5
-  )
-  ours, theirs = evaluations(tmp_path / 'two'), evaluations(tmp_path / 'one')
-  assert ours[6]['test/accuracy'] == theirs[6]['test/accuracy']
+  finish(start(one, config=LINEAR))
+  assert_same_losses_and_metrics(two, one)
+
+  shutil.copytree(two, four)
+  shutil.rmtree(four / 'checkpoints' / '6')
+  outputs = [finish(p) for p in start_many(four, num_processes=4)]
+  assert 'Resuming at step 4' in outputs[0]
+  # The same losses are those of the same examples, none twice, none skipped.
+  assert_same_losses_and_metrics(four, one)
+  variables = [checkpoint.read_variables(path) for path in (one, two, four)]
+  for other in variables[1:]:
+    jax.tree.map(
+      lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6),
+      other,
+      variables[0],
+    )
 
 
 def test_preempting_one_process_stops_both_at_one_step(tmp_path):
-  processes = start_two(tmp_path, '--config.num_steps=100000')
+  processes = start_many(tmp_path, '--config.num_steps=100000')
   wait_for_step(tmp_path, 3, processes[0])
   processes[1].send_signal(signal.SIGTERM)
   outputs = [finish(process) for process in processes]
   step = saved_steps(tmp_path)[-1]
   assert f'SIGTERM: step {step} is saved' in outputs[0]
+
+
+def test_the_death_of_one_process_ends_the_other(tmp_path):
+  processes = start_many(tmp_path, '--config.num_steps=100000')
+  wait_for_step(tmp_path, 3, processes[0])
+  killed = time.monotonic()
+  processes[1].kill()
+  output, _ = processes[0].communicate(timeout=300)
+  assert time.monotonic() - killed < 60
+  assert processes[0].returncode != 0
+  assert 'another task died' in output

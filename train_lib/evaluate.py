@@ -94,15 +94,15 @@ def make_evaluator(
   batches = pipeline.make_eval_batches(
     config.data, sharding=sharding.batch_sharding(mesh)
   )
-  return MetricsEvaluator(task, batches)
+  return MetricsEvaluator(task, mesh, batches)
 
 
 class MetricsEvaluator:
   """The task's metrics over one pass of a data set."""
 
-  def __init__(self, task: Task, batches):
+  def __init__(self, task: Task, mesh: Mesh, batches):
     self._batches = batches
-    self._metrics = jax.jit(task.metrics)
+    self._metrics = jax.jit(sharding.on_mesh(mesh, task.metrics))
 
   def run(self, state: TrainState) -> dict[str, float]:
     total, pending = None, None

@@ -1,23 +1,35 @@
 """Meshes and shardings by rule: the models contain no sharding words.
 
-A rule is (regular expression, layout); the first whose expression is found in
-a leaf's path, such as `params/stage1/block0/attn/q/kernel`, decides. A layout
-is 'fsdp' (the largest dimension that divides goes over the axis of that name)
-or one mesh axis, or None, for each leading dimension; () replicates.
+A rule is (regular expression, layout, ...); the first whose expression is found
+in a leaf's path, such as `params/stage1/block0/attn/q/kernel`, decides. A
+layout is one mesh axis, or None, for each leading dimension, or 'fsdp': of the
+dimensions that are left, the largest that divides goes over the axis of that
+name. Several layouts are applied one after the other; () replicates.
+
+Axes of a mesh and what goes over them:
+
+  data    examples
+  fsdp    examples, and the state as the rules say
+  tensor  heads and MLP widths, as the rules say
+  inputs  the inputs, queries or patches of one example: see `leaf_sharding` and
+          `ops.partitioned_attention`
 """
 
+import functools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 PyTree = Any
-Rules = Sequence[tuple[str, str | Sequence[str | None]]]
+Layout = str | Sequence[str | None]
+Rules = Sequence[tuple[str, *tuple[Layout, ...]]]
 
 # The axes over which a batch is split, as far as the mesh has them.
 BATCH_AXES = ('data', 'fsdp')
@@ -25,17 +37,21 @@ BATCH_AXES = ('data', 'fsdp')
 MIN_FSDP_SIZE = 2**14
 
 
-def make_mesh(axes: Mapping[str, int]) -> Mesh:
+def make_mesh(
+  axes: Mapping[str, int], devices: Sequence[jax.Device] | None = None
+) -> Mesh:
   """Returns a mesh over all devices of all processes.
 
   Args:
     axes: name -> size, the slowest varying first; one size may be -1: what is
       left.
+    devices: other devices than these.
 
   Raises:
     ValueError: the sizes do not multiply to the number of devices.
   """
-  sizes, num_devices = dict(axes), jax.device_count()
+  devices = jax.devices() if devices is None else devices
+  sizes, num_devices = dict(axes), len(devices)
   free = [name for name, size in sizes.items() if size == -1]
   if len(free) > 1 or any(s < 1 and s != -1 for s in sizes.values()):
     raise ValueError(
@@ -49,11 +65,41 @@ def make_mesh(axes: Mapping[str, int]) -> Mesh:
       f'config.mesh: {dict(axes)} does not fit {num_devices} device(s); the '
       'sizes must multiply to that number, -1 stands for what is left.'
     )
-  return jax.make_mesh(
-    tuple(sizes.values()),
+  return Mesh(
+    arrange(devices, sizes),
     tuple(sizes),
-    # The default, Explicit, makes an embedding look-up raise.
+    # Under Explicit axes an embedding look-up raises.
     axis_types=(AxisType.Auto,) * len(sizes),
+  )
+
+
+def arrange(
+  devices: Sequence[jax.Device], sizes: Mapping[str, int]
+) -> np.ndarray:
+  """The devices by position, neighbours of fast axes near each other.
+
+  Several slices of TPUs, or islands of GPUs, are connected slowly: the first
+  axis that can be goes over them, which is 'data' if it can be.
+
+  Raises:
+    ValueError: no axis is a multiple of the number of slices.
+  """
+  shape = list(sizes.values())
+  num_slices = len({getattr(d, 'slice_index', 0) for d in devices})
+  if num_slices == 1:
+    return mesh_utils.create_device_mesh(
+      shape, devices, allow_split_physical_axes=True
+    )
+  for i, size in enumerate(shape):
+    if size % num_slices == 0:
+      between = [1] * len(shape)
+      between[i], shape[i] = num_slices, size // num_slices
+      return mesh_utils.create_hybrid_device_mesh(
+        shape, between, devices, allow_split_physical_axes=True
+      )
+  raise ValueError(
+    f'config.mesh: none of {dict(sizes)} is a multiple of the {num_slices} '
+    'slices that the devices are in.'
   )
 
 
@@ -61,6 +107,36 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
   """Splits the leading dimension, examples, over the mesh's batch axes."""
   axes = tuple(a for a in BATCH_AXES if a in mesh.axis_names)
   return NamedSharding(mesh, P(axes))
+
+
+def leaf_sharding(
+  sharding: NamedSharding, shape: Sequence[int]
+) -> NamedSharding:
+  """How an array of a batch lies on the mesh.
+
+  The first dimension of an example goes over the axis 'inputs', where there is
+  one that divides it: rows of an image, samples of a sound, tokens of a text.
+
+  Args:
+    sharding: of the leading dimension, `batch_sharding`'s.
+    shape: of the array, examples first.
+  """
+  mesh = sharding.mesh
+  size = dict(mesh.shape).get('inputs', 1)
+  if size == 1 or len(shape) < 2 or shape[1] % size:
+    return sharding
+  return NamedSharding(mesh, P(*sharding.spec, 'inputs'))
+
+
+def on_mesh(mesh: Mesh, fn: Callable) -> Callable:
+  """`fn`, whose attention is split over `mesh` when it is jitted and called."""
+
+  @functools.wraps(fn)
+  def traced(*args):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return fn(*args)
+
+  return traced
 
 
 def num_shards(sharding: NamedSharding) -> int:
@@ -89,9 +165,9 @@ def make_shardings(tree: PyTree, mesh: Mesh, rules: Rules) -> PyTree:
 
   def leaf_sharding(path, leaf):
     name = path_name(path)
-    for pattern, layout in rules:
+    for pattern, *layouts in rules:
       if re.search(pattern, name):
-        return NamedSharding(mesh, _spec(name, leaf.shape, layout, mesh))
+        return NamedSharding(mesh, _spec(name, leaf.shape, layouts, mesh))
     unmatched.append(name)
 
   shardings = jax.tree_util.tree_map_with_path(leaf_sharding, tree)
@@ -103,36 +179,46 @@ def make_shardings(tree: PyTree, mesh: Mesh, rules: Rules) -> PyTree:
   return shardings
 
 
-def _spec(name, shape, layout, mesh: Mesh) -> P:
-  axes = _fsdp_axes(shape, mesh) if layout == 'fsdp' else tuple(layout)
-  for axis in axes:
-    if axis is not None and axis not in mesh.axis_names:
+def _spec(name, shape, layouts: Sequence[Layout], mesh: Mesh) -> P:
+  axes = [None] * len(shape)
+  for layout in layouts:
+    if layout == 'fsdp':
+      layout = _fsdp_axes(shape, axes, mesh)
+    if len(layout) > len(shape):
       raise ValueError(
-        f'config.sharding: the rule for {name!r} names the axis {axis!r}; '
-        f'config.mesh has {mesh.axis_names}.'
+        f'config.sharding: the rule for {name!r} has {len(layout)} dimensions, '
+        f'the array has {shape}.'
       )
-  if len(axes) > len(shape):
-    raise ValueError(
-      f'config.sharding: the rule for {name!r} has {len(axes)} dimensions, '
-      f'the array has {shape}.'
-    )
-  for dim, axis in zip(shape, axes, strict=False):
-    if axis is not None and dim % mesh.shape[axis]:
-      raise ValueError(
-        f'config.sharding: {name!r} of shape {shape} cannot be split over '
-        f'{axis!r}: {dim} is not divisible by {mesh.shape[axis]}.'
-      )
+    for i, axis in enumerate(layout):
+      if axis is None:
+        continue
+      if axis not in mesh.axis_names:
+        raise ValueError(
+          f'config.sharding: the rule for {name!r} names the axis {axis!r}; '
+          f'config.mesh has {mesh.axis_names}.'
+        )
+      if shape[i] % mesh.shape[axis]:
+        raise ValueError(
+          f'config.sharding: {name!r} of shape {shape} cannot be split over '
+          f'{axis!r}: {shape[i]} is not divisible by {mesh.shape[axis]}.'
+        )
+      if mesh.shape[axis] > 1:
+        axes[i] = axis
+  while axes and axes[-1] is None:
+    axes.pop()
   return P(*axes)
 
 
-def _fsdp_axes(shape, mesh: Mesh) -> tuple[str | None, ...]:
+def _fsdp_axes(shape, taken, mesh: Mesh) -> tuple[str | None, ...]:
   if 'fsdp' not in mesh.axis_names:
     raise ValueError(
       "config.sharding: the layout 'fsdp' needs an axis of that name; "
       f'config.mesh has {mesh.axis_names}.'
     )
   size = mesh.shape['fsdp']
-  divisible = [i for i, dim in enumerate(shape) if dim % size == 0]
+  divisible = [
+    i for i, dim in enumerate(shape) if dim % size == 0 and taken[i] is None
+  ]
   if size == 1 or np.prod(shape) < MIN_FSDP_SIZE or not divisible:
     return ()
   largest = max(divisible, key=lambda i: shape[i])

@@ -108,7 +108,7 @@ def get_config(
     every_steps=16_000, best_metric='validation/mean_iou'
   )
   config.log_every_steps = 50
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   # The clusters' layers have 200 outputs here; the heads are new.
   config.init_from = dict(
     path='', exclude=(r'to_clusters', r'head/', r'clustering/fc2')

@@ -53,7 +53,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     every_steps=config.num_steps // 4, best_metric='test/mean_iou'
   )
   config.log_every_steps = 25
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
 
   if variant == 'tiny':

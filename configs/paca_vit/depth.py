@@ -58,7 +58,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     best_mode='min',
   )
   config.log_every_steps = 10
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   config.init_from.exclude = (r'head/',)
   return config

@@ -77,6 +77,6 @@ def get_config(
     every_steps=steps_per_epoch, best_metric='validation/accuracy'
   )
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config

@@ -59,7 +59,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     every_steps=5 * steps_per_epoch, best_metric='test/accuracy'
   )
   config.log_every_steps = steps_per_epoch // 2
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
 
   if variant == 'tiny':

@@ -63,6 +63,6 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     every_steps=config.num_steps // 3, best_metric='test/accuracy'
   )
   config.log_every_steps = max(1, config.num_steps // 60)
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config

@@ -71,6 +71,7 @@ def _audioset(
       latent_channels=latent_channels,
       num_self_attends_per_block=12,
       scan_layers=False,
+      remat_policy='everything_saveable',
       num_self_attend_heads=8,
     ),
     num_classes=527,
@@ -99,7 +100,7 @@ def _audioset(
   config.optim.schedule.flat_steps = config.num_steps // 2
   config.checkpoint = common.checkpoint(steps_per_epoch, best_metric='test/map')
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config
 

@@ -109,7 +109,7 @@ def _glue(
     every_steps=steps_per_epoch, best_metric='validation/average'
   )
   config.log_every_steps = 50
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   # The tokens' logits are not used, the queries only by tokens.
   replaced = r'outputs/|head_|task_tokens'
   if num_queries is not None:

@@ -70,6 +70,7 @@ _CONFIG_A = dict(
   num_cross_attends=1,
   share_weights=True,
   scan_layers=False,  # True compiles several times faster
+  remat_policy='everything_saveable',
 )
 _CONFIG_B = _CONFIG_A | dict(
   num_self_attends_per_block=16, num_blocks=1, self_attend_widening_factor=4
@@ -92,6 +93,15 @@ VARIANTS = {
     _CONFIG_A | dict(num_cross_attends=8),
     _NO_DECODER,
   ),
+}
+
+# What tools/compile_check.py compiles for: topology, and options to set.
+TPU_TOPOLOGIES = {
+  variant: (
+    'v5e:8x8',
+    {'model.dtype': 'bfloat16', 'model.encoder.scan_layers': True},
+  )
+  for variant in VARIANTS
 }
 
 
@@ -178,7 +188,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     every_steps=steps_per_epoch, best_metric='validation/accuracy'
   )
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   if variant in ('fourier_jft', 'conv_jft'):
     config.init_from.exclude = (r'outputs/linear',)

@@ -51,6 +51,7 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
       latent_channels=512,
       num_self_attends_per_block=8,
       scan_layers=False,
+      remat_policy='everything_saveable',
     ),
     spatial_patch=4,
     samples_per_patch=16,
@@ -76,7 +77,7 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
     every_steps=1_000, best_metric='validation/image_psnr'
   )
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config
 

@@ -43,6 +43,16 @@ MODELS = {
   'bytes_512x896': _BASE_BYTES | dict(num_latents=512, latent_channels=896),
 }
 
+# What tools/compile_check.py compiles for: topology, and options to set.
+_TPU = {'model.dtype': 'bfloat16', 'model.scan_layers': True}
+TPU_TOPOLOGIES = {
+  'base_bytes': ('v5e:8x8', _TPU),
+  'base_sentencepiece': ('v5e:8x8', _TPU),
+  'plus_plus': ('v5e:8x8', _TPU),
+  'bytes_128x1920': ('v5e:8x8', _TPU),
+  'bytes_512x896': ('v5e:8x8', _TPU),
+}
+
 
 def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
   if variant in ('demo', 'tiny'):
@@ -52,7 +62,11 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
       f'variant: found {variant!r}; expected one of '
       f'{[*MODELS, "demo", "tiny"]}.'
     )
-  model = dict(MODELS[variant], scan_layers=False)  # True compiles faster
+  model = dict(
+    MODELS[variant],
+    scan_layers=False,  # True compiles several times faster
+    remat_policy='everything_saveable',
+  )
   return pretraining('perceiver_io.models.mlm', model)
 
 
@@ -83,7 +97,7 @@ def pretraining(make_model: str, model: dict) -> ml_collections.ConfigDict:
     every_steps=5_000, best_metric='validation/loss', best_mode='min'
   )
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config
 
@@ -109,6 +123,7 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
       num_self_attends=2,
       embedding_stddev=0.02,
       scan_layers=False,
+      remat_policy='everything_saveable',
     ),
   )
   config.unmasked_weight = 0.3

@@ -55,6 +55,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
       latent_channels=64,
       num_self_attends_per_block=3,
       scan_layers=False,
+      remat_policy='everything_saveable',
       num_blocks=1,
       num_self_attend_heads=4,
       self_attend_widening_factor=1,
@@ -109,7 +110,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     every_steps=5 * steps_per_epoch, best_metric='test/accuracy'
   )
   config.log_every_steps = steps_per_epoch // 2
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
 
   if variant == 'tiny':

@@ -50,6 +50,7 @@ _ENCODER = dict(
   latent_channels=512,
   num_self_attends_per_block=24,
   scan_layers=False,
+  remat_policy='everything_saveable',
   num_self_attend_heads=16,
 )
 _PATCHES = dict(channels=64, num_bands=64, concatenate=True, patch_size=3)
@@ -142,7 +143,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
     every_steps=5_000, best_metric='sintel_final/epe', best_mode='min'
   )
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config
 
@@ -206,7 +207,7 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     every_steps=500, best_metric='test/epe', best_mode='min'
   )
   config.log_every_steps = 50
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   if variant == 'tiny':
     config.model.encoder.update(num_latents=4, latent_channels=16)

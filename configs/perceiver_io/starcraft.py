@@ -83,7 +83,7 @@ def starcraft(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.optim.schedule.flat_steps = config.num_steps // 2
   config.checkpoint = common.checkpoint(5_000, best_metric='test/accuracy')
   config.log_every_steps = 100
-  config.update(common.data_parallel())
+  config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config
 

@@ -17,7 +17,7 @@ def make_evaluator(
   batches = pipeline.make_eval_batches(
     config.data, sharding=sharding.batch_sharding(mesh)
   )
-  return Glue(task, batches)
+  return Glue(task, mesh, batches)
 
 
 class Glue(evaluate.MetricsEvaluator):

@@ -28,6 +28,8 @@ import jax
 import ml_collections
 import numpy as np
 
+from train_lib import sharding as sharding_lib
+
 PyTree = Any
 
 
@@ -264,8 +266,9 @@ def _batch_spec(example, sharding, batch_size) -> PyTree:
 
   def spec(x):
     dtype = jax.dtypes.canonicalize_dtype(x.dtype)
+    shape = batch_size, *x.shape
     return jax.ShapeDtypeStruct(
-      (batch_size, *x.shape), dtype, sharding=sharding
+      shape, dtype, sharding=sharding_lib.leaf_sharding(sharding, shape)
     )
 
   return jax.tree.map(spec, {**example, 'mask': np.float32(1)})
@@ -274,6 +277,8 @@ def _batch_spec(example, sharding, batch_size) -> PyTree:
 def _to_global(sharding, batch_size, local) -> PyTree:
   def make(x):
     shape = (batch_size, *x.shape[1:])
-    return jax.make_array_from_process_local_data(sharding, x, shape)
+    return jax.make_array_from_process_local_data(
+      sharding_lib.leaf_sharding(sharding, shape), x, shape
+    )
 
   return jax.tree.map(make, local)
