@@ -21,13 +21,15 @@ QUANTITIES = {
 }
 PAGE = """# Cost of attention
 
-Made by `python -m benchmarks.scaling --output=docs`: {day}, {surroundings}. All
-numbers are in [scaling.csv](scaling.csv).
+Made by `python -m benchmarks.scaling --output=docs`: {day},
+{surroundings}. All numbers are in [scaling.csv](scaling.csv).
 
 For a batch of one in float32: multiply-adds of all products, counted in the
 program; temporaries, the peak of memory beside arguments and results by XLA's
-analysis; the least time of several runs, where they were affordable, on a
-machine that other programs used at the same time.
+analysis; the least time of several runs, where they were affordable. Where
+other programs wait for the same cores (the load average counts them), times say
+little, and long runs suffer more than short ones: their exponents come out too
+large. Operations and memory do not depend on that.
 
 ![Cost over size](images/scaling.png)
 
@@ -39,8 +41,8 @@ are many (`ops/attention.py`).
 
 ## Perceiver IO
 
-A small one: N = 256 latents, 8 layers, 64 channels everywhere. Neither
-the inputs M nor the queries O enter what happens between encoder and decoder.
+A small one: N = 256 latents, 8 layers, 64 channels everywhere. Neither the
+inputs M nor the queries O enter what happens between encoder and decoder.
 
 {perceiver}
 ## PaCa in a ViT block
