@@ -49,7 +49,7 @@ def start(workdir, *flags, devices=1, program='train.py', config=CONFIG):
 
 
 def finish(process):
-  output, _ = process.communicate(timeout=300)
+  output, _ = process.communicate(timeout=600)
   assert process.returncode == 0, output[-3000:]
   return output
 
@@ -212,7 +212,7 @@ def test_metrics_do_not_depend_on_the_evaluation_batch(unbroken):
 )
 def test_wrong_options_are_named(tmp_path, flag, message):
   process = start(tmp_path / 'run', flag)
-  output, _ = process.communicate(timeout=300)
+  output, _ = process.communicate(timeout=600)
   assert process.returncode != 0
   assert re.search(message, output) and 'Traceback' not in output
   assert not (tmp_path / 'run').exists()
@@ -278,7 +278,7 @@ def test_the_death_of_one_process_ends_the_other(tmp_path):
   wait_for_step(tmp_path, 3, processes[0])
   killed = time.monotonic()
   processes[1].kill()
-  output, _ = processes[0].communicate(timeout=300)
+  output, _ = processes[0].communicate(timeout=600)
   assert time.monotonic() - killed < 60
   assert processes[0].returncode != 0
   assert 'another task died' in output

@@ -224,7 +224,7 @@ def check(name: str, topology: str, options: dict[str, Any]) -> Report:
 def _batch_spec(data: ml_collections.ConfigDict, mesh) -> PyTree:
   """Shapes of a global batch, laid out on devices that are not here."""
   data = data.copy_and_resolve_references()
-  data.source = 'synthetic'
+  data.update(source='synthetic', num_threads=0)  # nothing is read ahead
   here = jax.sharding.Mesh(jax.devices()[:1], ('data',))
   batches = pipeline.make_train_iterator(
     data, seed=0, sharding=sharding.batch_sharding(here)
