@@ -15,8 +15,7 @@ CONFIG := configs/paca_vit/mnist5k.py:demo
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
 	$(RUN) eval.py --config=$(CONFIG) --workdir=$(DEMO)
-	$(RUN) tools/plot_metrics.py --workdir=$(DEMO)
-	@echo "Pictures: $$(ls $(DEMO)/*.png $(DEMO)/*/*.png | tr '\n' ' ')"
+	$(RUN) -m tools.report --workdir=$(DEMO)
 
 test: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

@@ -46,6 +46,13 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
       data=common.examples(DATA, split='test'),
       fit_split='train',
     ),
+    clusters=dict(
+      module='paca_vit.evaluators.supervised_clusters',
+      every_steps=config.num_steps,
+      data=common.examples(DATA, split='test'),
+      num_images=4,
+      class_names=('outside', 'fluid', 'grey matter', 'white matter'),
+    ),
   )
 
   config.optim = common.adamw(lr=2e-3, end_lr=1e-5, warmup_steps=50)
