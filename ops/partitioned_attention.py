@@ -11,6 +11,7 @@ of a value.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -76,9 +77,7 @@ def partitioned_attention(
   """
   axes = _axes()
   batch = tuple(name for name in axes if name not in (INPUTS, TENSOR))
-  num_shards = 1
-  for name in batch:
-    num_shards *= axes[name]
+  num_shards = math.prod(axes[name] for name in batch)
   batch = batch if q.shape[0] % num_shards == 0 else None
   heads = TENSOR if TENSOR in axes and not q.shape[2] % axes[TENSOR] else None
   num_parts = axes.get(INPUTS, 1)
@@ -111,6 +110,22 @@ def partitioned_attention(
     mask = _pad(mask, num_parts, axis=2)
     k, v = _pad(k, num_parts, axis=1), _pad(v, num_parts, axis=1)
   return _over_keys(q, k, v, mask, scale, batch, heads)
+
+
+def whole_examples(x: jax.Array) -> jax.Array:
+  """x [B, ...], of which no example is split; its gradient neither.
+
+  For what goes into a dense convolution and comes out of it: where rows of
+  images are split over one axis and repeated over another, XLA (of jax 0.10.2)
+  multiplies the kernel's gradient by the size of the latter.
+  """
+  axes = _axes()
+  if axes.get(INPUTS, 1) == 1 or axes.get(TENSOR, 1) == 1:
+    return x
+  batch = tuple(name for name in axes if name not in (INPUTS, TENSOR))
+  num_shards = math.prod(axes[name] for name in batch)
+  batch = batch if x.shape[0] % num_shards == 0 else None
+  return lax.with_sharding_constraint(x, P(batch))
 
 
 def _pad(x: jax.Array, multiple: int, axis: int) -> jax.Array:

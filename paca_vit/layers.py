@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ops import depthwise_conv
+from ops import depthwise_conv, partitioned_attention
 
 LayerNorm = functools.partial(
   nn.LayerNorm, epsilon=1e-6, use_fast_variance=False
@@ -24,10 +24,20 @@ LayerNorm = functools.partial(
 Linear = functools.partial(nn.Dense, kernel_init=nn.initializers.normal(0.02))
 _conv_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 Conv1x1 = functools.partial(nn.Dense, kernel_init=_conv_init)
-Conv = functools.partial(nn.Conv, kernel_init=_conv_init)
+
+
+class _Conv(nn.Conv):
+  """Flax's convolution, on a mesh, too."""
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    x = super().__call__(partitioned_attention.whole_examples(x))
+    return partitioned_attention.whole_examples(x)
+
+
+Conv = functools.partial(_Conv, kernel_init=_conv_init)
 # XLA's SAME would pad even sizes on one side only.
 StridedConv3x3 = functools.partial(
-  nn.Conv,
+  _Conv,
   kernel_size=(3, 3),
   strides=(2, 2),
   padding=((1, 1), (1, 1)),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from ops import partitioned_attention
 from perceiver_io import initializers
 
 Dtype = jax.typing.DTypeLike
@@ -94,7 +95,8 @@ class ConvDownsample(nn.Module):
         kernel_init=initializers.fan_in_truncated,
         dtype=self.dtype,
         name=f'conv_{i}',
-      )(x)
+      )(partitioned_attention.whole_examples(x))
+      x = partitioned_attention.whole_examples(x)
       if self.batch_norm:
         x = BatchNorm(dtype=self.dtype, name=f'batch_norm_{i}')(x, train)
       x = nn.relu(x)

@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from ops.attention import attention, plain_attention
+from ops.partitioned_attention import whole_examples
 
 
 def mesh(**axes):
@@ -95,3 +97,37 @@ def test_no_device_holds_all_logits_or_keys():
       .compile()
     )
   assert program.memory_analysis().temp_size_in_bytes < m * d * 4
+
+
+def test_gradient_of_a_convolution_of_split_images():
+  """Without `whole_examples` it is twice what it should be."""
+  rng = np.random.default_rng(0)
+  x, kernel = (
+    jnp.asarray(rng.standard_normal(shape), jnp.float32)
+    for shape in ((4, 28, 28, 1), (3, 3, 1, 8))
+  )
+
+  def convolve(kernel, x):
+    return whole_examples(
+      jax.lax.conv_general_dilated(
+        whole_examples(x),
+        kernel,
+        (2, 2),
+        ((1, 1), (1, 1)),
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      )
+    )
+
+  (_, expected), _ = value_and_gradients(lambda k: convolve(k, x), kernel)
+  axes = mesh(data=2, tensor=2, inputs=2)
+  x = jax.device_put(x, NamedSharding(axes, P('data', 'inputs')))
+  kernel = jax.device_put(kernel, NamedSharding(axes, P()))
+
+  def run(kernel, x):
+    out, pull = jax.vjp(lambda k: convolve(k, x), kernel)
+    cotangent = jnp.cos(jnp.arange(out.size, dtype=out.dtype))
+    return pull(cotangent.reshape(out.shape))[0]
+
+  with jax.set_mesh(axes):
+    found = jax.jit(run)(kernel, x)
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
