@@ -68,11 +68,16 @@ def make_perceiver(
   latent_channels: int,
   num_self_attends: int,
   num_self_attend_heads: int,
+  num_cross_attend_heads: int = 1,
   widening_factor: int = 1,
   fold_projections: bool = True,
   dtype: Dtype | None = None,
 ) -> EntityPerceiver:
-  """The entity encoder of appendix B, of layers like ImageNet's (`encoder`)."""
+  """The entity encoder of appendix B, of layers like ImageNet's (`encoder`).
+
+  Args: `models.encoder`'s, and
+    num_cross_attend_heads: of both cross-attends.
+  """
   encoder = models.encoder(
     num_latents=num_latents,
     latent_channels=latent_channels,
@@ -82,7 +87,10 @@ def make_perceiver(
     fold_projections=fold_projections,
     dtype=dtype,
   )
-  return EntityPerceiver(encoder=encoder, decoder=encoder.cross_attend.copy())
+  cross_attend = encoder.cross_attend.copy(num_heads=num_cross_attend_heads)
+  return EntityPerceiver(
+    encoder=encoder.copy(cross_attend=cross_attend), decoder=cross_attend.copy()
+  )
 
 
 class Pointer(nn.Module):

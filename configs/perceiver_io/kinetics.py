@@ -85,21 +85,24 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
 def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
   """Eight clips, reduced, of which each is seen in each step."""
   config = get_config('784')
-  size = dict(num_frames=16, image_size=56, num_samples=3_840, gain=10.0)
+  size = dict(num_frames=16, image_size=56, num_samples=1_920, gain=10.0)
   config.model.update(
     video_size=(16, 56, 56),
-    num_audio_samples=3_840,
+    num_audio_samples=1_920,
     num_classes=8,
+    spatial_patch=7,
+    samples_per_patch=64,
     image_bands=16,
-    audio_bands=32,
+    audio_bands=12,
     label_query_channels=128,
     output_channels=128,
   )
   config.model.encoder.update(
     num_latents=64, latent_channels=128, num_self_attends_per_block=2
   )
-  config.loss_weights = dict(image=1.0, audio=1.0, label=1e-2)
-  config.num_steps = 2_000
+  config.num_points = dict(image=384, audio=60)
+  config.loss_weights = dict(image=1.0, audio=10.0, label=1e-2)
+  config.num_steps = 1_500
   config.data = _data('train_lib.data.big_buck_bunny', 'train', 8, **size)
   config.evals = _evals(
     _data('train_lib.data.big_buck_bunny', 'train', 8, **size), 500
@@ -113,6 +116,8 @@ def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
     config.model.update(
       video_size=(4, 16, 16),
       num_audio_samples=480,
+      spatial_patch=4,
+      samples_per_patch=16,
       image_bands=4,
       audio_bands=4,
       label_query_channels=16,
