@@ -68,16 +68,11 @@ def make_perceiver(
   latent_channels: int,
   num_self_attends: int,
   num_self_attend_heads: int,
-  num_cross_attend_heads: int = 1,
   widening_factor: int = 1,
   fold_projections: bool = True,
   dtype: Dtype | None = None,
 ) -> EntityPerceiver:
-  """The entity encoder of appendix B, of layers like ImageNet's (`encoder`).
-
-  Args: `models.encoder`'s, and
-    num_cross_attend_heads: of both cross-attends.
-  """
+  """The entity encoder of appendix B, of layers like ImageNet's (`encoder`)."""
   encoder = models.encoder(
     num_latents=num_latents,
     latent_channels=latent_channels,
@@ -87,10 +82,7 @@ def make_perceiver(
     fold_projections=fold_projections,
     dtype=dtype,
   )
-  cross_attend = encoder.cross_attend.copy(num_heads=num_cross_attend_heads)
-  return EntityPerceiver(
-    encoder=encoder.copy(cross_attend=cross_attend), decoder=cross_attend.copy()
-  )
+  return EntityPerceiver(encoder=encoder, decoder=encoder.cross_attend.copy())
 
 
 class Pointer(nn.Module):

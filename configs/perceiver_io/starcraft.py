@@ -43,7 +43,6 @@ def _perceiver(full_size: bool) -> dict:
       latent_channels=512,
       num_self_attends=3,
       num_self_attend_heads=8,
-      num_cross_attend_heads=1,
       widening_factor=1,
       fold_projections=True,
     )
@@ -52,7 +51,6 @@ def _perceiver(full_size: bool) -> dict:
     latent_channels=128,
     num_self_attends=3,
     num_self_attend_heads=4,
-    num_cross_attend_heads=8,
     widening_factor=1,
     fold_projections=True,
   )
