@@ -34,9 +34,9 @@ from ops import attention as attention_ops
 from paca_vit.attention import PacaSelfAttention
 from paca_vit.clustering import ConvClustering
 from perceiver_io.attention import CrossAttention, SelfAttention
+from tools.output import OUTPUT
 from train_lib import cost
 
-OUTPUT = flags.DEFINE_string('output', None, 'Folder to write into.')
 ROUNDS = flags.DEFINE_integer('rounds', 3, 'Rounds of timing over all cases.')
 MAX_GIB = flags.DEFINE_float('max_gib', 2, 'Temporaries of what is timed.')
 MAX_GMACS = flags.DEFINE_float('max_gmacs', 20, 'Its 10^9 multiply-adds.')

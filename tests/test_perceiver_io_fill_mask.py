@@ -68,7 +68,7 @@ def test_bad_input_is_named(text, blank, message):
 def workdir(tmp_path_factory):
   """A run's folder with a checkpoint of a new model."""
   config = mlm.get_config('tiny')
-  mesh = sharding_lib.make_mesh({'data': 8, 'fsdp': 1})
+  mesh = sharding_lib.make_mesh(config.mesh)
   task = make_task(config)
   tx, _ = optim.make_optimizer(config.optim, config.num_steps)
   ids = np.zeros((1, 64), np.int32)
@@ -87,7 +87,7 @@ def test_a_checkpoint_is_what_predicts(workdir):
   path, state = workdir
   config = mlm.get_config('tiny')
   ids = fill_mask.encode('some _ text', '_', BYTES, 64)
-  mesh = sharding_lib.make_mesh({'data': 8, 'fsdp': 1})
+  mesh = sharding_lib.make_mesh(config.mesh)
   batch = {'ids': ids[None], 'input_mask': np.ones((1, len(ids)), np.float32)}
   task, loaded = trained.load(config, str(path), mesh, batch)
   variables = loaded.eval_variables

@@ -36,6 +36,7 @@ from jax.experimental import topologies  # noqa: E402
 
 import train  # noqa: E402
 from tools import hlo  # noqa: E402
+from tools.output import OUTPUT  # noqa: E402
 from train_lib import cost, evaluate, optim, sharding, train_state  # noqa: E402
 from train_lib.data import pipeline  # noqa: E402
 from train_lib.task import make_task  # noqa: E402
@@ -45,7 +46,6 @@ ROOT = pathlib.Path(__file__).parent.parent
 ONLY = flags.DEFINE_multi_string(
   'only', [], 'Check these, such as perceiver_io/mlm:base_bytes; all if none.'
 )
-OUTPUT = flags.DEFINE_string('output', None, 'Markdown file to write.')
 
 # A whole array of this many bytes on a device is one too many.
 LARGE = 64 * 2**20

@@ -32,6 +32,7 @@ from paca_vit import pretrained as paca_pretrained
 from perceiver_io import pretrained as perceiver_pretrained
 from perceiver_io import published_names
 from tools import published_models
+from tools.output import OUTPUT
 from train_lib import checkpoint, runtime, sharding
 from train_lib.data import pipeline
 from train_lib.task import make_task
@@ -43,7 +44,6 @@ WEIGHTS = flags.DEFINE_string('weights', None, 'Published file to read.')
 CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'Checkpoint, or workdir of a run, to write.'
 )
-OUTPUT = flags.DEFINE_string('output', None, 'Folder or file to make.')
 IGNORE = flags.DEFINE_multi_string('ignore', [], 'Names to read as nothing.')
 SWAPPED = flags.DEFINE_bool(
   'swapped_convolution',

@@ -17,13 +17,13 @@ import PIL.Image
 from absl import app, flags
 
 from perceiver_io import tiling
+from tools.output import OUTPUT
 from train_lib import runtime, sharding, trained
 from train_lib.data import flow as flow_data
 from train_lib.data import flow_io
 
 FRAME1 = flags.DEFINE_string('frame1', None, 'The first image.')
 FRAME2 = flags.DEFINE_string('frame2', None, 'The second, of the same size.')
-OUTPUT = flags.DEFINE_string('output', None, 'What to write, without suffix.')
 SCALE = flags.DEFINE_float('scale', 1.0, 'Resize both images before.')
 
 

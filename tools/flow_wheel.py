@@ -11,9 +11,9 @@ import PIL.Image
 import PIL.ImageDraw
 from absl import app, flags
 
+from tools.output import OUTPUT
 from train_lib.data import flow_io
 
-OUTPUT = flags.DEFINE_string('output', None, 'PNG file to write.')
 MARGIN = 14  # pixels around the disc, for words
 
 

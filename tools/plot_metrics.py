@@ -15,7 +15,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 from absl import app, flags  # noqa: E402
 
-WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run.')
+from train_lib.runtime import WORKDIR  # noqa: E402
 
 
 def read_curves(path: str) -> dict[str, tuple[list[int], list[float]]]:
