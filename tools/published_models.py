@@ -16,14 +16,23 @@ import numpy as np
 
 from baselines import bert
 from configs.baselines import bert as bert_config
+from configs.baselines import entity_transformer
 from configs.paca_vit import ade20k
 from configs.paca_vit import models as paca_config
-from configs.perceiver_io import imagenet, mlm
+from configs.perceiver_io import (
+  audioset,
+  imagenet,
+  mlm,
+  optical_flow,
+  starcraft,
+)
 from paca_vit import classifier, segmentation
 from perceiver_io import inputs, models, multimodal, outputs
 from perceiver_io.perceiver import PooledPerceiver
 from perceiver_io.position_encoding import FourierPositions
+from perceiver_io.tasks import audioset as audioset_task
 from perceiver_io.tasks import classification
+from train_lib import task as task_lib
 
 PyTree = Any
 # Options under which every product of the published computation is done.
@@ -84,6 +93,14 @@ def _flow(num_latents, num_layers, **options):
   return Published(module, (_shape(1, 2, 368, 496, 3),))
 
 
+def _flow_variant(variant, **options):
+  config = optical_flow.get_config(variant)
+  sizes = dict(config.model)
+  encoder = models.encoder(**(dict(sizes.pop('encoder')) | options))
+  module = task_lib.function_named(config.make_model)(encoder=encoder, **sizes)
+  return Published(module, (_shape(1, 2, 368, 496, 3),))
+
+
 def _autoencoder(num_latents, training=False, **options):
   """Decodes everything, or the 512 samples of each that training decodes."""
   module = models.multimodal(
@@ -138,6 +155,24 @@ def _audioset(latent_channels, pooled=False, **options):
   return Published(module, (x,))
 
 
+def _mel(**options):
+  """Spectrogram and video: 60 frames of 80 bands."""
+  config = audioset.get_config('mel')
+  config.model.encoder.update(options)
+  x = {'image': _shape(1, 32, 224, 224, 3), 'audio': _shape(1, 60, 80)}
+  return Published(audioset_task.make_task(config).model, (x,))
+
+
+def _entities(module, **options):
+  """The encoder alone of 512 entities."""
+  config = module.get_config()
+  encoder = dict(config.encoder)
+  if 'fold_projections' in encoder:
+    encoder['fold_projections'] = options.get('fold_projections', True)
+  model = task_lib.function_named(config.make_encoder)(**encoder)
+  return Published(model, (_shape(1, 512, 256), _shape(1, 512)))
+
+
 def _paca(variant, **options):
   del options  # Its attention has one form.
   module = classifier.make_classifier(paca_config.model(variant))
@@ -159,6 +194,18 @@ _MODELS: dict[str, Callable[..., Published]] = {
   **_partials(_image, 'perceiver_io/imagenet', imagenet.VARIANTS),
   'perceiver_io/optical_flow': functools.partial(_flow, 2048, 24),
   'perceiver_io/optical_flow:1024x16': functools.partial(_flow, 1024, 16),
+  **_partials(
+    _flow_variant,
+    'perceiver_io/optical_flow',
+    [
+      'patch3_separate',
+      'patch1',
+      'patch1_separate',
+      'conv',
+      'conv_separate',
+      'conv_light',
+    ],
+  ),
   'perceiver_io/kinetics': functools.partial(_autoencoder, 784),
   'perceiver_io/kinetics:training': functools.partial(
     _autoencoder, 784, training=True
@@ -168,6 +215,11 @@ _MODELS: dict[str, Callable[..., Published]] = {
   'perceiver_io/audioset:raw': functools.partial(_audioset, 512),
   'perceiver_io/audioset:original_raw': functools.partial(
     _audioset, 512, pooled=True
+  ),
+  'perceiver_io/audioset:mel': _mel,
+  'perceiver_io/starcraft': functools.partial(_entities, starcraft),
+  'baselines/entity_transformer': functools.partial(
+    _entities, entity_transformer
   ),
   **_partials(_bert, 'baselines/bert', bert_config.MODELS),
   **_partials(_paca, 'paca_vit/imagenet', paca_config.VARIANTS),
