@@ -91,7 +91,7 @@ def test_bad_tables_are_named(folder):
     audioset.source('audio/eval_segments', str(folder / 'elsewhere'))
 
 
-def preprocess(example, train=False, **changes):
+def preprocess(example, train=False, seed=0, **changes):
   options = dict(
     num_classes=4,
     rate=100,
@@ -102,7 +102,7 @@ def preprocess(example, train=False, **changes):
     num_frames=None,
   )
   return audioset.preprocess(
-    example, train=train, rng=np.random.default_rng(0), **options | changes
+    example, train=train, rng=np.random.default_rng(seed), **options | changes
   )
 
 
@@ -114,18 +114,7 @@ def test_evaluation_spreads_clips_and_training_draws_one():
   np.testing.assert_allclose(out['audio'] * 2**15, starts + np.arange(20))
   begins = set()
   for seed in range(200):
-    clip = audioset.preprocess(
-      example,
-      train=True,
-      rng=np.random.default_rng(seed),
-      num_classes=4,
-      rate=100,
-      num_samples=20,
-      num_clips=3,
-      spectrogram=None,
-      spec_augment=None,
-      num_frames=None,
-    )['audio']
+    clip = preprocess(example, train=True, seed=seed)['audio']
     assert clip.shape == (1, 20)
     begins.add(int(clip[0, 0] * 2**15))
   assert min(begins) <= 2 and max(begins) >= 78 and len(begins) > 50
@@ -154,16 +143,8 @@ def test_spectrograms_are_masked_in_training_alone():
   np.testing.assert_array_equal(same, plain)
   widths = set()
   for seed in range(20):
-    masked = audioset.preprocess(
-      example,
-      train=True,
-      rng=np.random.default_rng(seed),
-      num_classes=4,
-      rate=100,
-      num_samples=20,
-      num_frames=None,
-      spec_augment=masks,
-      **options,
+    masked = preprocess(
+      example, train=True, seed=seed, spec_augment=masks, **options
     )['audio']
     changed = np.any(masked != plain, axis=-1)
     np.testing.assert_allclose(masked[changed], plain.mean(), rtol=1e-6)

@@ -21,24 +21,19 @@ def load(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
   Raises:
     ValueError: the folder has no images.
   """
-  source, module = pipeline.open_source(config.data)
-  if config.image_folder:
-    examples = _folder_examples(
-      config.image_folder, config.num_images, source[0]
+  if not config.image_folder:
+    return pipeline.collate(
+      pipeline.few_examples(config.data, config.num_images)
     )
-  else:
-    examples = [source[row] for row in spread(len(source), config.num_images)]
-  examples = [
-    module.preprocess(x, train=False, rng=None, **config.data.preprocess)
-    for x in examples
-  ]
-  batch = {name: np.stack([x[name] for x in examples]) for name in examples[0]}
-  return batch | {'mask': np.ones(len(examples), np.float32)}
-
-
-def spread(length: int, num: int) -> np.ndarray:
-  """`num` rows over all of a data set, which may be sorted by class."""
-  return np.linspace(0, length - 1, num).astype(int)
+  source, module = pipeline.open_source(config.data)
+  return pipeline.collate(
+    [
+      module.preprocess(x, train=False, rng=None, **config.data.preprocess)
+      for x in _folder_examples(
+        config.image_folder, config.num_images, source[0]
+      )
+    ]
+  )
 
 
 def _folder_examples(folder: str, num_images: int, like: dict) -> list[dict]:

@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 
 from ops import resize
 from paca_vit import clustering
-from paca_vit.evaluators import drawing, examples
+from paca_vit.evaluators import drawing
 from paca_vit.tasks import segmentation
 from train_lib import sharding, writer
 from train_lib.data import pipeline
@@ -44,13 +44,7 @@ def make_evaluator(
   workdir: str,
 ) -> 'SupervisedClusters':
   """Reads data, num_images and class_names, () for numbers."""
-  source, module = pipeline.open_source(config.data)
-  chosen = [
-    module.preprocess(
-      source[row], train=False, rng=None, **config.data.preprocess
-    )
-    for row in examples.spread(len(source), config.num_images)
-  ]
+  chosen = pipeline.few_examples(config.data, config.num_images)
   names = config.class_names or range(task.num_classes)
   if len(names) != task.num_classes:
     raise ValueError(

@@ -39,18 +39,11 @@ def make_evaluator(
   config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
 ) -> 'AttentionMaps':
   """Reads data, num_images, and num_latents, how many to show."""
-  source, module = pipeline.open_source(config.data)
-  rows = np.linspace(0, len(source) - 1, config.num_images).astype(int)
-  examples = [
-    module.preprocess(
-      source[row], train=False, rng=None, **config.data.preprocess
-    )
-    for row in rows
-  ]
-  batch = {name: np.stack([x[name] for x in examples]) for name in examples[0]}
-  batch['mask'] = np.ones(len(examples), np.float32)
+  examples = pipeline.few_examples(config.data, config.num_images)
   folder = pathlib.Path(workdir) / 'attention'
-  return AttentionMaps(task, batch, mesh, folder, config.num_latents)
+  return AttentionMaps(
+    task, pipeline.collate(examples), mesh, folder, config.num_latents
+  )
 
 
 class AttentionMaps:

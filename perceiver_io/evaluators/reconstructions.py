@@ -30,18 +30,11 @@ def make_evaluator(
   config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
 ) -> 'Reconstructions':
   """Reads data, num_clips, and fps of the films, frames a second."""
-  source, module = pipeline.open_source(config.data)
-  rows = np.linspace(0, len(source) - 1, config.num_clips).astype(int)
-  examples = [
-    module.preprocess(
-      source[row], train=False, rng=None, **config.data.preprocess
-    )
-    for row in rows
-  ]
-  batch = {name: np.stack([x[name] for x in examples]) for name in examples[0]}
-  batch['mask'] = np.ones(len(examples), np.float32)
+  clips = pipeline.few_examples(config.data, config.num_clips)
   folder = pathlib.Path(workdir) / 'reconstructions'
-  return Reconstructions(task, batch, mesh, folder, config.fps)
+  return Reconstructions(
+    task, pipeline.collate(clips), mesh, folder, config.fps
+  )
 
 
 class Reconstructions:

@@ -143,16 +143,34 @@ def make_eval_batches(
     data_config: see the top of this file.
     sharding: of a batch's leading dimension.
   """
+  return EvalBatches(eval_examples(data_config), data_config, sharding)
+
+
+def eval_examples(data_config: ml_collections.ConfigDict) -> grain.MapDataset:
+  """All examples in order, each preprocessed when it is asked for."""
   source, module = open_source(data_config)
   preprocess = functools.partial(
     module.preprocess, train=False, rng=None, **data_config.preprocess
   )
   # Indices through Grain, records past it: its counters cost more than a small
   # record's whole preprocessing.
-  examples = grain.MapDataset.range(len(source)).map(
+  return grain.MapDataset.range(len(source)).map(
     lambda index: preprocess(source[index])
   )
-  return EvalBatches(examples, data_config, sharding)
+
+
+def few_examples(
+  data_config: ml_collections.ConfigDict, num_examples: int
+) -> list[PyTree]:
+  """Some to look at, as an evaluation sees them: `spread` over all."""
+  examples = eval_examples(data_config)
+  return [examples[i] for i in spread(len(examples), num_examples)]
+
+
+def spread(length: int, num: int) -> list[int]:
+  """`num` rows from the first to the last of a data set, which may be sorted by
+  class."""
+  return np.linspace(0, length - 1, num).astype(int).tolist()
 
 
 def train_examples(source, preprocess, seed: int) -> grain.MapDataset:
@@ -169,7 +187,7 @@ def train_batches(
 ) -> grain.MapDataset:
   """This process's rows of each global batch, ascending, as numpy arrays."""
   return grain.MapDataset.range(sys.maxsize // batch_size).map(
-    lambda i: _collate([examples[i * batch_size + row] for row in rows])
+    lambda i: collate([examples[i * batch_size + row] for row in rows])
   )
 
 
@@ -182,7 +200,7 @@ def eval_batches(
   def batch(i):
     positions = [i * batch_size + row for row in rows]
     present = [examples[p] for p in positions if p < len(examples)]
-    return _collate(present, [padding] * (len(rows) - len(present)))
+    return collate(present, [padding] * (len(rows) - len(present)))
 
   return grain.MapDataset.range(-(-len(examples) // batch_size)).map(batch)
 
@@ -232,7 +250,8 @@ def open_source(data_config):
   return source, module
 
 
-def _collate(examples, padding=()) -> PyTree:
+def collate(examples: Sequence[PyTree], padding=()) -> PyTree:
+  """A batch of numpy arrays; `mask` is 1 for examples and 0 for padding."""
   batch = jax.tree.map(lambda *xs: np.stack(xs), *examples, *padding)
   mask = np.repeat(np.float32([1, 0]), [len(examples), len(padding)])
   return {**batch, 'mask': mask}
