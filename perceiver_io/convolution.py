@@ -140,5 +140,6 @@ class ConvUpsample(nn.Module):
         kernel_init=initializers.fan_in_truncated,
         dtype=self.dtype,
         name=f'conv_{i}',
-      )(x)
+      )(partitioned_attention.whole_examples(x))
+      x = partitioned_attention.whole_examples(x)
     return x

@@ -59,7 +59,7 @@ class Chip:
     flops: bfloat16 operations a second.
     hbm: bytes of memory.
     bandwidth: of the memory, bytes a second.
-    interconnect: bytes a second that leave it.
+    interconnect: bytes a second that leave it, over all links together.
   """
 
   flops: float
@@ -80,8 +80,9 @@ CHIPS = {
   'v5p': Chip(459e12, 95 * 2**30, 2765e9, 600e9),
   'v6e': Chip(918e12, 32 * 2**30, 1640e9, 448e9),
 }
-# One of the two cores of a chip, on which the paper's figures were measured.
-V3_CORE = Chip(61.5e12, 16 * 2**30, 450e9, 41e9)
+# One of the two cores of a chip, on which the paper's figures were measured:
+# halves of 123 TFLOPs, 32 GiB, 900 GB/s and a 1,024th of a pod's 340 TB/s.
+V3_CORE = Chip(61.5e12, 16 * 2**30, 450e9, 166e9)
 # Steps a second (Jaegle et al. 2021b): ImageNet on 64 of them (table 8), the
 # language model (table 1) on a number of devices that the paper does not state.
 PUBLISHED = {

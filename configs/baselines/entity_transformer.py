@@ -13,6 +13,9 @@ from configs.perceiver_io import starcraft
 
 _TRANSFORMER = 'baselines.entity_transformer.EntityTransformer'
 
+# What tools/compile_check.py compiles for: topology, and options to set.
+TPU_TOPOLOGIES = {'starcraft': ('v5e:2x4', {'model.dtype': 'bfloat16'})}
+
 
 def get_config(variant: str = 'starcraft') -> ml_collections.ConfigDict:
   if variant == 'starcraft':

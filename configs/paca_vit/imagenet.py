@@ -17,6 +17,12 @@ from configs.paca_vit import models
 
 NUM_TRAIN = 1_281_167
 
+# What tools/compile_check.py compiles for: topology, and options to set.
+TPU_TOPOLOGIES = {
+  variant: ('v5e:8x8', {'model.dtype': 'bfloat16'})
+  for variant in models.VARIANTS
+}
+
 
 def get_config(
   variant: str = 'tiny_p2cconv_100_0',

@@ -28,6 +28,18 @@ import ml_collections
 from configs import common
 
 _NUM_LATENTS = {'784': 784, '392': 392, '196': 196}
+# What tools/compile_check.py compiles for: topology, and options to set.
+TPU_TOPOLOGIES = {
+  variant: (
+    'v5e:8x8',
+    {
+      'model.dtype': 'bfloat16',
+      'model.encoder.scan_layers': True,
+      'optim.num_microbatches': 4,
+    },
+  )
+  for variant in _NUM_LATENTS
+}
 
 
 def get_config(variant: str = '784') -> ml_collections.ConfigDict:

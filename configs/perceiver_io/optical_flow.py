@@ -68,6 +68,18 @@ _VARIANTS = {
   'conv_separate': ('conv_optical_flow', _CONV | dict(concatenate=False)),
   'conv_light': ('conv_optical_flow', _CONV),
 }
+# What tools/compile_check.py compiles for: topology, and options to set.
+TPU_TOPOLOGIES = {
+  variant: (
+    'v5e:8x8',
+    {
+      'model.dtype': 'bfloat16',
+      'model.encoder.scan_layers': True,
+      'optim.num_microbatches': 8,
+    },
+  )
+  for variant in _VARIANTS
+}
 _FIRST = '_first'
 _AUGMENTATION = dict(
   severity=1.0,

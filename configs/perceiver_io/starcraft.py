@@ -26,6 +26,9 @@ from configs import common
 PERCEIVER = 'perceiver_io.entities.make_perceiver'
 _CHESS = 'train_lib.data.chess_openings'
 
+# What tools/compile_check.py compiles for: topology, and options to set.
+TPU_TOPOLOGIES = {'starcraft': ('v5e:2x4', {'model.dtype': 'bfloat16'})}
+
 
 def get_config(variant: str = 'starcraft') -> ml_collections.ConfigDict:
   makers = dict(starcraft=starcraft, chess=chess, demo=chess, tiny=_tiny)

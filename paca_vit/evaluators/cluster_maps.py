@@ -51,7 +51,9 @@ class ClusterMaps:
     everywhere = sharding.replicated(mesh)
     self._batch = jax.device_put(batch, everywhere)
     self._images = batch['image']
-    self._predict = jax.jit(task.predict, out_shardings=everywhere)
+    self._predict = jax.jit(
+      sharding.on_mesh(mesh, task.predict), out_shardings=everywhere
+    )
     self._folder = folder
 
   def run(self, state: TrainState) -> dict[str, float]:

@@ -74,7 +74,9 @@ class SegmentationEvaluator:
       )
 
     # Every device gets all: the labels of a batch may differ in size.
-    self._predict = jax.jit(predict, out_shardings=sharding.replicated(mesh))
+    self._predict = jax.jit(
+      sharding.on_mesh(mesh, predict), out_shardings=sharding.replicated(mesh)
+    )
     self._count = jax.jit(count)
 
   def run(self, state: TrainState) -> dict[str, float]:

@@ -95,7 +95,9 @@ class SupervisedClusters:
       return maps, weights.reshape(-1, *clusters.shape[1:3]), found
 
     # Images of several sizes: one compilation each.
-    self._predict = jax.jit(predict, out_shardings=everywhere)
+    self._predict = jax.jit(
+      sharding.on_mesh(mesh, predict), out_shardings=everywhere
+    )
 
   def run(self, state: TrainState) -> dict[str, float]:
     totals = {}

@@ -32,15 +32,14 @@ class MeanAveragePrecision:
   """`map`, in percent as published, and the best class's `accuracy`."""
 
   def __init__(self, task: Task, batches: pipeline.EvalBatches, mesh: Mesh):
+    def predict(variables, batch):
+      outputs = task.predict(variables, batch)
+      return outputs['probabilities'], batch['labels'], batch['mask']
+
     self._batches = batches
     # Ranking takes all examples: every process gets them.
     self._predict = jax.jit(
-      lambda variables, batch: (
-        task.predict(variables, batch)['probabilities'],
-        batch['labels'],
-        batch['mask'],
-      ),
-      out_shardings=sharding.replicated(mesh),
+      sharding.on_mesh(mesh, predict), out_shardings=sharding.replicated(mesh)
     )
 
   def run(self, state: TrainState) -> dict[str, float]:

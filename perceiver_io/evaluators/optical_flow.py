@@ -86,7 +86,9 @@ class OpticalFlowEvaluator:
   ):
     self._source, self._preprocess, self._tiles = source, preprocess, tiles
     self._everywhere = sharding.replicated(mesh)
-    self._predict = jax.jit(task.predict, out_shardings=self._everywhere)
+    self._predict = jax.jit(
+      sharding.on_mesh(mesh, task.predict), out_shardings=self._everywhere
+    )
     self._baselines, self._measured = baselines, {}
     self._num_pictures, self._folder = num_pictures, folder
 

@@ -51,7 +51,9 @@ class Reconstructions:
     # Few clips and many devices: all compute the same.
     everywhere = sharding.replicated(mesh)
     self._batch = jax.device_put(batch, everywhere)
-    self._predict = jax.jit(task.predict, out_shardings=everywhere)
+    self._predict = jax.jit(
+      sharding.on_mesh(mesh, task.predict), out_shardings=everywhere
+    )
     self._clips = batch['image'], batch['audio'][..., 0]
     self._folder, self._fps = folder, fps
 
