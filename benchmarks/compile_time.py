@@ -7,17 +7,14 @@ compile cache is off. What is measured is tracing, lowering and XLA together,
 in wall-clock and in CPU seconds of this process.
 """
 
-import functools
 import time
 
 import jax
 import ml_collections
 from absl import app, flags
 
-import train
-from train_lib import optim, runtime, sharding, train_state
-from train_lib.data import pipeline
-from train_lib.task import make_task
+from benchmarks import one_device
+from train_lib import runtime
 
 
 def compile_step(config: ml_collections.ConfigDict, scan_layers: bool):
@@ -25,26 +22,14 @@ def compile_step(config: ml_collections.ConfigDict, scan_layers: bool):
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.model.get('encoder', config.model).scan_layers = scan_layers
-  config.data.update(source='synthetic', batch_size=1)
-  mesh = jax.sharding.Mesh(jax.devices()[:1], ('data',))
-  task = make_task(config)
-  batches = pipeline.make_train_iterator(
-    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
-  )
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
-  abstract, _ = train_state.create(
-    task, tx, batches.element_spec, config.seed, mesh, [('.*', ())]
-  )
-  step = functools.partial(
-    train.train_step, task=task, tx=tx, seed=config.seed, num_microbatches=1
-  )
+  made = one_device.make_train_step(config)
   wall, cpu = time.monotonic(), time.process_time()
-  program = jax.jit(step, donate_argnums=0)
-  program = program.lower(abstract, batches.element_spec).compile()
+  program = made.lower().compile()
   return program, time.monotonic() - wall, time.process_time() - cpu
 
 
 def main(_) -> None:
+  runtime.initialize()
   jax.config.update('jax_enable_compilation_cache', False)
   for scan_layers in (True, False):
     program, wall, cpu = compile_step(runtime.CONFIG.value, scan_layers)
@@ -58,4 +43,4 @@ def main(_) -> None:
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config'])
-  app.run(main)
+  app.run(main, flags_parser=runtime.parse_flags)

@@ -7,31 +7,26 @@ outputs decoded at once (which are compiled, not run), then runs both.
   python -m benchmarks.full_size --config=configs/perceiver_io/kinetics.py:784
 """
 
-import functools
 import resource
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import ml_collections
 from absl import app, flags
 
-import train
-from train_lib import optim, runtime, sharding, train_state
-from train_lib.data import pipeline
-from train_lib.task import make_task
+from benchmarks import one_device
+from train_lib import runtime
 
 
 class Programs(NamedTuple):
   """Attributes:
-  init: makes the state.
-  batches: iterator.
+  made: the step they are of.
   step: compiled, (state, batch) -> (state, scalars).
   predict: compiled, (variables, batch) -> outputs.
   """
 
-  init: Any
-  batches: pipeline.TrainIterator
+  made: one_device.TrainStep
   step: jax.stages.Compiled
   predict: jax.stages.Compiled
 
@@ -41,29 +36,16 @@ def make_programs(
 ) -> Programs:
   """Compiles both; `bounded` as the config says, else all is held at once."""
   config = config.copy_and_resolve_references()
-  config.data.update(source='synthetic', batch_size=1)
   if not bounded:
     with config.unlocked():
       config.model.encoder.implementation = 'plain'
     if 'decode_mib' in config:
       config.decode_mib = 1e9
-  mesh = jax.sharding.Mesh(jax.devices()[:1], ('data',))
-  task = make_task(config)
-  batches = pipeline.make_train_iterator(
-    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
+  made = one_device.make_train_step(config)
+  predict = jax.jit(made.task.predict).lower(
+    made.state.eval_variables, made.batches.element_spec
   )
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
-  state, init = train_state.create(
-    task, tx, batches.element_spec, config.seed, mesh, [('.*', ())]
-  )
-  step = functools.partial(
-    train.train_step, task=task, tx=tx, seed=config.seed, num_microbatches=1
-  )
-  step = jax.jit(step, donate_argnums=0).lower(state, batches.element_spec)
-  predict = jax.jit(task.predict).lower(
-    {'params': state.params, **state.model_state}, batches.element_spec
-  )
-  return Programs(init, batches, step.compile(), predict.compile())
+  return Programs(made, made.lower().compile(), predict.compile())
 
 
 def print_temporaries(what: str, programs: Programs) -> None:
@@ -85,15 +67,13 @@ def main(_) -> None:
   programs = make_programs(config, bounded=True)
   print_temporaries('as configured', programs)
 
-  state, batch = programs.init(), next(programs.batches)
+  state, batch = programs.made.init(), next(programs.made.batches)
   began = time.monotonic()
   state, scalars = jax.block_until_ready(programs.step(state, batch))
   seconds = time.monotonic() - began
   print(f'a step: loss {scalars["loss"]:.4f}, {seconds:.0f} s', flush=True)
   began = time.monotonic()
-  jax.block_until_ready(
-    programs.predict({'params': state.params, **state.model_state}, batch)
-  )
+  jax.block_until_ready(programs.predict(state.eval_variables, batch))
   print(f'a prediction: {time.monotonic() - began:.0f} s')
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
   print(f'most memory of the process: {peak:.1f} GiB')

@@ -68,16 +68,23 @@ def make_perceiver(
   latent_channels: int,
   num_self_attends: int,
   num_self_attend_heads: int,
+  num_cross_attend_heads: int = 1,
   widening_factor: int = 1,
   fold_projections: bool = True,
   dtype: Dtype | None = None,
 ) -> EntityPerceiver:
-  """The entity encoder of appendix B, of layers like ImageNet's (`encoder`)."""
+  """The entity encoder of appendix B, of layers like ImageNet's (`encoder`).
+
+  Args:
+    num_cross_attend_heads: of encoder and decoder. With one, a latent sees a
+      single mixture of all entities.
+  """
   encoder = models.encoder(
     num_latents=num_latents,
     latent_channels=latent_channels,
     num_self_attends_per_block=num_self_attends,
     num_self_attend_heads=num_self_attend_heads,
+    num_cross_attend_heads=num_cross_attend_heads,
     self_attend_widening_factor=widening_factor,
     fold_projections=fold_projections,
     dtype=dtype,

@@ -104,6 +104,7 @@ def encoder(
   num_self_attends_per_block: int,
   num_blocks: int = 1,
   num_self_attend_heads: int = 8,
+  num_cross_attend_heads: int = 1,
   self_attend_widening_factor: int = 1,
   num_cross_attends: int = 1,
   share_weights: bool = True,
@@ -113,7 +114,7 @@ def encoder(
   fold_projections: bool = True,
   dtype: Dtype | None = None,
 ) -> Encoder:
-  """The encoder of everything but language: one head for the inputs.
+  """The encoder of everything but language, published with one head for inputs.
 
   Its keys and values are as wide as the inputs. Arguments: see
   `perceiver.Encoder`.
@@ -122,7 +123,7 @@ def encoder(
     num_latents=num_latents,
     latent_channels=latent_channels,
     cross_attend=CrossAttention(
-      num_heads=1,
+      num_heads=num_cross_attend_heads,
       implementation=implementation,
       fold_projections=fold_projections,
       dtype=dtype,

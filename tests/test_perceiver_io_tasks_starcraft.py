@@ -31,7 +31,7 @@ def make_task(make_encoder=config_lib.PERCEIVER):
   examples = [
     e for e in entities.synthetic('test', 200) if len(e['selected']) <= M
   ][:5]
-  batch = pipeline._collate(
+  batch = pipeline.collate(
     [
       entities.preprocess(
         e, train=False, rng=None, max_entities=M, vocab_sizes=(8, 8, 8)

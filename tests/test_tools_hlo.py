@@ -45,8 +45,8 @@ def test_collectives_are_found_in_loops():
   assert sum(c.times for c in reduced) == 5
   assert {c.size for c in reduced} == {4 * 32}
   found = compiled(lambda x: x + 1, x, out_shardings=whole).collectives()
-  assert [(c.kind, c.shape, c.size) for c in found] == [
-    ('all-gather', (16, 32), 4 * 16 * 32)
+  assert [(c.kind, c.results) for c in found] == [
+    ('all-gather', [((16, 32), 4 * 16 * 32)])
   ]
 
 
@@ -61,6 +61,25 @@ ENTRY %main (p: f32[8,128]) -> f32[8,128] {
 }
 """  # noqa: E501
   assert hlo.Program(text).bytes_accessed() == 2 * 4 * 8 * 128
+
+
+def test_all_results_of_a_collective_count_and_no_operand():
+  text = """HloModule m
+
+ENTRY %main (p: bf16[8,128], q: f32[4]) -> bf16[16,128] {
+  %p = bf16[8,128]{1,0:T(8,128)} parameter(0)
+  %q = f32[4]{0} parameter(1)
+  %sum = (bf16[8,128]{1,0:T(8,128)S(1)}, f32[4]{0}) all-reduce(%p, %q), to_apply=%add
+  %one = bf16[8,128]{1,0:T(8,128)S(1)} get-tuple-element(%sum), index=0
+  %start = (bf16[8,128]{1,0}, bf16[16,128]{1,0}) all-gather-start(%one), dimensions={0}
+  ROOT %done = bf16[16,128]{1,0} all-gather-done(%start)
+}
+"""  # noqa: E501
+  found = hlo.Program(text).collectives()
+  assert [(c.kind, c.size, c.results[-1]) for c in found] == [
+    ('all-reduce', 2 * 8 * 128 + 4 * 4, ((4,), 16)),
+    ('all-gather', 2 * 16 * 128, ((16, 128), 2 * 16 * 128)),
+  ]
 
 
 def test_what_is_no_program_is_named():

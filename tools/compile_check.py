@@ -14,11 +14,13 @@ Nothing is run: step times are those of a roofline, the slowest of arithmetic,
 memory and communication, as if each ran at its peak.
 """
 
+import concurrent.futures
 import dataclasses
 import functools
 import glob
 import importlib
 import math
+import multiprocessing
 import os
 import pathlib
 import time
@@ -27,6 +29,7 @@ from typing import Any
 os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
 os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-8')
 os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
+os.environ.setdefault('ALLOW_MULTIPLE_LIBTPU_LOAD', '1')  # one a process
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
 import jax  # noqa: E402
@@ -46,6 +49,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 ONLY = flags.DEFINE_multi_string(
   'only', [], 'Check these, such as perceiver_io/mlm:base_bytes; all if none.'
 )
+JOBS = flags.DEFINE_integer('jobs', 2, 'How many to compile at a time.')
 
 # A whole array of this many bytes on a device is one too many.
 LARGE = 64 * 2**20
@@ -291,13 +295,16 @@ def _check_layout(name: str, state: PyTree, mesh) -> None:
 
 
 def _check_gathers(name, collectives, params) -> None:
-  shapes = {x.shape for x in jax.tree.leaves(params)}
+  """Raises if a device gathers a large array that is no parameter."""
+  parameters = {x.shape for x in jax.tree.leaves(params)}
   for c in collectives:
-    if c.kind == 'all-gather' and c.size >= LARGE and c.shape not in shapes:
-      raise CheckError(
-        f'{name}: every device gathers {c.shape}, {c.size / 2**20:.0f} MiB, '
-        f'in {c.op_name}.'
-      )
+    if c.kind == 'all-gather':
+      for shape, size in c.results:
+        if size >= LARGE and shape not in parameters:
+          raise CheckError(
+            f'{name}: every device gathers {shape}, {size / 2**20:.0f} MiB, '
+            f'in {c.op_name}.'
+          )
 
 
 HEADER = (
@@ -377,16 +384,23 @@ def main(argv):
     raise app.UsageError(
       f'--only: found {sorted(unknown)}, expected some of {list(configs)}.'
     )
-  reports, failures = [], []
-  for name in ONLY.value or configs:
-    try:
-      reports.append(check(name, *configs[name]))
-      print(row(reports[-1]), flush=True)
-    except CheckError as e:
-      failures.append(str(e))
-      print(f'FAILED {e}', flush=True)
-  if failures:
-    raise SystemExit(f'{len(failures)} of {len(configs)} configs do not fit.')
+  names = ONLY.value or list(configs)
+  reports, num_failed = [], 0
+  with concurrent.futures.ProcessPoolExecutor(
+    JOBS.value,
+    mp_context=multiprocessing.get_context('spawn'),
+    max_tasks_per_child=1,  # the compiler keeps memory
+  ) as pool:
+    checks = [pool.submit(check, name, *configs[name]) for name in names]
+    for done in checks:
+      try:
+        reports.append(done.result())
+        print(row(reports[-1]), flush=True)
+      except CheckError as e:
+        num_failed += 1
+        print(f'FAILED {e}', flush=True)
+  if num_failed:
+    raise SystemExit(f'{num_failed} of {len(names)} configs do not fit.')
   if OUTPUT.value:
     with open(OUTPUT.value, 'w') as file:
       file.write(INTRODUCTION + table(reports))

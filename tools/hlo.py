@@ -60,17 +60,20 @@ class Instruction(NamedTuple):
 class Collective(NamedTuple):
   """Attributes:
   kind: one of COLLECTIVES.
-  shape: of the largest result.
-  size: its bytes, on a device.
+  results: (shape, bytes on a device) of the arrays that it returns.
   times: how often it runs.
   op_name: see `Instruction`.
   """
 
   kind: str
-  shape: tuple[int, ...]
-  size: int
+  results: list[tuple[tuple[int, ...], int]]
   times: int
   op_name: str
+
+  @property
+  def size(self) -> int:
+    """Bytes of all results."""
+    return sum(size for _, size in self.results)
 
 
 class Program:
@@ -126,8 +129,10 @@ class Program:
     for i, times in self._instructions((self._times, self._fused)):
       kind = i.operation.removesuffix('-start')
       if kind in COLLECTIVES:
-        shape, size = max(_arrays(i.result), key=lambda array: array[1])
-        found.append(Collective(kind, shape, size, times, i.op_name))
+        results = _arrays(i.result, on_chip=True)
+        if i.operation in ('all-gather-start', 'collective-permute-start'):
+          results = results[len(i.operands) :]  # It returns these, too.
+        found.append(Collective(kind, results, times, i.op_name))
     return found
 
   def bytes_accessed(self) -> int:
@@ -194,14 +199,22 @@ def _instruction(root, name, rest) -> Instruction:
   )
 
 
-def _arrays(text: str) -> list[tuple[tuple[int, ...], int]]:
-  """(shape, bytes in the device's main memory) of all arrays of a type."""
+def _arrays(
+  text: str, on_chip: bool = False
+) -> list[tuple[tuple[int, ...], int]]:
+  """(shape, bytes) of all arrays of a type.
+
+  Args:
+    text: the type.
+    on_chip: whether arrays outside of the main memory have bytes, too.
+  """
   found = []
   for dtype, shape, layout in _ARRAY.findall(text):
     shape = tuple(int(x) for x in shape.split(',') if x)
     digits = re.search(r'\d+', dtype)
     bits = _BITS.get(dtype) or (int(digits[0]) if digits else 0)
-    size = 0 if 'S(' in layout else math.prod(shape) * bits // 8
+    counts = on_chip or 'S(' not in layout
+    size = math.prod(shape) * bits // 8 if counts else 0
     found.append((shape, size))
   return found or [((), 0)]
 

@@ -50,10 +50,11 @@ def _perceiver(full_size: bool) -> dict:
       fold_projections=True,
     )
   return dict(
-    num_latents=16,
+    num_latents=24,
     latent_channels=128,
     num_self_attends=3,
     num_self_attend_heads=4,
+    num_cross_attend_heads=8,
     widening_factor=1,
     fold_projections=True,
   )
@@ -94,22 +95,22 @@ def starcraft(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
 def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   """The same of up to 32 pieces, in minutes; see `starcraft`."""
   config = starcraft(make_encoder, encoder)
-  config.num_steps = 1_500
+  config.num_steps = 10_000
   config.model.update(
     vocab_sizes=(12, 64, 3), entity_channels=128, channels=128, num_locations=64
   )
-  _set_data(config, _CHESS, batch_size=128, max_entities=32)
-  config.evals.test.every_steps = 500
+  _set_data(config, _CHESS, batch_size=32, max_entities=32)
+  config.evals.test.every_steps = 2_500
   config.evals.baselines = dict(
     module='perceiver_io.evaluators.legal_moves',
     every_steps=config.num_steps,
     data=common.examples(_CHESS, 'test'),
     fit_split='train',
   )
-  config.optim = common.adamw(lr=1e-3, warmup_steps=100)
+  config.optim = common.adamw(lr=2e-3, warmup_steps=100)
   config.optim.clip_norm = 1.0
-  config.checkpoint.every_steps = 500
-  config.log_every_steps = 50
+  config.checkpoint.every_steps = 2_500
+  config.log_every_steps = 250
   return config
 
 
