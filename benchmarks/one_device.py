@@ -1,4 +1,4 @@
-"""A config's train step with a batch of one, on one device of this machine."""
+"""A config's train step on one device of this machine, on made-up examples."""
 
 import functools
 from collections.abc import Callable
@@ -32,10 +32,12 @@ class TrainStep(NamedTuple):
     return self.step.lower(self.state, self.batches.element_spec)
 
 
-def make_train_step(config: ml_collections.ConfigDict) -> TrainStep:
+def make_train_step(
+  config: ml_collections.ConfigDict, batch_size: int = 1
+) -> TrainStep:
   """Nothing is compiled yet."""
   config = config.copy_and_resolve_references()
-  config.data.update(source='synthetic', batch_size=1)
+  config.data.update(source='synthetic', batch_size=batch_size)
   mesh = jax.sharding.Mesh(jax.devices()[:1], ('data',))
   task = make_task(config)
   batches = pipeline.make_train_iterator(
