@@ -158,15 +158,18 @@ def test_targets_follow_the_selected_unit(made):
     (transformer_config.get_config(), None, 2_369_280, 3.221),
     (config_lib.get_config(), False, 6_594_560, 0.979),
     (config_lib.get_config(), True, 6_594_560, 0.854),
+    (transformer_config.get_config('chess'), None, 594_816, 0.0393),
+    (config_lib.get_config('chess'), True, 501_504, 0.02684),
   ],
 )
 def test_costs(config, fold, num_params, gflops):
   if fold is not None:
     config.encoder.fold_projections = fold
   encoder = task_lib.make_task(config).model.encoder
+  m, c = config.data.preprocess.max_entities, config.model.entity_channels
   args = (
-    jax.ShapeDtypeStruct((1, 512, 256), 'float32'),
-    jax.ShapeDtypeStruct((1, 512), 'float32'),
+    jax.ShapeDtypeStruct((1, m, c), 'float32'),
+    jax.ShapeDtypeStruct((1, m), 'float32'),
   )
   variables = jax.eval_shape(encoder.init, jax.random.key(0), *args)
   assert cost.num_params(variables) == num_params

@@ -28,6 +28,33 @@ def test_a_loop_counts_as_often_as_it_runs():
   assert 3 * 7 * size <= moved <= 8 * 7 * size
 
 
+def test_a_loop_that_only_its_condition_bounds():
+  text = """HloModule m
+
+%body (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %p = (s32[]{:T(128)}, f32[8]{0}) parameter(0)
+  %x = f32[8]{0} get-tuple-element(%p), index=1
+  %sum = f32[8]{0} all-reduce(%x), to_apply=%add
+  %i = s32[]{:T(128)} get-tuple-element(%p), index=0
+  ROOT %out = (s32[]{:T(128)}, f32[8]{0}) tuple(%i, %sum)
+}
+
+%condition (p: (s32[], f32[8])) -> pred[] {
+  %constant.1 = s32[]{:T(128)} constant(24), metadata={stack_frame_id=1}
+  %p = (s32[]{:T(128)}, f32[8]{0}) parameter(0)
+  %i = s32[]{:T(128)} get-tuple-element(%p), index=0
+  ROOT %lt = pred[]{:T(512)} compare(%i, %constant.1), direction=LT
+}
+
+ENTRY %main (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %p = (s32[]{:T(128)}, f32[8]{0}) parameter(0)
+  ROOT %loop = (s32[]{:T(128)}, f32[8]{0}) while(%p), condition=%condition, body=%body
+}
+"""  # noqa: E501
+  (found,) = hlo.Program(text).collectives()
+  assert (found.size, found.times) == (32, 24)
+
+
 def test_collectives_are_found_in_loops():
   mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
   split, whole = NamedSharding(mesh, P('data')), NamedSharding(mesh, P())

@@ -245,20 +245,20 @@ def _batch_spec(data: ml_collections.ConfigDict, mesh) -> PyTree:
 
 
 def _eval_memory(name, config, task, state, mesh, hbm) -> int:
-  """Bytes of the step of the first evaluator that has one, 0 if none has."""
+  """Bytes of the evaluation's step: of metrics, or of predictions for a batch
+  like that of training where an evaluator of its own makes something of them.
+  """
+  step, data = task.predict, config.data
   for section in config.evals.values():
     if section.module == evaluate.__name__:
-      batch = _batch_spec(section.data, mesh)
-      program = _compile(
-        name,
-        jax.jit(sharding.on_mesh(mesh, task.metrics)).lower(
-          state.eval_variables, batch
-        ),
-      )
-      memory = program.memory_analysis()
-      _check_memory(name, memory, hbm)
-      return memory.argument_size_in_bytes + memory.temp_size_in_bytes
-  return 0
+      step, data = task.metrics, section.data
+      break
+  lowered = jax.jit(sharding.on_mesh(mesh, step)).lower(
+    state.eval_variables, _batch_spec(data, mesh)
+  )
+  memory = _compile(name, lowered).memory_analysis()
+  _check_memory(name, memory, hbm)
+  return memory.argument_size_in_bytes + memory.temp_size_in_bytes
 
 
 def _compile(name, lowered):
@@ -364,14 +364,15 @@ Written by `python -m tools.compile_check --output=docs/compile-check.md`, which
 needs no TPU, only its compiler (`pip install -e '.[tpu-compile]'`).
 
 Figures are of one device. *Arguments* are the state and the batch; *evaluation*
-is all that `train_lib.evaluate` needs. *TFLOPs* are those of matrix products
-and convolutions, two a multiply-add, recomputation included. *GB moved* is read
-and written by the compiled program's fusions, loops counted as often as they
-run. *Collectives* are bytes of results. The *roofline* is the slowest of
-arithmetic, memory and communication at their peaks, and *MFU* what it implies:
-bounds, not measurements. Where a topology has 64 devices, the same figures give
-the roofline of 64 TPUv3 cores, beside the steps a second that the paper
-publishes (for the language model without the number of devices).
+is all that its step needs: the metrics of a batch, or the predictions where an
+evaluator of its own makes something of them. *TFLOPs* are those of matrix
+products and convolutions, two a multiply-add, recomputation included. *GB
+moved* is read and written by the compiled program's fusions, and *collectives*
+are bytes of results, loops counted as often as they run. The *roofline* is the
+slowest of arithmetic, memory and communication at their peaks, and *MFU* what
+it implies: bounds, not measurements. Where a topology has 64 devices, the same
+figures give the roofline of 64 TPUv3 cores, beside the steps a second that the
+paper publishes (for the language model without the number of devices).
 
 """
 

@@ -22,6 +22,7 @@ _ARRAY = re.compile(r'\b([a-z]+\d*\w*)\[([\d,]*)\](\{[^}]*\})?')
 _INSTRUCTION = re.compile(r'^\s*(ROOT )?%?([\w.\-]+) = (.*)$')
 _OPERATION = re.compile(r'(?:^| )([a-z][a-z0-9\-]*)\(')
 _TRIPS = re.compile(r'known_trip_count[^}]*?(\d+)')
+_BOUND = re.compile(r'^s32\[\]\S* constant\((\d+)\)')
 _FREE = (
   'parameter constant tuple get-tuple-element bitcast while conditional call '
   'after-all partition-id replica-id iota optimization-barrier'
@@ -103,8 +104,7 @@ class Program:
     counter[name] += times
     for instruction in self._computations[name]:
       if body := instruction.called('body'):
-        trips = _TRIPS.search(instruction.text)
-        self._visit(body, times * int(trips[1] if trips else 1), counter)
+        self._visit(body, times * self._trips(instruction), counter)
       elif callee := instruction.called('calls'):
         is_async = instruction.operation.startswith('async')
         inside = counter if is_async else self._fused
@@ -116,6 +116,16 @@ class Program:
           r'(?:true|false)_computation=%?([\w.\-]+)', instruction.text
         ):
           self._visit(branch, times, counter)
+
+  def _trips(self, loop: Instruction) -> int:
+    """How often a loop runs; once if that cannot be told."""
+    if known := _TRIPS.search(loop.text):
+      return int(known[1])
+    # What a scan's condition compares its counter with.
+    condition = self._computations[loop.called('condition')]
+    bounds = [_BOUND.search(i.text) for i in condition]
+    bounds = [int(bound[1]) for bound in bounds if bound]
+    return bounds[0] if len(bounds) == 1 else 1
 
   def _instructions(self, counters) -> Iterator[tuple[Instruction, int]]:
     for counter in counters:

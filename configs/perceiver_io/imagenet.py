@@ -99,7 +99,11 @@ VARIANTS = {
 TPU_TOPOLOGIES = {
   variant: (
     'v5e:8x8',
-    {'model.dtype': 'bfloat16', 'model.encoder.scan_layers': True},
+    {
+      'model.dtype': 'bfloat16',
+      'model.encoder.scan_layers': True,
+      'optim.num_microbatches': 4,
+    },
   )
   for variant in VARIANTS
 }

@@ -44,11 +44,15 @@ MODELS = {
 }
 
 # What tools/compile_check.py compiles for: topology, and options to set.
-_TPU = {'model.dtype': 'bfloat16', 'model.scan_layers': True}
+_TPU = {
+  'model.dtype': 'bfloat16',
+  'model.scan_layers': True,
+  'optim.num_microbatches': 2,
+}
 TPU_TOPOLOGIES = {
   'base_bytes': ('v5e:8x8', _TPU),
   'base_sentencepiece': ('v5e:8x8', _TPU),
-  'plus_plus': ('v5e:8x8', _TPU),
+  'plus_plus': ('v5e:8x8', _TPU | {'optim.num_microbatches': 4}),
   'bytes_128x1920': ('v5e:8x8', _TPU),
   'bytes_512x896': ('v5e:8x8', _TPU),
 }

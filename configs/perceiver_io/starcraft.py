@@ -15,6 +15,17 @@ here) and refers to ImageNet for the rest, which is where the optimizer is from;
 vocabularies, locations, batch and steps depend on the game records. Not trained
 here.
 
+On chess (`demo`), 10,000 steps of 32 positions, same recipe for both:
+
+| encoder of 32 pieces | parameters | MFLOPs | moves right |
+|---|---|---|---|
+| 3-layer Transformer (configs/baselines) | 0.59M | 39.3 | 0.278 |
+| Perceiver IO, 24 latents, 3 layers | 0.50M | 26.8 | 0.274 |
+
+of 11,184 positions that neither has seen (standard error 0.004); a legal move
+at random is right in 0.036, the one most frequent in the training data in
+0.160.
+
 Variants: `starcraft`, on what train_lib/data/entities.py describes; `chess` or
 `demo`, on positions of an opening book; `tiny` for tests.
 """
@@ -106,6 +117,14 @@ def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
     every_steps=config.num_steps,
     data=common.examples(_CHESS, 'test'),
     fit_split='train',
+  )
+  config.evals.boards = dict(
+    module='perceiver_io.evaluators.chess_boards',
+    every_steps=config.num_steps,
+    data=common.examples(
+      _CHESS, 'test', max_entities=32, vocab_sizes=config.model.vocab_sizes
+    ),
+    num_boards=8,
   )
   config.optim = common.adamw(lr=2e-3, warmup_steps=100)
   config.optim.clip_norm = 1.0
