@@ -13,7 +13,16 @@ from tests import golden_paca
 def make(num_frames=8, **options):
   config = video_config.get_config('tiny').model
   config.update(
-    channels=(8,), depths=(1,), num_heads=(2,), num_clusters=(4,), **options
+    dict(
+      channels=(8,),
+      depths=(1,),
+      num_heads=(2,),
+      num_clusters=(4,),
+      tubelet_frames=2,
+      in_channels=6,
+      position_grid=(4, 4, 4),
+    )
+    | options
   )
   model = video.make_video_classifier(config)
   clip = golden_paca.normal('clip', (2, num_frames, 16, 16, 3))

@@ -51,4 +51,4 @@ def test_the_board_is_the_position_and_other_moves_are_blue(monkeypatch):
     [(chess.G1, chess.F3, 'green'), (chess.G1, chess.H3, 'blue')],
     [(chess.D2, chess.D4, 'green'), (chess.A1, chess.A8, 'blue')],
   ]
-  assert svg.count('<g transform') >= 3 and 'width="600"' in svg
+  assert svg.count('<g transform') >= 3 and 'width="630"' in svg

@@ -20,6 +20,7 @@ from train_lib.task import Task
 from train_lib.train_state import TrainState
 
 _SIZE, _COLUMNS = 200, 4
+_STEP = 210  # from board to board
 
 
 def make_evaluator(
@@ -78,10 +79,10 @@ def boards(positions: dict[str, np.ndarray], units, targets) -> str:
     svg = chess.svg.board(board, arrows=arrows, size=_SIZE, coordinates=False)
     row, column = divmod(i, _COLUMNS)
     drawn.append(
-      f'<g transform="translate({column * _SIZE} {row * _SIZE})">{svg}</g>'
+      f'<g transform="translate({column * _STEP} {row * _STEP})">{svg}</g>'
     )
-  width = _SIZE * min(len(drawn), _COLUMNS)
-  height = _SIZE * -(-len(drawn) // _COLUMNS)
+  width = _STEP * min(len(drawn), _COLUMNS)
+  height = _STEP * -(-len(drawn) // _COLUMNS)
   return (
     f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
     f'height="{height}">{"".join(drawn)}</svg>'
