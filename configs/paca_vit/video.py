@@ -5,9 +5,10 @@
 
 Windows of 8 frames, every other one, of 48 x 48 pixels: 2 x 12 x 12 patches of
 tubelets of 4 frames (train_lib/data/films.py). With tubelets of 2 frames the
-order was not learned: none shows by itself whether its motion is even. Test windows are of other
-seconds than those of training. Beside it a linear model of the mean frame,
-which is at most right in half of the cases, since the mean has no order.
+order was not learned: none shows by itself whether its motion is even. Test
+windows are of other seconds than those of training. Beside it a linear model of
+the mean frame, which is at most right in half of the cases, since the mean has
+no order.
 Variants: `demo`; `tiny` is for tests.
 """
 
