@@ -233,7 +233,8 @@ def test_the_linear_model_averages_the_probabilities_of_clips():
 
 def test_linear_features_are_means_and_deviations_of_bands_over_time():
   config = config_lib.get_config('tiny').evals.linear.data
-  found, labels = linear_sounds.features(config)
+  examples = linear_sounds.pipeline.eval_examples(config)
+  found, labels = linear_sounds.features(examples)
   source, module = linear_sounds.pipeline.open_source(config)
   assert len(found) == len(labels) == len(source)
   for i in 0, len(source) - 1:

@@ -140,6 +140,7 @@ def _klettres(kind: str) -> ml_collections.ConfigDict:
     every_steps=config.num_steps,
     data=common.examples(test.module, test.split, **test.preprocess),
     fit_split=config.data.split,
+    num_fitted=5_000,
   )
   config.optim = common.adamw(lr=1e-3, warmup_steps=100)
   config.optim.clip_norm = 1.0

@@ -6,6 +6,8 @@ same clips.
 """
 
 import types
+from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -18,15 +20,20 @@ from train_lib.data import pipeline
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
+PyTree = Any
+
 
 def make_evaluator(
   config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
 ) -> 'LinearSounds':
-  """Reads data, where to measure, and fit_split."""
+  """Reads data, where to measure, fit_split, and num_fitted, of whose examples
+  at most so many are fitted to."""
   del task, mesh, workdir  # It concerns the data alone.
   fit = types.SimpleNamespace(**{**config.data, 'split': config.fit_split})
-  fitted, measured = features(fit), features(config.data)
-  return LinearSounds(linear_results(fitted, measured))
+  num_fitted = min(config.num_fitted, len(pipeline.eval_examples(fit)))
+  fitted = pipeline.few_examples(fit, num_fitted)
+  measured = pipeline.eval_examples(config.data)
+  return LinearSounds(linear_results(features(fitted), features(measured)))
 
 
 class LinearSounds:
@@ -40,17 +47,13 @@ class LinearSounds:
     return self._results
 
 
-def features(data_config) -> tuple[np.ndarray, np.ndarray]:
+def features(examples: Sequence[PyTree]) -> tuple[np.ndarray, np.ndarray]:
   """Features [examples, N, 2 F] of N clips and labels [examples, K]."""
-  source, module = pipeline.open_source(data_config)
   found, labels = [], []
-  for i in range(len(source)):
-    example = module.preprocess(
-      source[i], train=False, rng=None, **data_config.preprocess
-    )
-    x = example['audio']
+  for i in range(len(examples)):
+    x = examples[i]['audio']
     found.append(np.concatenate([x.mean(axis=1), x.std(axis=1)], axis=-1))
-    labels.append(example['labels'])
+    labels.append(examples[i]['labels'])
   return np.stack(found), np.stack(labels)
 
 
@@ -63,7 +66,7 @@ def linear_results(
   model = sklearn_pipeline.make_pipeline(
     preprocessing.StandardScaler(),
     multiclass.OneVsRestClassifier(
-      linear_model.LogisticRegression(max_iter=1_000)
+      linear_model.LogisticRegression(solver='newton-cholesky')
     ),
   )
   model.fit(x.reshape(-1, x.shape[-1]), np.repeat(labels, num_clips, axis=0))
