@@ -84,4 +84,6 @@ def test_names_must_be_as_many_as_the_classes(tmp_path):
 
 
 def test_classes_without_names_are_numbered(tmp_path):
-  evaluator(tmp_path, class_names=()).run(STATE)
+  numbered = evaluator(tmp_path, class_names=())
+  assert list(numbered._class_names) == ['0', '1']
+  numbered.run(STATE)

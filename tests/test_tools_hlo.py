@@ -90,6 +90,33 @@ ENTRY %main (p: f32[8,128]) -> f32[8,128] {
   assert hlo.Program(text).bytes_accessed() == 2 * 4 * 8 * 128
 
 
+def test_a_slice_in_a_nested_fusion_is_all_that_is_read():
+  text = """HloModule m
+
+%inner (a: f32[24,128], i: s32[]) -> f32[1,128] {
+  %a = f32[24,128]{1,0} parameter(0)
+  %i = s32[] parameter(1)
+  %zero = s32[] constant(0)
+  ROOT %slice = f32[1,128]{1,0} dynamic-slice(%a, %i, %zero), dynamic_slice_sizes={1,128}
+}
+
+%outer (stack: f32[24,128], n: s32[]) -> f32[1,128] {
+  %stack = f32[24,128]{1,0} parameter(0)
+  %n = s32[] parameter(1)
+  %layer = f32[1,128]{1,0} fusion(%stack, %n), kind=kLoop, calls=%inner
+  ROOT %sin = f32[1,128]{1,0} sine(%layer)
+}
+
+ENTRY %main (p: f32[24,128], k: s32[]) -> f32[1,128] {
+  %p = f32[24,128]{1,0} parameter(0)
+  %k = s32[] parameter(1)
+  ROOT %out = f32[1,128]{1,0} fusion(%p, %k), kind=kLoop, calls=%outer
+}
+"""  # noqa: E501
+  # A row read, a row written, and the number of the row.
+  assert hlo.Program(text).bytes_accessed() == 2 * 4 * 128 + 4
+
+
 def test_all_results_of_a_collective_count_and_no_operand():
   text = """HloModule m
 

@@ -172,26 +172,39 @@ class Program:
     return sum(operands) + _size(i.result)
 
   def _fusion_traffic(self, fusion, operands) -> int:
-    body = self._computations[fusion.called('calls')]
-    total, written = 0, _size(fusion.result)
-    for i in body:
-      if i.operation == 'parameter':
-        index = int(re.search(r'parameter\((\d+)\)', i.text)[1])
-        users = [user for user in body if i.name in user.operands]
-        read = operands[index]
-        if users and all(
-          u.operation in ('dynamic-slice', 'dynamic-update-slice')
-          and u.operands[0] == i.name
-          for u in users
-        ):
-          # An update happens in place, in what the fusion returns.
-          sliced = [u for u in users if u.operation == 'dynamic-slice']
-          read = min(read, sum(_size(u.result) for u in sliced))
-        total += read
-      elif i.operation == 'dynamic-update-slice' and i.operands:
+    read = sum(
+      self._read(fusion.called('calls'), index, size)
+      for index, size in enumerate(operands)
+    )
+    written = _size(fusion.result)
+    for i in self._computations[fusion.called('calls')]:
+      if i.operation == 'dynamic-update-slice' and i.operands:
         update = _size(self._types.get(i.operands[1], ''))
         written -= max(_size(i.result) - update, 0)
-    return total + max(written, 0)
+    return read + max(written, 0)
+
+  def _read(self, name: str, index: int, size: int) -> int:
+    """What a fused computation reads of a parameter of `size` bytes."""
+    body = self._computations[name]
+    parameter = next(
+      i.name
+      for i in body
+      if i.operation == 'parameter' and f' parameter({index})' in i.text
+    )
+    total = 0
+    for user in body:
+      for position, operand in enumerate(user.operands):
+        if operand != parameter:
+          continue
+        if user.operation == 'dynamic-slice' and position == 0:
+          total += _size(user.result)
+        elif user.operation == 'dynamic-update-slice' and position == 0:
+          pass  # An update happens in place, in what the fusion returns.
+        elif user.operation == 'fusion':
+          total += self._read(user.called('calls'), position, size)
+        else:
+          return size
+    return min(total, size)
 
 
 def _instruction(root, name, rest) -> Instruction:
