@@ -1,7 +1,8 @@
 """Speed and memory of a config's train step on one device.
 
   python -m benchmarks.train_step --config=configs/perceiver_io/mlm.py \
-    --batch_size=32 --config.model.dtype=bfloat16 --peer=PerceiverForMaskedLM
+    --batch_size=32 --config.model.dtype=bfloat16 \
+    --peer=PerceiverForMaskedLM
 
 Prints examples a second, seconds a step (median), the model's operations as a
 share of what a large matrix product reaches on the same device (MFU), and the
