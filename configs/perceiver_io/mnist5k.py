@@ -10,10 +10,10 @@ Variants: `fourier` and `learned` positions; `fourier_permuted` and
 `learned_permuted`, the same with the pixels of all digits permuted (Jaegle et
 al. 2021a, table 2: published for ImageNet, 78.0 and 78.0 with Fourier, 70.9 and
 70.9 with learned positions, where ResNet-50 falls from 73.5 to 39.4); `tiny`,
-for tests. Trained here: `fourier` 0.959. `learned`
-and `learned_permuted`, 50 epochs (--config.num_steps=3100): 0.939 (cut off at
-2,790 steps) and 0.894 with seed 0, 0.874 and 0.908 with seed 1. Two seeds lie further apart than
-their means, 0.907 and 0.901; a test shows that they are the same function of
+for tests. Trained here: `fourier` 0.959. `learned` and `learned_permuted`, 50
+epochs (--config.num_steps=3100): 0.939 (cut off at 2,790 steps) and 0.894 with
+seed 0, 0.874 and 0.908 with seed 1. Two seeds lie further apart than their
+means, 0.907 and 0.901; a test shows that they are the same function of
 permuted positions.
 """
 
