@@ -3,8 +3,6 @@
 Letters: B batch, M inputs, N latents, D their channels, O queries, C channels.
 """
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -38,9 +36,9 @@ class Encoder(nn.Module):
       cross-attend.
     share_weights: all blocks are the same layers, and all cross-attends but the
       first are. If False, each has its own.
-    scan_layers: write the self-attends as a loop over one layer, which compiles
-      several times faster. Variables and results are the same, but nothing that
-      is inside of a layer can be captured.
+    scan_layers: make the self-attends a loop over one layer, which compiles
+      several times faster. Results are the same; the parameters are stacked, in
+      `stacked_self_attend`, and nothing inside of a layer can be captured.
     remat_policy: what a layer keeps for the backward pass, which computes the
       rest again: a name in `jax.checkpoint_policies`, such as
       'nothing_saveable' or 'dots_with_no_batch_dims_saveable'.
@@ -82,10 +80,9 @@ class Encoder(nn.Module):
     x = jnp.broadcast_to(latents, (inputs.shape[0], *latents.shape))
     size = self.num_self_attends_per_block
     shared = self.share_weights
-    self_attends = [
-      self.self_attend.copy(name=f'self_attend_{i}')
-      for i in range(size if shared else size * self.num_blocks)
-    ]
+    num_layers = size if shared else size * self.num_blocks
+    process = self._scanned if self.scan_layers else self._unrolled
+    process = process(x, num_layers)
     cross_attends = [
       self.cross_attend.copy(name=f'cross_attend_{i}')
       for i in range(
@@ -98,43 +95,55 @@ class Encoder(nn.Module):
       # The blocks up to the next cross-attend.
       end = i + 1 if i + 1 < self.num_cross_attends else self.num_blocks
       if shared:
-        x = self._process(x, self_attends, end - i)
+        x = process(x, slice(size), end - i)
       else:
-        x = self._process(x, self_attends[i * size : end * size], 1)
+        x = process(x, slice(i * size, end * size), 1)
     return x
 
-  def _process(
-    self, x: jax.Array, layers: Sequence[SelfAttention], num_times: int
-  ) -> jax.Array:
-    """Applies all layers one after the other, `num_times` over."""
-    if self.is_initializing() or not self.scan_layers:
+  def _unrolled(self, x: jax.Array, num_layers: int):
+    """Returns (x, layers, num_times) -> x, those layers applied in turn."""
+    self_attends = [
+      self.self_attend.copy(name=f'self_attend_{i}') for i in range(num_layers)
+    ]
 
-      def apply(layer, x):
-        return layer(x)
+    def apply(layer, x):
+      return layer(x)
 
-      if self.remat_policy != _KEEP_ALL:
-        apply = nn.remat(apply, policy=self._policy())
-      for layer in list(layers) * num_times:
+    if self.remat_policy != _KEEP_ALL:
+      apply = nn.remat(apply, policy=self._policy())
+
+    def process(x, layers, num_times):
+      for layer in self_attends[layers] * num_times:
         x = apply(layer, x)
       return x
 
-    # Parameters are stacked here and not in the tree: checkpoints, rules,
-    # initial values and LAMB's norms stay those of single layers.
-    stacked = jax.tree.map(
-      lambda *leaves: jnp.stack(leaves), *(layer.variables for layer in layers)
-    )
-    layer = self.self_attend.clone(parent=None, name=None)
+    return process
 
-    def step(x, variables):
-      return layer.apply(variables, x), None
+  def _scanned(self, x: jax.Array, num_layers: int):
+    """As `_unrolled`, one layer in a loop over the parameters of all."""
+    self_attend = self.self_attend.clone(parent=None, name=None)
+
+    def init(rng, x):
+      rngs = jax.random.split(rng, num_layers)
+      return jax.vmap(lambda rng: self_attend.init(rng, x)['params'])(rngs)
+
+    stacked = self.param('stacked_self_attend', init, x)
+
+    def apply(x, params):
+      return self_attend.apply({'params': params}, x), None
 
     if self.remat_policy != _KEEP_ALL:
-      step = jax.checkpoint(step, policy=self._policy())
+      apply = jax.checkpoint(apply, policy=self._policy())
 
-    def block(x, _):
-      return jax.lax.scan(step, x, stacked)
+    def process(x, layers, num_times):
+      # One loop, not two: what a layer keeps for the backward pass would be
+      # copied from the inner loop's arrays to the outer one's, and back.
+      params = jax.tree.map(
+        lambda p: jnp.concatenate([p[layers]] * num_times), stacked
+      )
+      return jax.lax.scan(apply, x, params)[0]
 
-    return jax.lax.scan(block, x, length=num_times)[0]
+    return process
 
   def _policy(self):
     policy = getattr(jax.checkpoint_policies, self.remat_policy, None)

@@ -10,6 +10,7 @@ from perceiver_io.attention import Attention, CrossAttention, SelfAttention
 from perceiver_io.convolution import BatchNorm
 from perceiver_io.perceiver import Encoder
 from perceiver_io.position_encoding import FourierPositions, LearnedPositions
+from train_lib import stacking
 
 
 def random(*shape, seed=0):
@@ -120,31 +121,48 @@ def test_scanned_layers_are_the_unrolled_ones(options):
   x = random(2, 7, 6)
   scanned = make_encoder(**options, scan_layers=True)
   unrolled = scanned.copy(scan_layers=False, remat_policy='everything_saveable')
-  variables = init(unrolled, x)
-  jax.tree.map(np.testing.assert_array_equal, variables, init(scanned, x))
+  variables = init(scanned, x)
 
-  def lower(encoder):
+  def lower(encoder, variables):
     def loss(variables, x):
       return jnp.sum(jnp.sin(encoder.apply(variables, x)))
 
     return jax.jit(jax.value_and_grad(loss, (0, 1))).lower(variables, x)
 
-  steps = lower(unrolled), lower(scanned)
+  layers = stacking.unstacked(variables)
+  steps = lower(unrolled, layers), lower(scanned, variables)
   products = [step.as_text().count('dot_general') for step in steps]
   assert products[1] < products[0]
   options = {'xla_backend_optimization_level': 0}
+  theirs = steps[0].compile(options)(layers, x)
+  loss, (gradient, x_gradient) = steps[1].compile(options)(variables, x)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
-    *(step.compile(options)(variables, x) for step in steps),
+    theirs,
+    (loss, (stacking.unstacked(gradient), x_gradient)),
   )
+
+
+def test_scanned_layers_begin_as_unrolled_ones_do():
+  """Each from values of its own, of the same spread."""
+  x = random(2, 7, 6)
+  encoder = make_encoder(latent_channels=64, scan_layers=True)
+  layers = stacking.unstacked(encoder.init(jax.random.key(0), x))['params']
+  ours = layers['self_attend_0'], layers['self_attend_1']
+  encoder = encoder.copy(scan_layers=False)
+  theirs = encoder.init(jax.random.key(0), x)['params']['self_attend_0']
+  kernels = [p['mlp']['hidden']['kernel'] for p in (*ours, theirs)]
+  spreads = [np.std(kernel) for kernel in kernels]
+  np.testing.assert_allclose(spreads, spreads[-1], rtol=0.1)
+  assert np.abs(kernels[0] - kernels[1]).max() > spreads[0]
 
 
 def test_layers_are_computed_again_where_the_policy_says_so():
   x = random(2, 7, 6)
-  variables = init(make_encoder(), x)
 
   def num_products(**options):
     encoder = make_encoder(**options)
+    variables = jax.eval_shape(encoder.init, jax.random.key(0), x)
     gradient = jax.jit(jax.grad(lambda v: encoder.apply(v, x).sum()))
     return gradient.lower(variables).as_text().count('dot_general')
 

@@ -177,7 +177,7 @@ def test_perceiver_over_every_axis_is_that_of_one_device(tmp_path):
   config = 'configs/perceiver_io/mnist5k.py:tiny'
   axes = mesh_flags(data=1, fsdp=2, tensor=2, inputs=2)
   scan = '--config.model.encoder.scan_layers=True'
-  finish(start(tmp_path / 'one', config=config))
+  finish(start(tmp_path / 'one', scan, config=config))
   finish(start(tmp_path / 'eight', *axes, scan, devices=8, config=config))
   assert_same_losses_and_metrics(tmp_path / 'eight', tmp_path / 'one')
 

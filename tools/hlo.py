@@ -159,6 +159,11 @@ class Program:
     operands = [_size(self._types.get(name, '')) for name in i.operands]
     if i.operation in _FREE or i.operation.startswith('async'):
       return 0
+    if i.operation == 'custom-call' and '"AllocateBuffer"' in i.text:
+      return 0
+    if i.operation == 'slice-start':  # returns its operand, then the slice
+      _, (_, sliced), *_ = _arrays(i.result, on_chip=True)
+      return min(sum(operands), sliced)
     if i.operation.endswith('-start'):
       return sum(operands)
     if i.operation.endswith('-done'):

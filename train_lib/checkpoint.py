@@ -16,7 +16,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from train_lib import sharding, train_state, writer
+from train_lib import sharding, stacking, train_state, writer
 from train_lib.train_state import TrainState
 
 PyTree = Any
@@ -186,17 +186,21 @@ def load_variables(
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {sharding.path_name(p): x for p, x in leaves if not excluded(p)}
 
-  def abstract(leaf_path, _):
+  def read(leaf_path, _):
     if excluded(leaf_path):
       return ocp.PLACEHOLDER
-    x = ours[sharding.path_name(leaf_path)]
+    x = wanted[sharding.path_name(leaf_path)]
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
   ours = included(variables)
-  _check_same(directory, ours, included(found.get('variables', {})))
-  wanted = jax.tree_util.tree_map_with_path(abstract, found['variables'])
-  loaded = ocp.load_checkpointables(directory, {'variables': wanted})
-  loaded = included(loaded['variables'])
+  theirs = included(found.get('variables', {}))
+  wanted = stacking.as_stored(ours, theirs)
+  _check_same(directory, wanted, theirs)
+  loaded = ocp.load_checkpointables(
+    directory,
+    {'variables': jax.tree_util.tree_map_with_path(read, found['variables'])},
+  )
+  loaded = stacking.as_wanted(included(loaded['variables']), ours)
   return jax.tree_util.tree_map_with_path(
     lambda p, x: loaded.get(sharding.path_name(p), x), variables
   )
@@ -221,7 +225,7 @@ def read_variables(path: str) -> PyTree:
     path: as `load_variables`'s.
 
   Returns:
-    {'params': ..., ...} numpy arrays.
+    {'params': ..., ...} numpy arrays, layers one by one.
 
   Raises:
     FileNotFoundError: there is no checkpoint.
@@ -229,7 +233,8 @@ def read_variables(path: str) -> PyTree:
   directory = _find(path, '--checkpoint')
   found = ocp.checkpointables_metadata(directory).metadata['variables']
   wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), found)
-  return ocp.load_checkpointables(directory, {'variables': wanted})['variables']
+  loaded = ocp.load_checkpointables(directory, {'variables': wanted})
+  return stacking.unstacked(loaded['variables'])
 
 
 def _find(path: str, option: str) -> epath.Path:
@@ -278,16 +283,7 @@ def _load_newest(
     path = directory / str(step)
     try:
       found = ocp.checkpointables_metadata(path).metadata
-      described = [name for name, tree in wanted.items() if tree is not None]
-      for name in described:
-        if not jax.tree.leaves(found[name]):
-          raise OSError(f'no array of {name!r} can be found')
-      _check_same(
-        path,
-        {name: wanted[name] for name in described},
-        {name: found[name] for name in described},
-      )
-      return ocp.load_checkpointables(path, wanted), unreadable
+      return _load(path, wanted, found), unreadable
     except CheckpointMismatchError:
       raise
     except Exception as e:  # Anything that the storage layers may raise.
@@ -304,6 +300,43 @@ def _load_newest(
   return None, unreadable
 
 
+def _load(path: epath.Path, wanted: dict[str, PyTree], found: dict) -> dict:
+  """Reads items, layers stacked or one by one, whichever way they are stored.
+
+  Args:
+    path: of the checkpoint.
+    wanted: shapes, types and shardings; None for an item to take as it is.
+    found: the checkpoint's metadata.
+  """
+  described = {name: x for name, x in wanted.items() if x is not None}
+  for name in described:
+    if not jax.tree.leaves(found[name]):
+      raise OSError(f'no array of {name!r} can be found')
+  ours = _by_name(described)
+  theirs = _by_name({name: found[name] for name in described})
+  stored = stacking.as_stored(ours, theirs)
+  _check_same(path, stored, theirs)
+  if stored.keys() == ours.keys():
+    return ocp.load_checkpointables(path, wanted)
+
+  def read(leaf_path, _):
+    return stored[sharding.path_name(leaf_path)]
+
+  as_found = {name: found[name] for name in described}
+  as_found = jax.tree_util.tree_map_with_path(read, as_found)
+  loaded = ocp.load_checkpointables(path, wanted | as_found)
+  arrays = _by_name({name: loaded[name] for name in described})
+  arrays = stacking.as_wanted(arrays, ours)
+  return loaded | jax.tree_util.tree_map_with_path(
+    lambda p, _: arrays[sharding.path_name(p)], described
+  )
+
+
+def _by_name(tree: PyTree) -> dict[str, Any]:
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  return {sharding.path_name(p): x for p, x in leaves}
+
+
 def _move_into(path: epath.Path, folder: epath.Path) -> None:
   folder.mkdir(parents=True, exist_ok=True)
   target = folder / path.name
@@ -313,14 +346,10 @@ def _move_into(path: epath.Path, folder: epath.Path) -> None:
   writer.say(f'Moved {path} to {target}.')
 
 
-def _check_same(path: epath.Path, expected: PyTree, found: PyTree) -> None:
+def _check_same(path: epath.Path, expected: dict, found: dict) -> None:
   """Compares names and shapes; raises with both sides listed."""
-
-  def shapes(tree):
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {sharding.path_name(p): tuple(leaf.shape) for p, leaf in leaves}
-
-  expected, found = shapes(expected), shapes(found)
+  expected = {name: tuple(x.shape) for name, x in expected.items()}
+  found = {name: tuple(x.shape) for name, x in found.items()}
   missing = sorted(expected.keys() - found.keys())
   left_over = sorted(found.keys() - expected.keys())
   misshapen = [

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from train_lib import sharding
+from train_lib import sharding, stacking
 
 PyTree = Any
 
@@ -49,7 +49,7 @@ def make_optimizer(
     ),
   ]
   if config.name == 'lamb':
-    chain.append(optax.scale_by_trust_ratio())
+    chain.append(_by_layer(optax.scale_by_trust_ratio()))
   if config.lr_multipliers:
     chain.append(_scale_by_path(config.lr_multipliers))
   chain.append(optax.scale_by_learning_rate(schedule))
@@ -117,20 +117,39 @@ def _excluding(patterns: Sequence[str]):
 
   def mask(params):
     return jax.tree_util.tree_map_with_path(
-      lambda path, _: (
-        not any(re.search(p, sharding.path_name(path)) for p in patterns)
-      ),
+      lambda path, _: not any(re.search(p, _name(path)) for p in patterns),
       params,
     )
 
   return mask
 
 
+def _name(path) -> str:
+  return stacking.layer_name(sharding.path_name(path))
+
+
+def _by_layer(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+  """Applies what has no state to each array, of stacks to each layer's."""
+
+  def scaled(update, param):
+    return tx.update(update, tx.init(param), param)[0]
+
+  def leaf(path, update, param):
+    stacked = stacking.is_stacked(sharding.path_name(path))
+    return (jax.vmap(scaled) if stacked else scaled)(update, param)
+
+  return optax.stateless(
+    lambda updates, params: jax.tree_util.tree_map_with_path(
+      leaf, updates, params
+    )
+  )
+
+
 def _scale_by_path(multipliers) -> optax.GradientTransformation:
   """Multiplies updates by the factor of the first pattern found."""
 
   def factor(path, update):
-    name = sharding.path_name(path)
+    name = _name(path)
     for pattern, value in multipliers:
       if re.search(pattern, name):
         return update * value

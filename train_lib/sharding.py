@@ -4,7 +4,8 @@ A rule is (regular expression, layout, ...); the first whose expression is found
 in a leaf's path, such as `params/stage1/block0/attn/q/kernel`, decides. A
 layout is one mesh axis, or None, for each leading dimension, or 'fsdp': of the
 dimensions that are left, the largest that divides goes over the axis of that
-name. Several layouts are applied one after the other; () replicates.
+name. Several layouts are applied one after the other; () replicates. Of stacked
+layers the rule is that of a single one.
 
 Axes of a mesh and what goes over them:
 
@@ -26,6 +27,8 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+
+from train_lib import stacking
 
 PyTree = Any
 Layout = str | Sequence[str | None]
@@ -165,9 +168,13 @@ def make_shardings(tree: PyTree, mesh: Mesh, rules: Rules) -> PyTree:
 
   def leaf_sharding(path, leaf):
     name = path_name(path)
+    is_stacked = stacking.is_stacked(name)
     for pattern, *layouts in rules:
-      if re.search(pattern, name):
-        return NamedSharding(mesh, _spec(name, leaf.shape, layouts, mesh))
+      if re.search(pattern, stacking.layer_name(name)):
+        shape = leaf.shape[1:] if is_stacked else leaf.shape
+        spec = _spec(name, shape, layouts, mesh)
+        spec = P(None, *spec) if is_stacked and len(spec) else spec
+        return NamedSharding(mesh, spec)
     unmatched.append(name)
 
   shardings = jax.tree_util.tree_map_with_path(leaf_sharding, tree)
