@@ -42,7 +42,12 @@ _MULTITASK = dict(
 )
 
 # What tools/compile_check.py compiles for: topology, and options to set.
-TPU_TOPOLOGIES = {'multitask_query': ('v5e:2x4', {'model.dtype': 'bfloat16'})}
+TPU_TOPOLOGIES = {
+  'multitask_query': (
+    'v5e:2x4',
+    {'model.dtype': 'bfloat16', 'model.scan_layers': True},
+  )
+}
 
 
 def get_config(variant: str = 'mrpc') -> ml_collections.ConfigDict:

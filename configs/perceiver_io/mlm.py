@@ -34,6 +34,8 @@ _BASE_BYTES = dict(
   qk_channels=256,
   num_heads=8,
   num_self_attends=26,
+  scan_layers=False,  # True compiles several times faster
+  remat_policy='everything_saveable',
 )
 MODELS = {
   'base_bytes': _BASE_BYTES,
@@ -66,12 +68,7 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
       f'variant: found {variant!r}; expected one of '
       f'{[*MODELS, "demo", "tiny"]}.'
     )
-  model = dict(
-    MODELS[variant],
-    scan_layers=False,  # True compiles several times faster
-    remat_policy='everything_saveable',
-  )
-  return pretraining('perceiver_io.models.mlm', model)
+  return pretraining('perceiver_io.models.mlm', MODELS[variant])
 
 
 def pretraining(make_model: str, model: dict) -> ml_collections.ConfigDict:

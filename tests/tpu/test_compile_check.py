@@ -5,9 +5,11 @@ make tpu-compile
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from tools import compile_check
+from tools import compile_check, hlo
 
 NAME = 'perceiver_io/mnist5k:tiny'
 
@@ -23,9 +25,48 @@ def test_reports_one_device_of_the_mesh():
   assert NAME in compile_check.table([report])
 
 
-def test_too_little_memory_and_large_gathers_are_errors(monkeypatch):
+def test_too_little_memory_is_an_error(monkeypatch):
   small = dataclasses.replace(compile_check.CHIPS['v5e'], hbm=1000)
-  with monkeypatch.context() as patch:
-    patch.setitem(compile_check.CHIPS, 'v5e', small)
-    with pytest.raises(compile_check.CheckError, match='a device needs'):
-      compile_check.check(NAME, 'v5e:2x2', {})
+  monkeypatch.setitem(compile_check.CHIPS, 'v5e', small)
+  with pytest.raises(compile_check.CheckError, match='a device needs'):
+    compile_check.check(NAME, 'v5e:2x2', {})
+
+
+def test_large_state_that_is_whole_everywhere_is_an_error(monkeypatch):
+  """A kernel [64, 64] is too small for the rule 'fsdp' to split it."""
+  monkeypatch.setattr(compile_check, 'LARGE', 4 * 32 * 32)
+  with pytest.raises(
+    compile_check.CheckError, match=r'params/.*kernel.* is whole on every devi'
+  ):
+    compile_check.check(NAME, 'v5e:2x2', {'mesh.fsdp': 2})
+
+
+def test_large_gathers_of_what_is_no_parameter_are_errors(monkeypatch):
+  """Such as the queries' results, of an example that is split."""
+  options = {'mesh.inputs': 4}
+  compile_check.check(NAME, 'v5e:2x2', options)
+  monkeypatch.setattr(compile_check, 'LARGE', 1)
+  with pytest.raises(
+    compile_check.CheckError, match=r'every device gathers \(.*MiB, in '
+  ):
+    compile_check.check(NAME, 'v5e:2x2', options)
+
+
+def test_parameters_may_be_gathered_layer_by_layer():
+  layer, stack = (1280, 1280), (26, 1280, 1280)
+  params = {
+    'stacked_layer': {'kernel': jax.ShapeDtypeStruct(stack, jnp.float32)},
+    'head': jax.ShapeDtypeStruct((2048, 768), jnp.float32),
+  }
+
+  def check(shape):
+    result = (shape, compile_check.LARGE)
+    found = hlo.Collective('all-gather', [result], 1, 'jit(step)/layer')
+    compile_check.check_gathers('a', [found], params)
+
+  check((2048, 768))
+  check(layer)
+  check((1, *layer))
+  for shape in (stack, (2048, 1280)):
+    with pytest.raises(compile_check.CheckError, match='in jit.step./layer'):
+      check(shape)
