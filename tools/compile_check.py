@@ -92,8 +92,8 @@ CHIPS = {
   'v6e': Chip(918e12, 32 * 2**30, 1640e9, 448e9),
 }
 # What the paper's figures were measured on. The interconnect is a 1,024th of
-# the 340 TB/s that a pod of so many reduces. "64 TPUv3" must be chips: ImageNet's
-# published rate is 1.5 times the peak of 64 of their cores.
+# the 340 TB/s that a pod of so many reduces. "64 TPUv3" must be chips: 64 of
+# their cores could at their peak not reach ImageNet's published rate.
 V3 = Chip(123e12, 32 * 2**30, 900e9, 332e9)
 # Steps a second (Jaegle et al. 2021b): ImageNet on 64 TPUv3 (table 8), the
 # language model (table 1) on a number of devices that the paper does not state.

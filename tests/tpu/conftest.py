@@ -7,4 +7,5 @@ os.environ.update(
   TPU_ACCELERATOR_TYPE='v5litepod-8',
   TPU_WORKER_HOSTNAMES='localhost',
   JAX_PLATFORMS='cpu',
+  JAX_ENABLE_COMPILATION_CACHE='false',  # which has no device to load it on
 )
