@@ -3,6 +3,7 @@
 # make test-slow: the same recipes at larger sizes, minutes each.
 # make parity: set up PyTorch and compare with the models of transformers.
 # make tpu-compile: set up the TPU's compiler and compile for eight TPU v5e.
+# make compile-check: docs/compile-check.md anew, half an hour on two cores.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ RUN := $(VENV)/bin/python
 DEMO := runs/demo
 CONFIG := configs/paca_vit/mnist5k.py:demo
 
-.PHONY: demo test test-slow parity tpu-compile clean
+.PHONY: demo test test-slow parity tpu-compile compile-check clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
@@ -30,6 +31,9 @@ parity: $(VENV)/.parity
 
 tpu-compile: $(VENV)/.tpu-compile
 	$(RUN) -m pytest tests/tpu
+
+compile-check: $(VENV)/.tpu-compile
+	$(RUN) -m tools.compile_check --output=docs/compile-check.md
 
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), sys.version'

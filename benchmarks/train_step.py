@@ -82,7 +82,7 @@ def ours(config, dtype: str) -> dict[str, float]:
 
 
 def peer(class_name: str, dtype: str) -> dict[str, float]:
-  """The same, without the MFU, of a model of `transformers`."""
+  """Seconds a step and GiB of a model of `transformers`."""
   import torch
   import transformers
 
@@ -122,15 +122,16 @@ def peer(class_name: str, dtype: str) -> dict[str, float]:
     loss.item()  # waits
 
   seconds = median_seconds(step)
-  peak = torch.cuda.max_memory_allocated() if device == 'cuda' else float('nan')
-  return dict(seconds=seconds, gib=peak / 2**30)
+  if device == 'cpu':  # does not count its memory
+    return dict(seconds=seconds)
+  return dict(seconds=seconds, gib=torch.cuda.max_memory_allocated() / 2**30)
 
 
-def row(name: str, seconds: float, gib: float, mfu: float | None = None) -> str:
-  return (
-    f'| {name} | {_BATCH_SIZE.value / seconds:.2f} | {seconds:.4f} '
-    f'| {"–" if mfu is None else format(mfu, ".0%")} | {gib:.2f} |'
-  )
+def row(name: str, seconds: float, **others: float) -> str:
+  mfu = format(others['mfu'], '.0%') if 'mfu' in others else '–'
+  gib = format(others['gib'], '.2f') if 'gib' in others else '–'
+  rate = _BATCH_SIZE.value / seconds
+  return f'| {name} | {rate:.2f} | {seconds:.4f} | {mfu} | {gib} |'
 
 
 def main(argv):

@@ -3,9 +3,10 @@
   python -m tools.compile_check --output=docs/compile-check.md
   python -m tools.compile_check --only=perceiver_io/mlm:base_bytes
 
-A config module names its topologies in TPU_TOPOLOGIES: variant -> (topology,
-options to set). The real train step and the real evaluation step are compiled
-ahead of time by libtpu (extra tpu-compile). What does not fit into the device's
+A config module says in TPU_TOPOLOGIES what to compile: variant -> (topology,
+options to set); other variants, which --only may name, go by the first of them.
+The real train step and the real evaluation step are compiled ahead of time, in
+bfloat16, by libtpu (extra tpu-compile). What does not fit into the device's
 memory, a large array that a device gathers whole although it is no parameter,
 and a large part of the state that is not split although the mesh could split
 it are errors, which name the array.
@@ -155,24 +156,45 @@ class Report:
     return chip.seconds(self.flops, self.moved, sent)
 
 
-def full_size() -> dict[str, tuple[str, dict[str, Any]]]:
-  """{'perceiver_io/mlm:base_bytes': (topology, options), ...}."""
-  found = {}
-  for path in sorted(glob.glob('configs/*/*.py', root_dir=ROOT)):
-    name = path.removesuffix('.py')
-    module = importlib.import_module(name.replace('/', '.'))
-    named = getattr(module, 'TPU_TOPOLOGIES', {})
-    for variant, value in named.items():
-      found[f'{name.removeprefix("configs/")}:{variant}'] = value
-  return found
+def full_size() -> list[str]:
+  """What is compiled if nothing is named, perceiver_io/mlm:base_bytes, ..."""
+  return [f'{name}:{v}' for name in _configs() for v in _topologies(name)]
+
+
+def topology_of(name: str) -> tuple[str, dict[str, Any]]:
+  """The topology and the options for a name like those of `full_size`.
+
+  Raises:
+    ValueError: there is no such config, or none of full size.
+  """
+  config, _, variant = name.partition(':')
+  named = _topologies(config) if config in _configs() else {}
+  if not named:
+    raise ValueError(
+      f'--only: found {name!r}, expected one such as {full_size()}.'
+    )
+  return named.get(variant, next(iter(named.values())))
 
 
 def config_of(name: str, options: dict[str, Any]) -> ml_collections.ConfigDict:
-  path, variant = name.split(':')
-  module = importlib.import_module(f'configs.{path.replace("/", ".")}')
-  config = module.get_config(variant)
-  config.update_from_flattened_dict(options)
+  """A config in bfloat16, with options set."""
+  name, _, variant = name.partition(':')
+  config = _module(name).get_config(variant)
+  config.update_from_flattened_dict({'model.dtype': 'bfloat16'} | options)
   return config
+
+
+def _configs() -> list[str]:
+  paths = sorted(glob.glob('*/*.py', root_dir=ROOT / 'configs'))
+  return [path.removesuffix('.py') for path in paths]
+
+
+def _topologies(config: str) -> dict[str, tuple[str, dict[str, Any]]]:
+  return getattr(_module(config), 'TPU_TOPOLOGIES', {})
+
+
+def _module(config: str):
+  return importlib.import_module(f'configs.{config.replace("/", ".")}')
 
 
 def check(name: str, topology: str, options: dict[str, Any]) -> Report:
@@ -401,20 +423,23 @@ paper publishes (for the language model without the number of devices).
 
 def main(argv):
   del argv
-  configs = full_size()
-  unknown = set(ONLY.value) - set(configs)
-  if unknown:
-    raise app.UsageError(
-      f'--only: found {sorted(unknown)}, expected some of {list(configs)}.'
-    )
-  names = ONLY.value or list(configs)
+  names = ONLY.value or full_size()
+  try:
+    named = [topology_of(name) for name in names]
+    for name, (_, options) in zip(names, named, strict=True):
+      config_of(name, options)  # raises, too, and now rather than later
+  except ValueError as e:
+    raise app.UsageError(str(e)) from e
   reports, num_failed = [], 0
   with concurrent.futures.ProcessPoolExecutor(
     JOBS.value,
     mp_context=multiprocessing.get_context('spawn'),
     max_tasks_per_child=1,  # the compiler keeps memory
   ) as pool:
-    checks = [pool.submit(check, name, *configs[name]) for name in names]
+    checks = [
+      pool.submit(check, name, *topology)
+      for name, topology in zip(names, named, strict=True)
+    ]
     for done in checks:
       try:
         reports.append(done.result())

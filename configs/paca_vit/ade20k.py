@@ -41,10 +41,10 @@ from configs.paca_vit import models
 
 DATA = 'train_lib.data.ade20k'
 
-# What tools/compile_check.py compiles for: topology, and options to set.
+# What tools/compile_check.py compiles, and with which options.
 TPU_TOPOLOGIES = {
-  variant: ('v5e:4x4', {'model.dtype': 'bfloat16'})
-  for variant in ('small_p2cconv_100_0', 'upernet_small_p2cconv_100_0')
+  'small_p2cconv_100_0': ('v5e:4x4', {}),
+  'upernet_small_p2cconv_100_0': ('v5e:4x4', {}),
 }
 
 
