@@ -22,7 +22,7 @@ from jax.sharding import PartitionSpec as P
 
 from ops import chunked_attention
 
-INPUTS, TENSOR = 'inputs', 'tensor'
+FSDP, INPUTS, TENSOR = 'fsdp', 'inputs', 'tensor'
 
 
 def _axes() -> dict[str, int]:
@@ -76,9 +76,7 @@ def partitioned_attention(
     k, v, mask, scale: as `chunked_attention`'s.
   """
   axes = _axes()
-  batch = tuple(name for name in axes if name not in (INPUTS, TENSOR))
-  num_shards = math.prod(axes[name] for name in batch)
-  batch = batch if q.shape[0] % num_shards == 0 else None
+  batch = _batch_axes(q)
   heads = TENSOR if TENSOR in axes and not q.shape[2] % axes[TENSOR] else None
   num_parts = axes.get(INPUTS, 1)
   inputs = INPUTS if num_parts > 1 else None
@@ -122,10 +120,39 @@ def whole_examples(x: jax.Array) -> jax.Array:
   axes = _axes()
   if axes.get(INPUTS, 1) == 1 or axes.get(TENSOR, 1) == 1:
     return x
+  return lax.with_sharding_constraint(x, P(_batch_axes(x)))
+
+
+def examples_apart(x: jax.Array) -> jax.Array:
+  """x [B, ...], of which every device has its own examples; its gradient too.
+
+  For what is hidden between two products. Where parameters are split over the
+  axis that examples are split over, XLA (of jax 0.10.2) may split it as the
+  parameters are, and gather all examples for their gradient.
+  """
+  batch = _batch_axes(x)
+  if batch is None or _axes().get(FSDP, 1) == 1:
+    return x
+  spec = P(batch, *[P.UNCONSTRAINED] * (x.ndim - 1))
+  return lax.with_sharding_constraint(x, spec)
+
+
+def whole(x: jax.Array) -> jax.Array:
+  """x, of which every device has all; its gradient, too, before it is split.
+
+  For a table of which examples look up rows: split between channels, XLA would
+  gather what all examples have for its gradient.
+  """
+  is_split = _axes().get(FSDP, 1) > 1
+  return lax.with_sharding_constraint(x, P()) if is_split else x
+
+
+def _batch_axes(x: jax.Array) -> tuple[str, ...] | None:
+  """Axes over which examples [B, ...] are split; None if they do not divide."""
+  axes = _axes()
   batch = tuple(name for name in axes if name not in (INPUTS, TENSOR))
   num_shards = math.prod(axes[name] for name in batch)
-  batch = batch if x.shape[0] % num_shards == 0 else None
-  return lax.with_sharding_constraint(x, P(batch))
+  return batch if x.shape[0] % num_shards == 0 else None
 
 
 def _pad(x: jax.Array, multiple: int, axis: int) -> jax.Array:

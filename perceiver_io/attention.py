@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from ops import attention as attention_ops
 from ops import folded_attention
+from ops.partitioned_attention import examples_apart
 
 Dtype = jax.typing.DTypeLike
 
@@ -157,7 +158,7 @@ class Mlp(nn.Module):
     x = nn.Dense(
       self.widening_factor * channels, dtype=self.dtype, name='hidden'
     )(x)
-    x = nn.gelu(x, approximate=True)
+    x = examples_apart(nn.gelu(x, approximate=True))
     return nn.Dense(channels, dtype=self.dtype, name='output')(x)
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ops.partitioned_attention import whole
 from perceiver_io import initializers, patches
 from perceiver_io.convolution import ConvDownsample
 from perceiver_io.position_encoding import LearnedPositions
@@ -55,7 +56,7 @@ class TokenInputs(nn.Module):
         f'ids: found {length} tokens, expected at most max_length = '
         f'{self.max_length}.'
       )
-    x = self.embedding[ids] + self.positions((length,))
+    x = whole(self.embedding)[ids] + self.positions((length,))
     return x if self.dtype is None else x.astype(self.dtype)
 
 

@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import common
 from perceiver_io import initializers, inputs, models, outputs
 from perceiver_io.attention import Attention, CrossAttention, SelfAttention
 from perceiver_io.convolution import BatchNorm
 from perceiver_io.perceiver import Encoder
 from perceiver_io.position_encoding import FourierPositions, LearnedPositions
-from train_lib import stacking
+from tools import hlo
+from train_lib import sharding, stacking
 
 
 def random(*shape, seed=0):
@@ -187,7 +189,7 @@ def test_repeated_cross_attends_read_the_inputs_again():
 
 
 def language_model(**options):
-  return models.mlm(
+  sizes = dict(
     vocab_size=20,
     max_length=12,
     token_channels=8,
@@ -196,8 +198,8 @@ def language_model(**options):
     qk_channels=8,
     num_heads=2,
     num_self_attends=2,
-    **options,
   )
+  return models.mlm(**sizes | options)
 
 
 def test_language_model_of_a_short_text_is_that_of_a_padded_one():
@@ -358,3 +360,36 @@ def test_initial_values_are_those_of_the_reference():
 def test_errors_name_what_is_wrong(module, args, message):
   with pytest.raises(ValueError, match=message):
     module.init(jax.random.key(0), *args)
+
+
+def test_fsdp_gathers_parameters_and_no_examples():
+  """Left to itself, XLA gathers hidden channels and tokens of all examples."""
+  model = language_model(
+    vocab_size=300, token_channels=64, latent_channels=128, scan_layers=True
+  )
+  ids = jnp.zeros((64, 12), jnp.int32)
+  axes = sharding.make_mesh({'data': 2, 'fsdp': 4, 'tensor': 1})
+  variables = jax.eval_shape(model.init, jax.random.key(0), ids)
+  shardings = sharding.make_shardings(
+    variables, axes, common.parallel()['sharding']
+  )
+
+  def loss(variables, ids):
+    return jnp.sum(jnp.sin(model.apply(variables, ids)))
+
+  program = jax.jit(
+    sharding.on_mesh(axes, jax.grad(loss)),
+    in_shardings=(shardings, sharding.batch_sharding(axes)),
+    out_shardings=shardings,
+  )
+  lowered = program.lower(variables, ids)
+  text = lowered.compile({'xla_backend_optimization_level': 0}).as_text()
+  layers = jax.eval_shape(stacking.unstacked, variables)
+  allowed = {x.shape for x in jax.tree.leaves(layers)}
+  gathered = {
+    tuple(n for n in shape if n > 1)
+    for c in hlo.Program(text).collectives()
+    if c.kind == 'all-gather'
+    for shape, _ in c.results
+  }
+  assert gathered and gathered <= allowed
