@@ -200,6 +200,19 @@ class Block(nn.Module):
     return positions
 
 
+class _Clustering(nn.Module):
+  """A block's own part of `Block`: the assignment [B, M, N] of its patches."""
+
+  clustering: MakeClustering
+  dtype: jax.typing.DTypeLike
+
+  @nn.compact
+  def __call__(self, patches: jax.Array) -> jax.Array:
+    return clustering.assign(
+      self.clustering(dtype=self.dtype, name='clustering')(patches)
+    )
+
+
 class PacaBackbone(nn.Module):
   """The stem and the stages.
 
@@ -209,6 +222,10 @@ class PacaBackbone(nn.Module):
       its features are added at their ends; made with the stages' channels.
     block: makes the blocks, with the options that they share.
     drop_path_rate: of the last block; it rises linearly from 0 at the first.
+    scan_layers: make the blocks of a stage a loop over one block, which
+      compiles several times faster. Results are the same; the parameters are
+      stacked, in `stacked_stage_i_block`, and nothing inside of a block can be
+      captured. For stages that share one assignment, without `position_grid`.
     position_grid: ((T,) H, W) of the first stage's map for which position
       embeddings are learned, those of later stages by halving H and W, rounded
       up. None: none, as in the published models.
@@ -221,6 +238,7 @@ class PacaBackbone(nn.Module):
   drop_path_rate: float = 0.0
   position_grid: tuple[int, ...] | None = None
   in_channels: int = 3
+  scan_layers: bool = False
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
@@ -230,8 +248,17 @@ class PacaBackbone(nn.Module):
     The first stage's map has ceil(ceil(H / 2) / 2) rows, likewise columns.
 
     Raises:
-      ValueError: if the images have another rank or other channels.
+      ValueError: if the images have another rank or other channels, or the
+        blocks differ in more than their parameters where they are scanned.
     """
+    if self.scan_layers and (
+      self.position_grid is not None
+      or any(stage.blocks_per_assignment for stage in self.stages)
+    ):
+      raise ValueError(
+        'scan_layers: expected position_grid and blocks_per_assignment to be '
+        'None, since blocks in a loop are all alike.'
+      )
     if images.ndim not in (4, 5) or images.shape[-1] != self.in_channels:
       raise ValueError(
         f'images: expected [B, H, W, {self.in_channels}] or [B, T, H, W, '
@@ -248,10 +275,9 @@ class PacaBackbone(nn.Module):
     if self.teacher is not None:
       teacher_features, taught = self.teacher(x, train)
 
-    rates = np.linspace(
-      0, self.drop_path_rate, sum(stage.depth for stage in self.stages)
-    )
-    rates = iter(rates.tolist())
+    depths = [stage.depth for stage in self.stages]
+    rates = np.linspace(0, self.drop_path_rate, sum(depths))
+    rates = np.split(rates, np.cumsum(depths)[:-1])
     grid = self.position_grid
     features = Features([], [])
     for i, stage in enumerate(self.stages):
@@ -259,29 +285,78 @@ class PacaBackbone(nn.Module):
       if i > 0:
         x = Downsample((stage.channels,), self.dtype, name=f'transition_{i}')(x)
         grid = grid and (*grid[:-2], *((n + 1) // 2 for n in grid[-2:]))
-      assignment = taught[i]
-      assignments = []
-      for j in range(stage.depth):
-        make_own = (
-          j % stage.blocks_per_assignment == 0
-          if stage.blocks_per_assignment
-          else j == 0
-        )
-        x, assignment = self.block(
-          num_heads=stage.num_heads,
-          clustering=stage.clustering if make_own else None,
-          drop_path_rate=next(rates),
-          position_grid=grid if j == 0 else None,
-          dtype=self.dtype,
-          name=f'{name}_block_{j}',
-        )(x, assignment, train)
-        assignments.append(assignment)
+      blocks = stage, name, rates[i]
+      if self.scan_layers:
+        x, assignments = self._scanned(*blocks, x, taught[i], train)
+      else:
+        x, assignments = self._unrolled(*blocks, grid, x, taught[i], train)
       if teacher_features[i] is not None:
         x += teacher_features[i]
       x = layers.LayerNorm(dtype=self.dtype, name=f'{name}_norm')(x)
       features.maps.append(x)
       features.assignments.append(assignments)
     return features
+
+  def _unrolled(self, stage, name, rates, grid, x, assignment, train):
+    """Returns what the blocks of a stage make of x, and their assignments."""
+    assignments = []
+    for j, rate in enumerate(rates.tolist()):
+      make_own = (
+        j % stage.blocks_per_assignment == 0
+        if stage.blocks_per_assignment
+        else j == 0
+      )
+      x, assignment = self.block(
+        num_heads=stage.num_heads,
+        clustering=stage.clustering if make_own else None,
+        drop_path_rate=rate,
+        position_grid=grid if j == 0 else None,
+        dtype=self.dtype,
+        name=f'{name}_block_{j}',
+      )(x, assignment, train)
+      assignments.append(assignment)
+    return x, assignments
+
+  def _scanned(self, stage, name, rates, x, assignment, train):
+    """As `_unrolled`, one block in a loop over the parameters of all."""
+    make_block = functools.partial(
+      self.block, num_heads=stage.num_heads, dtype=self.dtype, parent=None
+    )
+    first = make_block(clustering=stage.clustering)
+
+    def init(rng, *args):
+      def one(rng):
+        params = first.init(rng, *args)['params']
+        return {k: v for k, v in params.items() if k != 'clustering'}
+
+      return jax.vmap(one)(jax.random.split(rng, stage.depth))
+
+    stacked = self.param(f'stacked_{name}_block', init, x, assignment, False)
+    if stage.clustering is not None:
+      patches = x
+      if first.norm_before:
+        norm = jax.tree.map(lambda p: p[0], stacked['norm1'])
+        norm1 = layers.LayerNorm(dtype=self.dtype, parent=None)
+        patches = norm1.apply({'params': norm}, x)
+      assignment = _Clustering(
+        stage.clustering, self.dtype, name=f'{name}_block_0'
+      )(patches)
+
+    drops = None
+    if train and self.drop_path_rate > 0:
+      rngs = jax.random.split(self.make_rng('drop_path'), stage.depth)
+      drops = jnp.asarray(rates, jnp.float32), rngs
+
+    def apply(x, layer):
+      params, drop = layer
+      rate, rng = drop or (0.0, None)
+      rngs = {'drop_path': rng} if drop else {}
+      block = make_block(drop_path_rate=rate)
+      x, _ = block.apply({'params': params}, x, assignment, train, rngs=rngs)
+      return x, None
+
+    x, _ = jax.lax.scan(apply, x, (stacked, drops))
+    return x, [assignment] * stage.depth
 
 
 def make_backbone(config: ml_collections.ConfigDict) -> PacaBackbone:
@@ -334,5 +409,6 @@ def make_backbone(config: ml_collections.ConfigDict) -> PacaBackbone:
     drop_path_rate=config.drop_path_rate,
     position_grid=config.position_grid,
     in_channels=config.in_channels,
+    scan_layers=config.scan_layers,
     dtype=dtype,
   )

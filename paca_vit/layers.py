@@ -139,14 +139,21 @@ class BatchNorm(nn.Module):
 
 
 class DropPath(nn.Module):
-  """Drops x [B, ...] for a whole example, else scales it by 1 / (1 - rate)."""
+  """Drops x [B, ...] for a whole example, else scales it by 1 / (1 - rate).
 
-  rate: float
+  Attributes:
+    rate: chance of it, below 1; an array where it is that of a loop's layer.
+  """
+
+  rate: float | jax.Array
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    return nn.Dropout(
-      self.rate,
-      broadcast_dims=tuple(range(1, x.ndim)),
-      rng_collection='drop_path',
-    )(x, deterministic=not train)
+    if not train or (isinstance(self.rate, float) and self.rate == 0):
+      return x
+    keep = jnp.asarray(1 - self.rate, x.dtype)
+    shape = (len(x),) + (1,) * (x.ndim - 1)
+    kept = jax.random.bernoulli(
+      self.make_rng('drop_path'), 1 - self.rate, shape
+    )
+    return jnp.where(kept, x / keep, 0)

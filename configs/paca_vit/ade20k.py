@@ -43,8 +43,8 @@ DATA = 'train_lib.data.ade20k'
 
 # What tools/compile_check.py compiles, and with which options.
 TPU_TOPOLOGIES = {
-  'small_p2cconv_100_0': ('v5e:4x4', {}),
-  'upernet_small_p2cconv_100_0': ('v5e:4x4', {}),
+  'small_p2cconv_100_0': ('v5e:4x4', {'model.scan_layers': True}),
+  'upernet_small_p2cconv_100_0': ('v5e:4x4', {'model.scan_layers': True}),
 }
 
 

@@ -14,7 +14,7 @@ from configs import common
 from configs.paca_vit import models
 
 # What tools/compile_check.py compiles, and with which options.
-TPU_TOPOLOGIES = {'nyu': ('v5e:4x4', {})}
+TPU_TOPOLOGIES = {'nyu': ('v5e:4x4', {'model.scan_layers': True})}
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:

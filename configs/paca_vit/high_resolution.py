@@ -21,7 +21,7 @@ from configs.paca_vit import imagenet
 SIZES = (512, 768, 1024)
 
 # What tools/compile_check.py compiles, and with which options.
-TPU_TOPOLOGIES = {'1024': ('v5e:8x8', {})}
+TPU_TOPOLOGIES = {'1024': ('v5e:8x8', {'model.scan_layers': True})}
 
 
 def get_config(variant: str = '512') -> ml_collections.ConfigDict:

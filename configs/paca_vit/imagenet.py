@@ -19,9 +19,8 @@ NUM_TRAIN = 1_281_167
 
 # What tools/compile_check.py compiles, and with which options.
 TPU_TOPOLOGIES = {
-  'tiny_p2cconv_100_0': ('v5e:8x8', {}),
-  'small_p2cconv_100_0': ('v5e:8x8', {}),
-  'base_p2cconv_100_0': ('v5e:8x8', {}),
+  f'{size}_p2cconv_100_0': ('v5e:8x8', {'model.scan_layers': True})
+  for size in ('tiny', 'base')
 }
 
 

@@ -86,6 +86,7 @@ def model(variant: str) -> ml_collections.ConfigDict:
     drop_path_rate=drop_path_rate,
     # (H, W) of position embeddings at the first stage; None: none.
     position_grid=config_dict.placeholder(tuple),
+    scan_layers=False,  # True compiles several times faster
     in_channels=3,
     num_classes=1000,
     dtype='float32',  # computation; parameters are always float32
@@ -135,6 +136,7 @@ def demo() -> ml_collections.ConfigDict:
     block=dict(mlp_ratio=4.0),
     drop_path_rate=0.0,
     position_grid=config_dict.placeholder(tuple),
+    scan_layers=False,
     in_channels=1,
     num_classes=10,
     dtype='float32',

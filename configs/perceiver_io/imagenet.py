@@ -101,7 +101,7 @@ TPU_TOPOLOGIES = {
     'v5e:8x8',
     {'model.encoder.scan_layers': True, 'optim.num_microbatches': 4},
   )
-  for variant in ('fourier', 'learned', 'conv', 'original_fourier')
+  for variant in ('fourier', 'learned', 'conv')
 }
 
 

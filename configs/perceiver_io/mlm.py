@@ -49,7 +49,6 @@ MODELS = {
 _TPU = {'model.scan_layers': True, 'optim.num_microbatches': 2}
 TPU_TOPOLOGIES = {
   'base_bytes': ('v5e:8x8', _TPU),
-  'base_sentencepiece': ('v5e:8x8', _TPU),
   'plus_plus': ('v5e:8x8', _TPU | {'mesh.fsdp': 8}),
 }
 

@@ -74,7 +74,7 @@ TPU_TOPOLOGIES = {
     'v5e:8x8',
     {'model.encoder.scan_layers': True, 'optim.num_microbatches': 8},
   )
-  for variant in ('patch3', 'patch1', 'conv')
+  for variant in ('patch3', 'conv')
 }
 _FIRST = '_first'
 _AUGMENTATION = dict(
