@@ -33,7 +33,7 @@ from perceiver_io import pretrained as perceiver_pretrained
 from perceiver_io import published_names
 from tools import published_models
 from tools.output import OUTPUT
-from train_lib import checkpoint, runtime, sharding
+from train_lib import checkpoint, runtime, sharding, stacking
 from train_lib.data import pipeline
 from train_lib.task import make_task
 from train_lib.weights import files, torch_files
@@ -181,7 +181,7 @@ def identify(tensors: Mapping[str, np.ndarray], naming: str) -> str:
 
 
 def variables_of(config: ml_collections.ConfigDict) -> PyTree:
-  """Shapes of the variables of a config's task; reads no data set."""
+  """Shapes of a config's variables, layers one by one; reads no data set."""
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.data.source = 'synthetic'
@@ -193,7 +193,10 @@ def variables_of(config: ml_collections.ConfigDict) -> PyTree:
     lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype),
     batches.element_spec,
   )
-  return jax.eval_shape(make_task(config).init, jax.random.key(0), batch)
+  init = make_task(config).init
+  return jax.eval_shape(
+    lambda *args: stacking.unstacked(init(*args)), jax.random.key(0), batch
+  )
 
 
 def import_weights(
