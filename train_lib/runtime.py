@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -39,11 +40,31 @@ COORDINATOR_ADDRESS = flags.DEFINE_string(
   'coordinator_address', None, 'host:port of process 0, if not detected.'
 )
 NUM_PROCESSES = flags.DEFINE_integer(
-  'num_processes', None, 'Number of processes, if not detected.'
+  'num_processes', None, 'Number of processes, if not detected.', lower_bound=1
 )
 PROCESS_ID = flags.DEFINE_integer(
-  'process_id', None, 'Which one this is, if not detected.'
+  'process_id', None, 'Which one this is, from 0, if not detected.'
 )
+
+
+@flags.multi_flags_validator(
+  ['distributed', 'coordinator_address', 'num_processes', 'process_id']
+)
+def _check_processes(values: Mapping[str, object]) -> bool:
+  values = dict(values)
+  detected = values.pop('distributed') or is_multi_process(os.environ)
+  missing = [f'--{name}' for name, value in values.items() if value is None]
+  if 0 < len(missing) < len(values) and not detected:
+    raise flags.ValidationError(
+      f'{" and ".join(missing)} missing; no launcher is recognised, so all '
+      'three are expected.'
+    )
+  address, count, index = values.values()
+  if address is not None and not re.fullmatch(r'.+:\d+', address):
+    raise flags.ValidationError('--coordinator_address: expected host:port.')
+  if None not in (count, index) and not 0 <= index < count:
+    raise flags.ValidationError(f'--process_id: expected 0 to {count - 1}.')
+  return True
 
 
 def parse_flags(argv: list[str]) -> list[str]:
