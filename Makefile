@@ -21,6 +21,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/shellcheck .ci/run launch/*.sh launch/train.sbatch
+	$(VENV)/bin/hadolint launch/Dockerfile
 	$(RUN) -m pytest -n 2
 
 test-slow: $(VENV)/.installed

