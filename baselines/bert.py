@@ -34,8 +34,13 @@ class Layer(nn.Module):
   dtype: Dtype | None = None
 
   @nn.compact
-  def __call__(self, x: jax.Array, input_mask: jax.Array | None) -> jax.Array:
-    """Maps x [B, M, C] to [B, M, C]; input_mask boolean [B, M]."""
+  def __call__(
+    self, x: jax.Array, input_mask: jax.Array | None
+  ) -> tuple[jax.Array, None]:
+    """Maps x [B, M, C] to [B, M, C] and nothing else, which `nn.scan` wants.
+
+    input_mask is boolean [B, M].
+    """
     channels = x.shape[-1]
     dense = functools.partial(nn.Dense, kernel_init=_normal, dtype=self.dtype)
     q, k, v = (
@@ -47,7 +52,7 @@ class Layer(nn.Module):
     x = _LayerNorm(dtype=self.dtype, name='norm')(x)
     hidden = _gelu(dense(self.mlp_channels, name='mlp_hidden')(x))
     x += dense(channels, name='mlp_output')(hidden)
-    return _LayerNorm(dtype=self.dtype, name='mlp_norm')(x)
+    return _LayerNorm(dtype=self.dtype, name='mlp_norm')(x), None
 
 
 class Bert(nn.Module):
@@ -60,6 +65,8 @@ class Bert(nn.Module):
     num_layers: layers.
     num_heads: H; divides the channels.
     mlp_channels: hidden ones.
+    scan_layers: make the layers a loop over one, which compiles several times
+      faster.
     dtype: to compute in; float32 if None. Logits are float32.
   """
 
@@ -69,6 +76,7 @@ class Bert(nn.Module):
   num_layers: int
   num_heads: int
   mlp_channels: int
+  scan_layers: bool = False
   dtype: Dtype | None = None
 
   @nn.compact
@@ -110,10 +118,19 @@ class Bert(nn.Module):
     x = embedding[ids] + positions[:length]
     x = _LayerNorm(dtype=self.dtype, name='embedding_norm')(x)
     mask = None if input_mask is None else input_mask.astype(bool)
-    for i in range(self.num_layers):
-      x = Layer(
-        self.num_heads, self.mlp_channels, self.dtype, name=f'layer_{i}'
-      )(x, mask)
+    sizes = self.num_heads, self.mlp_channels, self.dtype
+    if self.scan_layers:
+      stacked = nn.scan(
+        Layer,
+        variable_axes={'params': 0},
+        split_rngs={'params': True},
+        in_axes=nn.broadcast,
+        length=self.num_layers,
+      )
+      x, _ = stacked(*sizes, name='stacked_layer')(x, mask)
+    else:
+      for i in range(self.num_layers):
+        x, _ = Layer(*sizes, name=f'layer_{i}')(x, mask)
     x = nn.Dense(
       self.channels, kernel_init=_normal, dtype=self.dtype, name='head'
     )(x)

@@ -8,7 +8,7 @@ from scipy import special
 
 from baselines import bert
 from configs.baselines import bert as config_lib
-from train_lib import cost
+from train_lib import cost, stacking
 from train_lib import task as task_lib
 
 TINY = dict(
@@ -82,8 +82,9 @@ def naive(params, ids, mask):
   return x @ p['embedding'].T + p['bias']
 
 
-def test_is_a_naive_bert():
-  model = bert.Bert(**TINY)
+@pytest.mark.parametrize('scan_layers', [False, True])
+def test_is_a_naive_bert(scan_layers):
+  model = bert.Bert(**TINY, scan_layers=scan_layers)
   ids = np.random.default_rng(0).integers(0, 20, (2, 7))
   mask = np.ones((2, 7))
   mask[1, 4:] = 0
@@ -93,6 +94,7 @@ def test_is_a_naive_bert():
   leaves = [x + 0.3 * rng.standard_normal(x.shape).astype('f') for x in leaves]
   params = structure.unflatten(leaves)
   found = model.apply({'params': params}, ids, input_mask=mask)
+  params = stacking.unstacked(params)
   for b in range(2):
     expected = naive(params, ids[b], mask[b])
     np.testing.assert_allclose(found[b], expected, atol=2e-4)
