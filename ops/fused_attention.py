@@ -9,6 +9,10 @@ import jax
 import jax.numpy as jnp
 
 _LANES = 128  # splash attention's blocks are multiples of it
+# What a TPU's 16 MiB of fast memory hold in the backward pass, found by
+# compiling: so many rows of a block, times D + E. The latter is limited, too.
+_BLOCK_LIMIT = 512 * 1280
+_WIDTHS_LIMIT = 4096
 
 
 def _pad(x: jax.Array, size: int, axis: int) -> jax.Array:
@@ -32,10 +36,10 @@ def cudnn_refusal(q, k, v, mask) -> str | None:
   width = _multiple(max(q.shape[-1], v.shape[-1]), 8)
   if width > limit:
     return f'heads are {width} wide (padded), at most {limit} here'
-  if mask is not None and (q.shape[1] % 2 or k.shape[1] % 2):
+  if q.shape[1] % 2 or k.shape[1] % 2:  # JAX's backward pass
     return (
-      f'with a mask the numbers of queries and keys must be even, found '
-      f'{q.shape[1]} and {k.shape[1]}'
+      f'the numbers of queries and keys must be even, found {q.shape[1]} and '
+      f'{k.shape[1]}'
     )
   return None
 
@@ -47,9 +51,11 @@ def cudnn_attention(q, k, v, mask, scale) -> jax.Array:
   logits nor the part of the output that is kept.
   """
   width = _multiple(max(q.shape[-1], v.shape[-1]), 8)
+  if mask is not None:  # becomes a bias, which JAX wants for each query
+    mask = jnp.broadcast_to(mask[:, None], (len(q), 1, q.shape[1], k.shape[1]))
   out = jax.nn.dot_product_attention(
     *(_pad(x, width, axis=3) for x in (q, k, v)),
-    mask=None if mask is None else mask[:, None],
+    mask=mask,
     scale=scale,
     implementation='cudnn',
   )
@@ -62,6 +68,12 @@ def splash_refusal(q, k, v, mask) -> str | None:
     return f'inputs are {q.dtype}, expected bfloat16 or float32'
   if mask is not None and mask.shape[1] > 1:
     return 'a mask per query is not supported, only one per key'
+  widths = q.shape[-1] + v.shape[-1]
+  if widths > _WIDTHS_LIMIT:
+    return (
+      f'heads of queries and values are {widths} wide together, at most '
+      f'{_WIDTHS_LIMIT} here'
+    )
   return None
 
 
@@ -82,8 +94,9 @@ def splash_attention(q, k, v, mask, scale, interpret=False) -> jax.Array:
   num_queries, num_heads = q.shape[1:3]
   padded_q = _multiple(num_queries, _LANES)
   padded_k = _multiple(k.shape[1], _LANES)
+  longest = _BLOCK_LIMIT // (q.shape[-1] + v.shape[-1])
   block_q, block_k = (
-    next(b for b in (512, 256, 128) if size % b == 0)
+    next(b for b in (512, 256, 128) if size % b == 0 and b <= longest)
     for size in (padded_q, padded_k)
   )
   kernel = splash.make_splash_mha(

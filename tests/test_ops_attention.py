@@ -184,6 +184,43 @@ def test_folded_projections(h, masked):
       np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+# Batch, queries, keys, heads, widths: even and odd, one key, wide heads.
+CUDNN_SIZES = [
+  (2, 256, 256, 8, 32, 160),
+  (2, 196, 100, 2, 48, 48),
+  (3, 130, 74, 4, 20, 40),
+  (1, 64, 2048, 8, 32, 160),
+  (2, 6, 2, 1, 256, 256),
+]
+
+
+@pytest.mark.skipif(jax.default_backend() != 'gpu', reason='cuDNN needs a GPU.')
+@pytest.mark.parametrize('masked', [False, True])
+@pytest.mark.parametrize('sizes', CUDNN_SIZES)
+def test_cudnn_in_value_and_gradient(sizes, masked):
+  b, n, m, h, d, e = sizes
+  args = inputs(b, n, m, h, d, e, dtype=jnp.bfloat16)
+  mask = None
+  if masked:
+    mask = np.random.default_rng(3).random((b, 1, m)) < 0.5
+    mask[..., -1] = True
+    mask = jnp.asarray(mask)
+  cudnn = vjp(
+    lambda *a: fused_attention.cudnn_attention(*a, mask, 0.7 * d**-0.5), *args
+  )
+  wide = [np.asarray(x, np.float64) for x in args]
+  with jax.enable_x64(True):
+    exact = vjp(
+      lambda *a: plain_attention(*a, mask, 0.7 * d**-0.5),
+      *(jnp.asarray(x) for x in wide),
+    )
+  for found, expected in zip(cudnn, exact, strict=True):
+    found = np.asarray(found, np.float64)
+    assert np.isfinite(found).all()
+    error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert error < 1e-2, error
+
+
 def test_folding_is_chosen_where_it_saves():
   # The ImageNet encoder, one head over many inputs; its decoder; MLM's encoder.
   assert folded_attention.folding_saves(512, 50176, 261, 1, 261, 261)
@@ -196,7 +233,7 @@ def test_folding_is_chosen_where_it_saves():
   'change, message',
   [
     (dict(implementation='flash'), "implementation: found 'flash'.*'chunked'"),
-    (dict(implementation='cudnn'), "'cudnn': the default backend is 'cpu'"),
+    (dict(implementation='cudnn'), "'cudnn': (the default backend|inputs are)"),
     (dict(key_mask=np.ones((2, 7), bool)), r'key_mask.*\(2, 7\).*\(2, 11\)'),
     (dict(query_mask=np.ones((2, 11), bool)), 'query_mask: found shape'),
     (dict(mask=np.ones((2, 11, 7), bool)), 'mask: found shape'),

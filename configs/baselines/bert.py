@@ -38,7 +38,11 @@ MODELS = {
 
 # What tools/compile_check.py compiles, and with which options.
 TPU_TOPOLOGIES = {
-  variant: ('v5e:8x8', {'model.scan_layers': True}) for variant in MODELS
+  variant: (
+    'v5e:8x8',
+    {'model.scan_layers': True, 'optim.num_microbatches': 2},
+  )
+  for variant in MODELS
 }
 
 

@@ -34,6 +34,7 @@ _BASE_BYTES = dict(
   qk_channels=256,
   num_heads=8,
   num_self_attends=26,
+  implementation='auto',  # of attention
   scan_layers=False,  # True compiles several times faster
   remat_policy='everything_saveable',
 )
@@ -49,7 +50,10 @@ MODELS = {
 _TPU = {'model.scan_layers': True, 'optim.num_microbatches': 2}
 TPU_TOPOLOGIES = {
   'base_bytes': ('v5e:8x8', _TPU),
+  'base_sentencepiece': ('v5e:8x8', _TPU | {'optim.num_microbatches': 4}),
   'plus_plus': ('v5e:8x8', _TPU | {'mesh.fsdp': 8}),
+  'bytes_128x1920': ('v5e:8x8', _TPU | {'mesh.fsdp': 8}),
+  'bytes_512x896': ('v5e:8x8', _TPU | {'optim.num_microbatches': 4}),
 }
 
 
@@ -116,6 +120,7 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
       num_heads=4,
       num_self_attends=2,
       embedding_stddev=0.02,
+      implementation='auto',
       scan_layers=False,
       remat_policy='everything_saveable',
     ),

@@ -180,6 +180,8 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
       num_latents=64,
       latent_channels=64,
       num_self_attends_per_block=2,
+      scan_layers=False,
+      remat_policy='everything_saveable',
       num_self_attend_heads=4,
     ),
     dict(channels=64, num_bands=8, concatenate=True, batch_norm=True),
