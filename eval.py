@@ -14,8 +14,7 @@ import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
-from train_lib import evaluate, runtime, sharding, trained
-from train_lib.data import pipeline
+from train_lib import evaluate, pipeline, runtime, sharding, trained
 
 
 def run_evaluators(

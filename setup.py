@@ -13,10 +13,11 @@ setuptools.setup(
   python_requires='>=3.11',
   packages=setuptools.find_packages(
     include=[
-      'ops*',
-      'train_lib*',
+      'perceiver_paca*',
       'perceiver_io*',
       'paca_vit*',
+      'train_lib*',
+      'data*',
       'baselines*',
       'configs*',
       'tools*',

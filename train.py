@@ -18,12 +18,12 @@ from train_lib import (
   checkpoint,
   evaluate,
   optim,
+  pipeline,
   runtime,
   sharding,
   train_state,
   writer,
 )
-from train_lib.data import pipeline
 from train_lib.task import make_task
 from train_lib.train_state import TrainState
 

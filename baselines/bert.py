@@ -4,7 +4,7 @@ Post-normalised, exact GELU, normalisation epsilon 1e-12, and the head of its
 masked language model: a linear map, GELU, normalisation, the tied embedding.
 Neither segments nor the pooled output, which masked language modelling does
 without. No dropout, as in what it is compared with here; in place of the
-original's own attention that of `ops`.
+original's own attention that of `perceiver_paca.ops`.
 
 Letters: B batch, M tokens, C channels, H heads, V ids of the vocabulary.
 """
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ops import attention as attention_ops
+from perceiver_paca.ops import attention as attention_ops
 
 Dtype = jax.typing.DTypeLike
 

@@ -13,7 +13,7 @@ import functools
 import jax
 from flax import linen as nn
 
-from ops import attention as attention_ops
+from perceiver_paca.ops import attention as attention_ops
 
 Dtype = jax.typing.DTypeLike
 

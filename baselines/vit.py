@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from baselines import attention
-from ops import attention as attention_ops
+from perceiver_paca.ops import attention as attention_ops
 
 _normal = nn.initializers.truncated_normal(0.02)
 _Dense = functools.partial(nn.Dense, kernel_init=_normal)

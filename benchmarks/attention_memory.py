@@ -13,7 +13,7 @@ import functools
 import jax
 from absl import app
 
-from ops.attention import attention
+from perceiver_paca.ops.attention import attention
 
 # name, queries, width of the only head, numbers of inputs
 CASES = (

@@ -8,8 +8,8 @@ import jax
 import ml_collections
 
 import train
-from train_lib import optim, sharding, train_state
-from train_lib.data import pipeline
+from perceiver_paca.ops.mesh import DATA
+from train_lib import optim, pipeline, sharding, train_state
 from train_lib.task import Task, make_task
 
 
@@ -38,7 +38,7 @@ def make_train_step(
   """Nothing is compiled yet."""
   config = config.copy_and_resolve_references()
   config.data.update(source='synthetic', batch_size=batch_size)
-  mesh = jax.sharding.Mesh(jax.devices()[:1], ('data',))
+  mesh = jax.sharding.Mesh(jax.devices()[:1], (DATA,))
   task = make_task(config)
   batches = pipeline.make_train_iterator(
     config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)

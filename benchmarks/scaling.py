@@ -30,10 +30,10 @@ from absl import app, flags
 from baselines import attention as other_attentions
 from baselines import vit
 from benchmarks import scaling_report
-from ops import attention as attention_ops
 from paca_vit.attention import PacaSelfAttention
 from paca_vit.clustering import ConvClustering
 from perceiver_io.attention import CrossAttention, SelfAttention
+from perceiver_paca.ops import attention as attention_ops
 from tools.output import OUTPUT
 from train_lib import cost
 

@@ -37,7 +37,7 @@ large. Operations and memory do not depend on that.
 upper half of the sizes that were measured, which the plot shows as filled
 points. *All logits* holds every logit, as the papers' own code does; *chunked*
 is exact, too, but holds none of them, and is what both models do where there
-are many (`ops/attention.py`).
+are many (`perceiver_paca/ops/attention.py`).
 
 ## Perceiver IO
 

@@ -69,7 +69,7 @@ def examples(module: str, split: str, **preprocess) -> dict:
   return dict(
     module=module,
     split=split,
-    source='tfds',
+    source='real',
     data_dir=ml_collections.config_dict.placeholder(str),  # TFDS's default
     preprocess=preprocess,
   )

@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ops import attention
 from paca_vit import clustering, layers
+from perceiver_paca.ops import attention
 
 
 class PatchToClusterAttention(nn.Module):
@@ -22,7 +22,7 @@ class PatchToClusterAttention(nn.Module):
   Attributes:
     cluster_position: whether a learned vector a cluster is added before the
       clusters are normalised (unused in the published models).
-    implementation: of `ops.attention`.
+    implementation: of `perceiver_paca.ops.attention`.
   """
 
   num_heads: int

@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from ops import attention as attention_ops
-from ops import resize
 from paca_vit import attention, clustering, layers
+from perceiver_paca.ops import attention as attention_ops
+from perceiver_paca.ops import resize
 
 # Makes a module that maps patches [B, H, W, C] to logits [B, H, W, M], given
 # its dtype and name: functools.partial(ConvClustering, num_clusters=100).

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ops import depthwise_conv, resize
 from paca_vit import layers
+from perceiver_paca.ops import depthwise_conv, resize
 
 PyTree = Any
 

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ops import depthwise_conv, partitioned_attention
+from perceiver_paca.ops import depthwise_conv
+from perceiver_paca.ops.mesh import whole_examples
 
 LayerNorm = functools.partial(
   nn.LayerNorm, epsilon=1e-6, use_fast_variance=False
@@ -30,8 +31,8 @@ class _Conv(nn.Conv):
   """Flax's convolution, on a mesh, too."""
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    x = super().__call__(partitioned_attention.whole_examples(x))
-    return partitioned_attention.whole_examples(x)
+    x = super().__call__(whole_examples(x))
+    return whole_examples(x)
 
 
 Conv = functools.partial(_Conv, kernel_init=_conv_init)
@@ -71,7 +72,7 @@ def _normal_cdf(x):
 
 
 class DepthwiseConv(nn.Module):
-  """`ops.depthwise_conv` with a bias: [..., H, W, C] to the same shape."""
+  """`depthwise_conv` with a bias: [..., H, W, C] to the same shape."""
 
   kernel_size: int
   dtype: jax.typing.DTypeLike = jnp.float32

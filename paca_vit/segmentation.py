@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from ops import attention, resize
 from paca_vit import backbone, clustering, layers
+from perceiver_paca.ops import attention, resize
 
 
 @flax.struct.dataclass

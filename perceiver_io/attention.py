@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ops import attention as attention_ops
-from ops import folded_attention
-from ops.partitioned_attention import examples_apart
+from perceiver_paca.ops import attention as attention_ops
+from perceiver_paca.ops import folded_attention
+from perceiver_paca.ops.mesh import examples_apart
 
 Dtype = jax.typing.DTypeLike
 
@@ -50,9 +50,10 @@ class Attention(nn.Module):
     qk_channels: of all heads together; the inputs' channels if None.
     v_channels: of all heads together; qk_channels if None.
     output_channels: v_channels if None.
-    implementation: see `ops.attention.attention`.
+    implementation: see `perceiver_paca.ops.attention.attention`.
     fold_projections: compute no keys and values of the inputs where that takes
-      fewer operations (see `ops.folded_attention`); the result is the same.
+      fewer operations (see `perceiver_paca.ops.folded_attention`); the result
+      is the same.
     dtype: to compute in; the widest of inputs and parameters if None.
   """
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from ops import partitioned_attention
 from perceiver_io import initializers
+from perceiver_paca.ops.mesh import whole_examples
 
 Dtype = jax.typing.DTypeLike
 
@@ -95,8 +95,8 @@ class ConvDownsample(nn.Module):
         kernel_init=initializers.fan_in_truncated,
         dtype=self.dtype,
         name=f'conv_{i}',
-      )(partitioned_attention.whole_examples(x))
-      x = partitioned_attention.whole_examples(x)
+      )(whole_examples(x))
+      x = whole_examples(x)
       if self.batch_norm:
         x = BatchNorm(dtype=self.dtype, name=f'batch_norm_{i}')(x, train)
       x = nn.relu(x)
@@ -140,6 +140,6 @@ class ConvUpsample(nn.Module):
         kernel_init=initializers.fan_in_truncated,
         dtype=self.dtype,
         name=f'conv_{i}',
-      )(partitioned_attention.whole_examples(x))
-      x = partitioned_attention.whole_examples(x)
+      )(whole_examples(x))
+      x = whole_examples(x)
     return x

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ops.partitioned_attention import whole
 from perceiver_io import initializers, patches
 from perceiver_io.convolution import ConvDownsample
 from perceiver_io.position_encoding import LearnedPositions
+from perceiver_paca.ops.mesh import whole
 
 Dtype = jax.typing.DTypeLike
 

@@ -9,7 +9,6 @@ they differ are arguments, and the values of those in configs/perceiver_io.
 
 import jax
 
-from ops.attention import Implementation
 from perceiver_io import inputs as inputs_lib
 from perceiver_io import outputs as outputs_lib
 from perceiver_io import queries as queries_lib
@@ -26,6 +25,7 @@ from perceiver_io.position_encoding import (
   LearnedPositions,
   ProjectedPositions,
 )
+from perceiver_paca.ops.attention import Implementation
 
 Dtype = jax.typing.DTypeLike
 

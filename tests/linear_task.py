@@ -65,8 +65,8 @@ def get_config():
   config.num_steps = 6
   config.task = 'tests.linear_task'
   config.model = dict(num_classes=10, poison=0.0)
-  config.data = common.data('train_lib.data.mnist5k', 'train', 64)
-  test = common.data('train_lib.data.mnist5k', 'test', 64)
+  config.data = common.data('data.images.mnist5k', 'train', 64)
+  test = common.data('data.images.mnist5k', 'test', 64)
   config.data.source = test['source'] = 'synthetic'
   config.evals = dict(
     test=dict(module='train_lib.evaluate', every_steps=3, data=test)

@@ -12,8 +12,7 @@ import pytest
 import train
 from configs.paca_vit import imagenet
 from tests import linear_task
-from train_lib import evaluate, optim, sharding, train_state
-from train_lib.data import pipeline
+from train_lib import evaluate, optim, pipeline, sharding, train_state
 from train_lib.task import make_task
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -5,8 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ops import chunked_attention, folded_attention, fused_attention
-from ops.attention import attention, plain_attention
+from perceiver_paca.ops import (
+  chunked_attention,
+  folded_attention,
+  fused_attention,
+)
+from perceiver_paca.ops.attention import attention, plain_attention
 
 
 def naive(q, k, v, mask=None, scale=None):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ops import depthwise_conv
+from perceiver_paca.ops import depthwise_conv
 
 # H, W, k: odd and even sides, one pixel, filters larger than the image.
 SIZES = [(5, 8, 3), (9, 6, 7), (1, 1, 7), (2, 11, 7), (1, 4, 3), (3, 3, 1)]

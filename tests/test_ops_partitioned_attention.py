@@ -7,8 +7,8 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from ops.attention import attention, plain_attention
-from ops.partitioned_attention import whole_examples
+from perceiver_paca.ops.attention import attention, plain_attention
+from perceiver_paca.ops.mesh import whole_examples
 
 
 def mesh(**axes):

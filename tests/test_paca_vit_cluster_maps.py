@@ -47,7 +47,7 @@ class HalvesTask:
 def config():
   return ml_collections.ConfigDict(
     dict(
-      data=common.examples('train_lib.data.mnist5k', 'test'),
+      data=common.examples('data.images.mnist5k', 'test'),
       image_folder='',
       num_images=3,
     )

@@ -10,10 +10,10 @@ import pytest
 from configs import common
 from configs.paca_vit import models
 from paca_vit import classifier
-from paca_vit.evaluators import deciding_clusters, drawing
+from paca_vit.evaluators import deciding_clusters
 from paca_vit.tasks import classification
 from tests import golden_paca
-from train_lib import train_state
+from train_lib import pictures, train_state
 
 
 def evaluator(num_clusters, workdir):
@@ -22,7 +22,7 @@ def evaluator(num_clusters, workdir):
   model_config.num_clusters = (num_clusters,)
   config = ml_collections.ConfigDict(
     dict(
-      data=common.examples('train_lib.data.mnist5k', 'test'),
+      data=common.examples('data.images.mnist5k', 'test'),
       image_folder='',
       num_images=3,
     )
@@ -88,7 +88,7 @@ def test_what_speaks_for_is_red_and_against_blue():
     {'stage_1': np.stack([half, half[:, ::-1]])},
   )
   pixels = np.asarray(picture).astype(int)
-  side = drawing.tile(image).shape[0]
+  side = pictures.tile(image).shape[0]
   middle = pixels.shape[0] // 2
 
   def color(tile, share):  # at a share of the tile's width

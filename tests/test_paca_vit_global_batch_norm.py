@@ -8,9 +8,8 @@ import pytest
 
 from configs.paca_vit import brain
 from tests import golden_paca
-from train_lib import sharding
+from train_lib import pipeline, sharding
 from train_lib import task as task_lib
-from train_lib.data import pipeline
 
 NUM_STEPS = 3
 # Losses are sums over the devices, in another order each.

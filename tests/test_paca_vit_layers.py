@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from ops import resize
 from paca_vit import layers
+from perceiver_paca.ops import resize
 
 
 def test_gelu_and_its_derivative_are_exact():

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from configs.paca_vit import models
-from ops import resize
 from paca_vit import pretrained, segmentation
+from perceiver_paca.ops import resize
 from tests import golden_paca
 from train_lib import cost
 

@@ -37,7 +37,7 @@ def evaluator(workdir, model=None, class_names=('ground', 'square')):
   config = ml_collections.ConfigDict(
     dict(
       data=common.examples(
-        'train_lib.data.image_mask_folder', 'test', bounds=(100, 80)
+        'data.segmentation.image_mask_folder', 'test', bounds=(100, 80)
       ),
       class_names=class_names,
       num_images=2,

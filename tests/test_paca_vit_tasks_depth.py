@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from configs.paca_vit import depth as depth_config
+from data.depth import motorcycle, nyu_depth
 from paca_vit import segmentation
 from paca_vit.tasks import depth
 from train_lib import task as task_lib
-from train_lib.data import motorcycle, nyu_depth
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,9 @@ pytest.importorskip('chess')
 import chess  # noqa: E402
 import chess.svg  # noqa: E402
 
+from data.entities import chess_openings, entities  # noqa: E402
 from perceiver_io.evaluators import chess_boards  # noqa: E402
-from train_lib.data import chess_openings, entities, pipeline  # noqa: E402
+from train_lib import pipeline  # noqa: E402
 
 
 def positions(fen, *moves):

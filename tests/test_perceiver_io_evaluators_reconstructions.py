@@ -9,10 +9,10 @@ import PIL.Image
 import pytest
 
 from configs.perceiver_io import kinetics as config_lib
+from data.video import big_buck_bunny, kinetics
 from perceiver_io.evaluators import reconstructions
-from train_lib.data import big_buck_bunny, kinetics
 
-media = pytest.importorskip('train_lib.data.media')
+media = pytest.importorskip('data.video.media')
 
 FPS, SIZE, NUM_FRAMES = 25, 31, 8
 NUM_SAMPLES = 4_800 * NUM_FRAMES // FPS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs.perceiver_io import mlm
-from perceiver_io import tokenizer
+from data.language import tokenizer
 from tools import fill_mask
 from train_lib import checkpoint, optim, train_state, trained
 from train_lib import sharding as sharding_lib
@@ -102,7 +102,7 @@ def test_a_checkpoint_is_what_predicts(workdir):
 def run(*flags, stdin=b''):
   return subprocess.run(
     [
-      *(sys.executable, 'tools/fill_mask.py'),
+      *(sys.executable, '-m', 'tools.fill_mask'),
       '--config=configs/perceiver_io/mlm.py:tiny',
       *flags,
     ],

@@ -11,7 +11,7 @@ from perceiver_io.attention import Attention, CrossAttention, SelfAttention
 from perceiver_io.convolution import BatchNorm
 from perceiver_io.perceiver import Encoder
 from perceiver_io.position_encoding import FourierPositions, LearnedPositions
-from tools import hlo
+from tools.compile_check import hlo
 from train_lib import sharding, stacking
 
 

@@ -7,12 +7,11 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from configs.perceiver_io import glue as config_lib
-from perceiver_io import tokenizer
+from data.language import glue, tokenizer
 from perceiver_io.evaluators import glue as evaluator
 from perceiver_io.tasks import glue as glue_task
 from train_lib import metrics
 from train_lib import task as task_lib
-from train_lib.data import glue
 
 
 def test_tasks_are_the_same_everywhere():
@@ -25,7 +24,6 @@ def preprocess(texts, length=32, begin_with_cls=False):
     dict(texts=texts, label=np.int64(1), task=2, mismatched=False),
     train=True,
     rng=None,
-    tokenizer='perceiver_io.tokenizer',
     length=length,
     begin_with_cls=begin_with_cls,
   )

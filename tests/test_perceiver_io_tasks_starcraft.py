@@ -8,9 +8,9 @@ from scipy import special
 
 from configs.baselines import entity_transformer as transformer_config
 from configs.perceiver_io import starcraft as config_lib
-from train_lib import cost
+from data.entities import entities
+from train_lib import cost, pipeline
 from train_lib import task as task_lib
-from train_lib.data import entities, pipeline
 
 M, L = 7, 4
 

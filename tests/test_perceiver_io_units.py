@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from ops import attention as attention_ops
 from perceiver_io import (
   convolution,
   inputs,
@@ -27,6 +26,7 @@ from perceiver_io.attention import (
   SelfAttention,
 )
 from perceiver_io.perceiver import Encoder
+from perceiver_paca.ops import attention as attention_ops
 from tests import perceiver_goldens as goldens
 
 UNITS = json.loads((goldens.FOLDER / 'units.json').read_text())

@@ -8,52 +8,141 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-# Package -> what it may import of this repository (architecture of the README).
+# Room -> the rooms that it may import.
 ALLOWED = {
+  'perceiver_paca.ops': {'perceiver_paca.ops'},
+  'perceiver_paca.weights': {'perceiver_paca.weights'},
+  'perceiver_io': {'perceiver_io', 'perceiver_paca.ops'},
+  'paca_vit': {'paca_vit', 'perceiver_paca.ops'},
+  'baselines': {'baselines', 'perceiver_paca.ops'},
   'configs': {'configs'},
-  'ops': {'ops'},
-  'train_lib': {'train_lib'},
-  'perceiver_io': {'perceiver_io', 'ops'},
-  'paca_vit': {'paca_vit', 'ops'},
-  'baselines': {'baselines', 'ops'},
+  'train_lib': {'train_lib', 'perceiver_paca.ops'},
+  'data': {'data', 'train_lib'},
 }
-WITH_TRAIN_LIB = ('tasks', 'evaluators')
-OURS = set(ALLOWED) | {'tests', 'tools', 'benchmarks', 'train', 'eval'}
+# What their folders of these names may import, too.
+OF_TRAINING = ('tasks', 'evaluators'), {'train_lib', 'data'}
+ROOMS = set(ALLOWED) | {'tests', 'tools', 'benchmarks', 'train', 'eval'}
 PROGRAMS = ('train.py', 'eval.py')
+# Room -> the packages of others that it does with, beside Python's own.
+PACKAGES = {
+  'configs': {'ml_collections'},
+  'perceiver_paca.ops': {'jax', 'numpy'},
+  'perceiver_paca.weights': {'numpy', 'ml_dtypes'},  # numpy with bfloat16
+}
+# Only inside of functions: who reads other files does without.
+LAZY = {'perceiver_paca.weights': {'safetensors'}}
+
+AXES = {'data', 'fsdp', 'tensor', 'inputs'}
+# Two of them mean something else, too, where no mesh is spoken of.
+AMBIGUOUS = {'data', 'inputs'}
+OF_MESHES = {
+  *('P', 'PartitionSpec', 'Mesh', 'AbstractMesh', 'make_mesh'),
+  *('psum', 'pmax', 'pmean', 'all_gather', 'axis_index', 'axis_size'),
+}
+MESH = ROOT / 'perceiver_paca' / 'ops' / 'mesh.py'
 
 
-def imported(path):
-  """Top-level names that a file imports, wherever in it."""
-  for node in ast.walk(ast.parse(path.read_text())):
+def python_files(room):
+  return sorted((ROOT / room.replace('.', '/')).rglob('*.py'))
+
+
+def imported(nodes):
+  """Dotted names that ast nodes import."""
+  for node in nodes:
     if isinstance(node, ast.Import):
-      yield from (alias.name.split('.')[0] for alias in node.names)
+      yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-      yield node.module.split('.')[0]
+      yield from (f'{node.module}.{alias.name}' for alias in node.names)
 
 
-def python_files(package):
-  return sorted((ROOT / package).rglob('*.py'))
+def all_imported(path):
+  """Wherever in a file."""
+  return list(imported(ast.walk(ast.parse(path.read_text()))))
 
 
-@pytest.mark.parametrize('package', ALLOWED)
-def test_imports_point_one_way(package):
-  for path in python_files(package):
-    allowed = set(ALLOWED[package])
-    if set(path.relative_to(ROOT).parts) & set(WITH_TRAIN_LIB):
-      allowed.add('train_lib')
-    wrong = (set(imported(path)) & OURS) - allowed
+def rooms(names):
+  """Those of ours that dotted names lie in."""
+  for name in names:
+    yield from (r for r in ROOMS if f'{name}.'.startswith(f'{r}.'))
+
+
+@pytest.mark.parametrize('room', ALLOWED)
+def test_imports_point_one_way(room):
+  assert python_files(room)
+  for path in python_files(room):
+    allowed = set(ALLOWED[room])
+    folders, more = OF_TRAINING
+    if set(path.relative_to(ROOT).parts) & set(folders):
+      allowed |= more
+    wrong = set(rooms(all_imported(path))) - allowed
     assert not wrong, f'{path} imports {wrong}'
 
 
-@pytest.mark.parametrize('package', ['configs', 'ops'])
-def test_configs_and_ops_need_little(package):
-  known = {
-    'configs': {'ml_collections'},
-    'ops': {'jax', 'numpy'},
-  }[package] | set(sys.stdlib_module_names)
-  for path in python_files(package):
-    wrong = set(imported(path)) - known - {package}
+@pytest.mark.parametrize('room', PACKAGES)
+def test_some_rooms_need_little(room):
+  known = PACKAGES[room] | set(sys.stdlib_module_names) | {room.split('.')[0]}
+  lazy = LAZY.get(room, set())
+  for path in python_files(room):
+    tree = ast.parse(path.read_text())
+    anywhere = {name.split('.')[0] for name in imported(ast.walk(tree))}
+    at_once = {name.split('.')[0] for name in imported(tree.body)}
+    wrong = (anywhere - known - lazy) | (at_once - known)
     assert not wrong, f'{path} imports {wrong}'
+
+
+def axis_names(tree):
+  """(line, name) of mesh axes that a file writes out."""
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Constant) and node.value in AXES - AMBIGUOUS:
+      yield node.lineno, node.value
+    parts = []
+    if isinstance(node, ast.Call):
+      called = ast.unparse(node.func)
+      # P(..., 'data'), mesh.shape.get('data', 1)
+      if called.split('.')[-1] in OF_MESHES or 'shape' in called:
+        parts = [*node.args, *(k.value for k in node.keywords)]
+    elif isinstance(node, ast.Subscript) and 'shape' in ast.unparse(node.value):
+      parts = [node.slice]
+    elif isinstance(node, ast.Compare) and 'axis_names' in ast.unparse(node):
+      parts = [node]
+    for part in parts:
+      for x in ast.walk(part):
+        if isinstance(x, ast.Constant) and x.value in AMBIGUOUS:
+          yield x.lineno, x.value
+
+
+def test_axes_of_meshes_are_named_once():
+  """Configs, which say what a mesh is, write them out; and tests."""
+  packages = (*ALLOWED, 'perceiver_paca', 'tools', 'benchmarks')
+  paths = {p for room in packages for p in python_files(room)}
+  paths |= {ROOT / program for program in PROGRAMS}
+  paths -= {MESH, *python_files('configs')}
+  for path in sorted(paths):
+    found = list(axis_names(ast.parse(path.read_text())))
+    assert not found, f'{path} writes out {found}; {MESH} has their names'
+
+
+@pytest.mark.parametrize(
+  'code, count',
+  [
+    ("P(('data', 'fsdp'), None)", 2),
+    ("jax.sharding.Mesh(devices, ('data',))", 1),
+    ("dict(mesh.shape).get('inputs', 1)", 1),
+    ("mesh.shape['data']", 1),
+    ("'inputs' in mesh.axis_names", 1),
+    ("layout == 'tensor'", 1),
+    ("jax.lax.psum(x, axis_name='data')", 1),
+    ("checkpoint['data'], variables['params']['inputs'], P(DATA)", 0),
+  ],
+)
+def test_what_names_an_axis_is_seen(code, count):
+  assert len(list(axis_names(ast.parse(code)))) == count
+
+
+def test_data_sets_are_prepared_by_one_program():
+  """TFDS finds no home for a builder that is defined in `__main__`."""
+  programs = [p for p in python_files('data') if '__main__' in p.read_text()]
+  assert programs == [ROOT / 'data' / 'prepare.py']
 
 
 def test_programs_know_no_task():
@@ -61,4 +150,4 @@ def test_programs_know_no_task():
   for program in PROGRAMS:
     text = (ROOT / program).read_text().lower()
     assert not [word for word in words if word in text]
-    assert (set(imported(ROOT / program)) & OURS) <= {'train_lib'}
+    assert set(rooms(all_imported(ROOT / program))) <= {'train_lib'}

@@ -14,10 +14,10 @@ import pytest
 
 import eval as evaluation
 from configs.perceiver_io import mlm
+from perceiver_paca.weights import files, torch_files
 from tests import golden_paca, linear_task, perceiver_goldens
 from tools import convert_weights, published_models
 from train_lib import checkpoint, sharding, trained
-from train_lib.weights import files, torch_files
 
 SPECS = pathlib.Path(__file__).parent / 'golden'
 

@@ -10,11 +10,11 @@ import PIL.Image
 import pytest
 
 from configs.perceiver_io import optical_flow as config_lib
+from data.flow import flow_io
 from perceiver_io import tiling
 from tools import flow as program
 from train_lib import checkpoint, optim, train_state
 from train_lib import sharding as sharding_lib
-from train_lib.data import flow_io
 from train_lib.task import make_task
 
 SIZE = (67, 51)  # A tile of `tiny` is 48 x 64: higher, and less wide.
@@ -55,7 +55,7 @@ def write_image(path, seed, size=SIZE):
 def start(folder, *frames, output, flags=()):
   return subprocess.run(
     [
-      *(sys.executable, 'tools/flow.py'),
+      *(sys.executable, '-m', 'tools.flow'),
       '--config=configs/perceiver_io/optical_flow.py:tiny',
       f'--workdir={folder}',
       *(f'--frame{i}={path}' for i, path in enumerate(frames, 1)),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from data.flow import flow_io
 from tools import flow_wheel
-from train_lib.data import flow_io
 
 
 @pytest.mark.parametrize('x, y', [(1, 0), (-1, 0), (0, 1), (0, -1), (0.6, 0.8)])

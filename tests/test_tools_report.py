@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from paca_vit.evaluators import drawing
 from tools import report
+from train_lib import pictures
 
 BROWSER = shutil.which('chromium') or shutil.which('google-chrome')
 COLOR = (250, 10, 240)
@@ -30,7 +30,7 @@ def workdir(tmp_path):
   picture = PIL.Image.new('RGB', (300, 100), COLOR)
   for step in (5, 10):
     for i in range(11):
-      drawing.save(
+      pictures.save(
         picture,
         folder / 'my pictures' / f'{step:07d}_{i}.png',
         title='Colours & more',

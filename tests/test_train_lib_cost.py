@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from ops import depthwise_conv, resize
+from perceiver_paca.ops import depthwise_conv, resize
 from train_lib import cost
 
 

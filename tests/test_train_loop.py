@@ -152,7 +152,7 @@ def test_best_checkpoint_is_the_best(config, tmp_path):
     (dict(mesh=dict(data=3)), 'config.mesh.*does not fit 8 device'),
     (dict(task='paca_vit.tasks.classfication'), 'config.task: no module'),
     (dict(data=dict(batch_size=100)), 'batch_size.*multiple of 8.*found 100'),
-    (dict(data=dict(source='disk')), "source.*'tfds'.*found 'disk'"),
+    (dict(data=dict(source='disk')), "source.*'real'.*found 'disk'"),
     (dict(init_from=dict(path='/nowhere')), 'init_from.path.*/nowhere'),
     (dict(optim=dict(num_microbatches=5)), 'num_microbatches: 5 .*batch of 64'),
   ],

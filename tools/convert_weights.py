@@ -31,12 +31,11 @@ from absl import app, flags
 from paca_vit import pretrained as paca_pretrained
 from perceiver_io import pretrained as perceiver_pretrained
 from perceiver_io import published_names
+from perceiver_paca.weights import files, torch_files
 from tools import published_models
 from tools.output import OUTPUT
-from train_lib import checkpoint, runtime, sharding, stacking
-from train_lib.data import pipeline
+from train_lib import checkpoint, pipeline, runtime, sharding, stacking
 from train_lib.task import make_task
-from train_lib.weights import files, torch_files
 
 PyTree = Any
 

@@ -1,6 +1,6 @@
 """Fills the blanks of a text with what a trained model predicts.
 
-  python tools/fill_mask.py --config=configs/perceiver_io/mlm.py:demo \
+  python -m tools.fill_mask --config=configs/perceiver_io/mlm.py:demo \
     --workdir=runs/mlm --text='Return [MASK][MASK][MASK] list of strings.'
 
 Every [MASK] is one token; for a model of bytes a word of three letters is
@@ -16,8 +16,9 @@ import jax
 import numpy as np
 from absl import app, flags
 
+from data.language import text as text_lib
+from data.language.tokenizer import make_tokenizer
 from train_lib import runtime, sharding, trained
-from train_lib.data import text as text_lib
 from train_lib.task import Task
 
 TEXT = flags.DEFINE_string('text', None, 'Text with blanks; default: stdin.')
@@ -90,9 +91,7 @@ def main(argv):
   runtime.initialize()
   config = runtime.CONFIG.value
   options = config.data.preprocess
-  tokenizer = text_lib.load_tokenizer(
-    options.tokenizer, options.tokenizer_model
-  )
+  tokenizer = make_tokenizer(options.tokenizer_model)
   text = sys.stdin.buffer.read() if TEXT.value is None else TEXT.value
   try:
     ids = encode(text, BLANK.value, tokenizer, options.length)

@@ -1,6 +1,6 @@
 """Optical flow between two images, from a trained model.
 
-  python tools/flow.py --config=configs/perceiver_io/optical_flow.py:demo \
+  python -m tools.flow --config=configs/perceiver_io/optical_flow.py:demo \
     --workdir=runs/flow --frame1=left.png --frame2=right.png --output=flow
 
 writes flow.flo (Middlebury's format) and flow.png (hue is direction, saturation
@@ -16,11 +16,11 @@ import numpy as np
 import PIL.Image
 from absl import app, flags
 
+from data.flow import flow as flow_data
+from data.flow import flow_io
 from perceiver_io import tiling
 from tools.output import OUTPUT
 from train_lib import runtime, sharding, trained
-from train_lib.data import flow as flow_data
-from train_lib.data import flow_io
 
 FRAME1 = flags.DEFINE_string('frame1', None, 'The first image.')
 FRAME2 = flags.DEFINE_string('frame2', None, 'The second, of the same size.')

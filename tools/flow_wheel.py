@@ -1,6 +1,6 @@
 """Legend of the pictures of optical flow: what colour is which motion.
 
-  python tools/flow_wheel.py --output=docs/images/flow_wheel.png
+  python -m tools.flow_wheel --output=docs/images/flow_wheel.png
 
 Every point of the disc has the colour of the motion from the centre to it; at
 the rim it is the longest motion of a picture, the centre does not move.
@@ -11,8 +11,8 @@ import PIL.Image
 import PIL.ImageDraw
 from absl import app, flags
 
+from data.flow import flow_io
 from tools.output import OUTPUT
-from train_lib.data import flow_io
 
 MARGIN = 14  # pixels around the disc, for words
 

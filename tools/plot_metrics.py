@@ -1,4 +1,4 @@
-"""Draws a run's learning curves: `python tools/plot_metrics.py --workdir=...`.
+"""Draws a run's learning curves: `python -m tools.plot_metrics --workdir=...`.
 
 Reads metrics.jsonl; writes curves.png into the workdir: the training loss and
 the evaluations' losses on the left, other metrics that were evaluated more than

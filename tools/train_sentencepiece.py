@@ -1,7 +1,7 @@
 """Trains a SentencePiece model on a data set of text.
 
   pip install -e '.[text]'
-  python tools/train_sentencepiece.py --model=english.model
+  python -m tools.train_sentencepiece --model=english.model
 
 The model's path is then --config.data.preprocess.tokenizer_model of
 configs/perceiver_io/mlm.py:base_sentencepiece.
@@ -12,11 +12,11 @@ import importlib
 import numpy as np
 from absl import app, flags
 
-from perceiver_io import tokenizer
+from data.language import tokenizer
 
 MODEL = flags.DEFINE_string('model', None, 'File to write.')
 MODULE = flags.DEFINE_string(
-  'module', 'train_lib.data.c4_wikipedia', 'Data module of text.'
+  'module', 'data.language.c4_wikipedia', 'Data module of text.'
 )
 DATA_DIR = flags.DEFINE_string('data_dir', None, "Default: TFDS's own.")
 VOCAB_SIZE = flags.DEFINE_integer('vocab_size', 32_000, 'Pieces.')

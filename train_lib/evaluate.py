@@ -16,8 +16,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from train_lib import metrics, sharding
-from train_lib.data import pipeline
+from train_lib import metrics, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 

@@ -1,4 +1,9 @@
-"""Meshes and shardings by rule: the models contain no sharding words.
+"""Meshes and shardings by rule; of meshes, models say three words and no axis.
+
+The words are `whole_examples` around convolutions, `examples_apart` in the
+Perceiver's MLPs and `whole` at its table of tokens, where XLA must be told;
+attention splits itself. `perceiver_paca.ops.mesh` has the words, the names of
+the axes, and what goes over which.
 
 A rule is (regular expression, layout, ...); the first whose expression is found
 in a leaf's path, such as `params/stage1/block0/attn/q/kernel`, decides. A
@@ -6,14 +11,6 @@ layout is one mesh axis, or None, for each leading dimension, or 'fsdp': of the
 dimensions that are left, the largest that divides goes over the axis of that
 name. Several layouts are applied one after the other; () replicates. Of stacked
 layers the rule is that of a single one.
-
-Axes of a mesh and what goes over them:
-
-  data    examples
-  fsdp    examples, and the state as the rules say
-  tensor  heads and MLP widths, as the rules say
-  inputs  the inputs, queries or patches of one example: see `leaf_sharding` and
-          `ops.partitioned_attention`
 """
 
 import functools
@@ -28,14 +25,13 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from perceiver_paca.ops.mesh import BATCH_AXES, FSDP, INPUTS
 from train_lib import stacking
 
 PyTree = Any
 Layout = str | Sequence[str | None]
 Rules = Sequence[tuple[str, *tuple[Layout, ...]]]
 
-# The axes over which a batch is split, as far as the mesh has them.
-BATCH_AXES = ('data', 'fsdp')
 # Smaller arrays stay whole: gathering them costs more than they weigh.
 MIN_FSDP_SIZE = 2**14
 
@@ -125,10 +121,10 @@ def leaf_sharding(
     shape: of the array, examples first.
   """
   mesh = sharding.mesh
-  size = dict(mesh.shape).get('inputs', 1)
+  size = dict(mesh.shape).get(INPUTS, 1)
   if size == 1 or len(shape) < 2 or shape[1] % size:
     return sharding
-  return NamedSharding(mesh, P(*sharding.spec, 'inputs'))
+  return NamedSharding(mesh, P(*sharding.spec, INPUTS))
 
 
 def on_mesh(mesh: Mesh, fn: Callable) -> Callable:
@@ -189,7 +185,7 @@ def make_shardings(tree: PyTree, mesh: Mesh, rules: Rules) -> PyTree:
 def _spec(name, shape, layouts: Sequence[Layout], mesh: Mesh) -> P:
   axes = [None] * len(shape)
   for layout in layouts:
-    if layout == 'fsdp':
+    if layout == FSDP:
       layout = _fsdp_axes(shape, axes, mesh)
     if len(layout) > len(shape):
       raise ValueError(
@@ -217,16 +213,16 @@ def _spec(name, shape, layouts: Sequence[Layout], mesh: Mesh) -> P:
 
 
 def _fsdp_axes(shape, taken, mesh: Mesh) -> tuple[str | None, ...]:
-  if 'fsdp' not in mesh.axis_names:
+  if FSDP not in mesh.axis_names:
     raise ValueError(
       "config.sharding: the layout 'fsdp' needs an axis of that name; "
       f'config.mesh has {mesh.axis_names}.'
     )
-  size = mesh.shape['fsdp']
+  size = mesh.shape[FSDP]
   divisible = [
     i for i, dim in enumerate(shape) if dim % size == 0 and taken[i] is None
   ]
   if size == 1 or np.prod(shape) < MIN_FSDP_SIZE or not divisible:
     return ()
   largest = max(divisible, key=lambda i: shape[i])
-  return (None,) * largest + ('fsdp',)
+  return (None,) * largest + (FSDP,)

@@ -36,7 +36,7 @@ MODELS = {
   ),
 }
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: (
     'v5e:8x8',

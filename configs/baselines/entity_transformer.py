@@ -13,7 +13,7 @@ from configs.perceiver_io import starcraft
 
 _TRANSFORMER = 'baselines.entity_transformer.EntityTransformer'
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {'starcraft': ('v5e:2x4', {})}
 
 

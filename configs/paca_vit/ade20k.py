@@ -39,9 +39,9 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
-DATA = 'train_lib.data.ade20k'
+DATA = 'data.segmentation.ade20k'
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   'small_p2cconv_100_0': ('v5e:4x4', {'model.scan_layers': True}),
   'upernet_small_p2cconv_100_0': ('v5e:4x4', {'model.scan_layers': True}),

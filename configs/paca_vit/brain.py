@@ -4,8 +4,9 @@
   python train.py --config=configs/paca_vit/brain.py:demo --workdir=runs/brain
 
 98 slices train, 35 test, with noise and non-uniformity as of a scanner (see
-train_lib/data/brain.py). The run prints the mean IoU of the model, by sliding
-window, and of the best look-up of intensities that the training slices give.
+data/segmentation/brain.py). The run prints the mean IoU of the model, by
+sliding window, and of the best look-up of intensities that the training slices
+give.
 Variants: `demo`; `tiny` is for tests.
 """
 
@@ -14,7 +15,7 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
-DATA = 'train_lib.data.brain'
+DATA = 'data.segmentation.brain'
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:

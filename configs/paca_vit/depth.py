@@ -13,7 +13,7 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {'nyu': ('v5e:4x4', {'model.scan_layers': True})}
 
 
@@ -29,14 +29,14 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     config.model = models.demo_segmenter(num_classes=1)
     config.model.in_channels = 3
     config.mean_depth = 3.2
-    module, test, crop_size = 'train_lib.data.motorcycle', 'test', (128, 64)
+    module, test, crop_size = 'data.depth.motorcycle', 'test', (128, 64)
     batch_size, warmup_steps, lr = 8, 20, 2e-3
   else:
     config.num_steps = 60_000
     config.model = models.paca_segmenter('small_p2cconv_100_0', 1)
     config.mean_depth = 2.7
     module, test, crop_size = (
-      'train_lib.data.nyu_depth',
+      'data.depth.nyu_depth',
       'validation',
       (416, 544),
     )

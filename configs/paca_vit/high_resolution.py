@@ -20,7 +20,7 @@ from configs.paca_vit import imagenet
 
 SIZES = (512, 768, 1024)
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {'1024': ('v5e:8x8', {'model.scan_layers': True})}
 
 

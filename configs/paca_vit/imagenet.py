@@ -17,7 +17,7 @@ from configs.paca_vit import models
 
 NUM_TRAIN = 1_281_167
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   f'{size}_p2cconv_100_0': ('v5e:8x8', {'model.scan_layers': True})
   for size in ('tiny', 'base')
@@ -45,7 +45,7 @@ def get_config(
   )
 
   config.data = common.data(
-    'train_lib.data.imagenet',
+    'data.images.imagenet',
     split='train',
     batch_size=batch_size,
     image_size=224,
@@ -59,7 +59,7 @@ def get_config(
       module='train_lib.evaluate',
       every_steps=steps_per_epoch,
       data=common.data(
-        'train_lib.data.imagenet',
+        'data.images.imagenet',
         split='validation',
         batch_size=1_024,
         image_size=224,

@@ -29,7 +29,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   )
 
   config.data = common.data(
-    'train_lib.data.mnist5k',
+    'data.images.mnist5k',
     split='train',
     batch_size=batch_size,
     degrees=10.0,
@@ -37,7 +37,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     scale=(0.9, 1.1),
   )
   few = dict(
-    data=common.examples('train_lib.data.mnist5k', split='test'),
+    data=common.examples('data.images.mnist5k', split='test'),
     image_folder='',
     num_images=6,
     every_steps=config.num_steps,
@@ -46,7 +46,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     test=dict(
       module='train_lib.evaluate',
       every_steps=5 * steps_per_epoch,
-      data=common.data('train_lib.data.mnist5k', split='test', batch_size=256),
+      data=common.data('data.images.mnist5k', split='test', batch_size=256),
     ),
     clusters=dict(module='paca_vit.evaluators.cluster_maps', **few),
     decisions=dict(module='paca_vit.evaluators.deciding_clusters', **few),

@@ -4,7 +4,7 @@
   python train.py --config=configs/paca_vit/video.py:demo --workdir=runs/video
 
 Windows of 8 frames, every other one, of 48 x 48 pixels: 2 x 12 x 12 patches of
-tubelets of 4 frames (train_lib/data/films.py). With tubelets of 2 frames the
+tubelets of 4 frames (data/video/films.py). With tubelets of 2 frames the
 order was not learned: none shows by itself whether its motion is even. Test
 windows are of other seconds than those of training. Beside it a linear model of
 the mean frame, which is at most right in half of the cases, since the mean has
@@ -17,7 +17,7 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
-DATA = 'train_lib.data.films'
+DATA = 'data.video.films'
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:

@@ -41,7 +41,7 @@ _MODELS = {
   'raw_audio': (dict(audio=_WAVEFORM), 512),
   'mel_audio': (dict(audio=_SPECTROGRAM), 1024),
 }
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: ('v5e:8x8', {'model.encoder.scan_layers': True})
   for variant in ('raw', 'mel')
@@ -88,7 +88,7 @@ def _audioset(
   config.input_shift, config.input_scale = (3.0, 0.5) if mel else (0.0, 1.0)
 
   config.data, config.evals = _data(
-    'train_lib.data.audioset',
+    'data.sound.audioset',
     splits=_SPLITS['image' in modalities],
     batch_sizes=(batch_size, 64),
     num_classes=527,
@@ -122,7 +122,7 @@ def _klettres(kind: str) -> ml_collections.ConfigDict:
   )
   config.model.update(num_classes=20, query_channels=128)
   config.data, config.evals = _data(
-    'train_lib.data.klettres',
+    'data.sound.klettres',
     splits=(f'{kind}train', f'{kind}test'),
     batch_sizes=(64, 64),
     num_classes=20,

@@ -41,7 +41,7 @@ _MULTITASK = dict(
   multitask_query=(len(NUM_TRAIN), True, False, False),
 )
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {'multitask_query': ('v5e:2x4', {'model.scan_layers': True})}
 
 
@@ -88,10 +88,9 @@ def _glue(
 
   def data(split, batch_size):
     return common.data(
-      'train_lib.data.glue',
+      'data.language.glue',
       split=f'{name}/{split}',
       batch_size=batch_size,
-      tokenizer='perceiver_io.tokenizer',
       tokenizer_model=ml_collections.config_dict.placeholder(str),
       length=config.model.max_length,
       begin_with_cls=begin_with_cls,
@@ -131,7 +130,7 @@ def _wordnet() -> ml_collections.ConfigDict:
     (config.data, 'train'),
     (config.evals.validation.data, 'test'),
   ):
-    data.module, data.split = 'train_lib.data.wordnet', split
+    data.module, data.split = 'data.language.wordnet', split
     data.preprocess.length = demo.model.max_length
   config.optim = demo.optim
   config.optim.schedule.lr = 1e-3

@@ -5,7 +5,8 @@
 
 Published top-1 (Jaegle et al. 2021b, table 7; 64 TPUv3 cores), parameters
 counted here, operations at two a multiply-add, of the plain computation and
-with folded projections (`ops.folded_attention`). Not trained here.
+with folded projections (`perceiver_paca.ops.folded_attention`). Not trained
+here.
 
   variant            top-1   parameters  GFLOPs  folded
   learned             72.7   62,255,848     478     424  (the paper: 407)
@@ -95,7 +96,7 @@ VARIANTS = {
   ),
 }
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: (
     'v5e:8x8',
@@ -138,7 +139,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   config.mixing = dict(mixup_alpha=0.2)
 
   config.data = common.data(
-    'train_lib.data.imagenet',
+    'data.images.imagenet',
     split='train',
     batch_size=2 * batch_size,  # mixing makes one image of two
     image_size=224,
@@ -157,7 +158,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
       module='train_lib.evaluate',
       every_steps=steps_per_epoch,
       data=common.data(
-        'train_lib.data.imagenet',
+        'data.images.imagenet',
         split='validation',
         batch_size=1_024,
         image_size=224,

@@ -28,7 +28,7 @@ import ml_collections
 from configs import common
 
 _NUM_LATENTS = {'784': 784, '392': 392, '196': 196}
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   '784': (
     'v5e:8x8',
@@ -74,9 +74,9 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
   config.label_mask_rate = 0.5
   config.decode_mib = 2048.0
 
-  config.data = _data('train_lib.data.kinetics', 'train', 1_024)
+  config.data = _data('data.video.kinetics', 'train', 1_024)
   config.evals = _evals(
-    _data('train_lib.data.kinetics', 'validate', 64), every_steps=5_000
+    _data('data.video.kinetics', 'validate', 64), every_steps=5_000
   )
   config.optim = common.adamw(lr=1e-3, warmup_steps=1_000)
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.01, clip_norm=10.0)
@@ -110,9 +110,9 @@ def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
   config.num_points = dict(image=384, audio=60)
   config.loss_weights = dict(image=1.0, audio=10.0, label=1e-2)
   config.num_steps = 1_500
-  config.data = _data('train_lib.data.big_buck_bunny', 'train', 8, **size)
+  config.data = _data('data.video.big_buck_bunny', 'train', 8, **size)
   config.evals = _evals(
-    _data('train_lib.data.big_buck_bunny', 'train', 8, **size), 500
+    _data('data.video.big_buck_bunny', 'train', 8, **size), 500
   )
   config.optim = common.adamw(lr=2e-3, warmup_steps=100)
   config.optim.update(weight_decay=0.0, clip_norm=1.0)

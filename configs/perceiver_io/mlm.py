@@ -46,7 +46,7 @@ MODELS = {
   'bytes_512x896': _BASE_BYTES | dict(num_latents=512, latent_channels=896),
 }
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 _TPU = {'model.scan_layers': True, 'optim.num_microbatches': 2}
 TPU_TOPOLOGIES = {
   'base_bytes': ('v5e:8x8', _TPU),
@@ -82,7 +82,7 @@ def pretraining(make_model: str, model: dict) -> ml_collections.ConfigDict:
   config.make_model = make_model
   config.model = dict(model, dtype=ml_collections.config_dict.placeholder(str))
   config.unmasked_weight = 0.0
-  module = 'train_lib.data.c4_wikipedia'
+  module = 'data.language.c4_wikipedia'
   config.data = _data(module, 'train', 2048, model['max_length'])
   config.evals = _evals(
     _data(module, 'validation', 2048, model['max_length']),
@@ -127,7 +127,7 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
   )
   config.unmasked_weight = 0.3
   config.num_steps = 14_000
-  module = 'train_lib.data.python_docs'
+  module = 'data.language.python_docs'
   config.data = _data(module, 'train', 32, 64)
   config.data.preprocess.mask_rate = 0.3
   config.evals = _evals(
@@ -162,7 +162,6 @@ def _data(module: str, split: str, batch_size: int, length: int) -> dict:
     module,
     split=split,
     batch_size=batch_size,
-    tokenizer='perceiver_io.tokenizer',
     # A SentencePiece model's file; None for bytes.
     tokenizer_model=ml_collections.config_dict.placeholder(str),
     length=length,

@@ -73,7 +73,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   if variant.endswith('_permuted'):
     permutation = 0
   config.data = common.data(
-    'train_lib.data.mnist5k',
+    'data.images.mnist5k',
     split='train',
     batch_size=batch_size,
     degrees=10.0,
@@ -86,7 +86,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
       module='train_lib.evaluate',
       every_steps=5 * steps_per_epoch,
       data=common.data(
-        'train_lib.data.mnist5k',
+        'data.images.mnist5k',
         split='test',
         batch_size=256,
         permutation_seed=permutation,
@@ -97,7 +97,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
       module='perceiver_io.evaluators.attention_maps',
       every_steps=config.num_steps,
       data=common.examples(
-        'train_lib.data.mnist5k', split='test', permutation_seed=permutation
+        'data.images.mnist5k', split='test', permutation_seed=permutation
       ),
       num_images=6,
       num_latents=8,

@@ -68,7 +68,7 @@ _VARIANTS = {
   'conv_separate': ('conv_optical_flow', _CONV | dict(concatenate=False)),
   'conv_light': ('conv_optical_flow', _CONV),
 }
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: (
     'v5e:8x8',
@@ -129,7 +129,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   else:
     options['augment'] = _AUGMENTATION
   config.data = common.data(
-    'train_lib.data.flow_archives',
+    'data.flow.flow_archives',
     split='autoflow/train',
     batch_size=batch_size,
     **options,
@@ -137,9 +137,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   config.evals = {
     benchmark: dict(
       every_steps=10_000,
-      data=common.examples(
-        'train_lib.data.flow_archives', f'{benchmark}/train'
-      ),
+      data=common.examples('data.flow.flow_archives', f'{benchmark}/train'),
       num_tiles=(2, 3),  # six, as published
       **_TILED | dict(tile_size=_IMAGE_SIZE, folder=f'flow/{benchmark}'),
     )
@@ -189,7 +187,7 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
   config.reverse_pairs = True
   pairs = dict(size=size, max_motion=5.0, max_cutouts=3)
   config.data = common.data(
-    'train_lib.data.photo_flow',
+    'data.flow.photo_flow',
     split='train',
     batch_size=batch_size,
     **pairs,
@@ -197,16 +195,14 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
   config.evals = dict(
     test=dict(
       every_steps=500,
-      data=common.examples('train_lib.data.photo_flow', 'test', **pairs),
+      data=common.examples('data.flow.photo_flow', 'test', **pairs),
       num_tiles=config_dict.placeholder(tuple),
       **_TILED | dict(tile_size=size, folder='flow/test'),
     ),
     motorcycle=dict(
       every_steps=500,
       # A twelfth, so that nothing moves by more than 5 pixels.
-      data=common.examples(
-        'train_lib.data.stereo_motorcycle', 'test', scale=1 / 12
-      ),
+      data=common.examples('data.flow.stereo_motorcycle', 'test', scale=1 / 12),
       num_tiles=config_dict.placeholder(tuple),
       **_TILED | dict(tile_size=size, folder='flow/motorcycle'),
     ),

@@ -27,7 +27,7 @@ recipe was chosen by short runs of the Perceiver on 4,096 of them. A legal move
 at random is right in 0.036, the one most frequent in the training data in
 0.160.
 
-Variants: `starcraft`, on what train_lib/data/entities.py describes; `chess` or
+Variants: `starcraft`, on what data/entities/entities.py describes; `chess` or
 `demo`, on positions of an opening book; `tiny` for tests.
 """
 
@@ -36,9 +36,9 @@ import ml_collections
 from configs import common
 
 PERCEIVER = 'perceiver_io.entities.make_perceiver'
-_CHESS = 'train_lib.data.chess_openings'
+_CHESS = 'data.entities.chess_openings'
 
-# What tools/compile_check.py compiles, and with which options.
+# What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {'starcraft': ('v5e:2x4', {})}
 
 
@@ -92,7 +92,7 @@ def starcraft(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
     num_locations=32 * 32,
     dtype=ml_collections.config_dict.placeholder(str),
   )
-  _set_data(config, 'train_lib.data.entities', batch_size=512, max_entities=512)
+  _set_data(config, 'data.entities.entities', batch_size=512, max_entities=512)
   config.evals.test.every_steps = 5_000
   config.optim = common.adamw(lr=2e-3)
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.1, clip_norm=10.0)

@@ -22,8 +22,8 @@ import numpy as np
 import PIL.Image
 from jax.sharding import Mesh
 
-from paca_vit.evaluators import drawing, examples
-from train_lib import sharding, writer
+from data.images import folder_examples
+from train_lib import pictures, sharding, writer
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -39,7 +39,7 @@ def make_evaluator(
   config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
 ) -> 'ClusterMaps':
   """Reads data, image_folder ('' for the data set's images), num_images."""
-  batch = examples.load(config)
+  batch = folder_examples.load(config)
   return ClusterMaps(task, batch, mesh, pathlib.Path(workdir) / 'clusters')
 
 
@@ -68,7 +68,7 @@ class ClusterMaps:
       for i, image in enumerate(self._images):
         picture = draw(image, {name: x[i] for name, x in maps.items()})
         path = self._folder / f'{int(state.step):07d}_{i}.png'
-        drawing.save(
+        pictures.save(
           picture,
           path,
           title=TITLE,
@@ -105,24 +105,24 @@ def draw(image: np.ndarray, maps: dict[str, np.ndarray]) -> PIL.Image.Image:
     image: [H, W, C] in any range, C 1 or 3.
     maps: stage -> assignment [M, h, w].
   """
-  plain = drawing.tile(image)
+  plain = pictures.tile(image)
   rows = []
   for stage, assignment in maps.items():
     winners = assignment.argmax(axis=0)
     shares = np.bincount(winners.ravel(), minlength=len(assignment))
     row = [
-      drawing.captioned(plain, stage.replace('_', ' ')),
-      drawing.captioned(
-        drawing.segments(plain, winners, len(assignment)), 'largest weight'
+      pictures.captioned(plain, stage.replace('_', ' ')),
+      pictures.captioned(
+        pictures.segments(plain, winners, len(assignment)), 'largest weight'
       ),
     ]
     for cluster in np.argsort(-shares, kind='stable')[:NUM_HEAT_MAPS]:
       share = shares[cluster] / winners.size
       row.append(
-        drawing.captioned(
-          drawing.heat(plain, assignment[cluster]),
+        pictures.captioned(
+          pictures.heat(plain, assignment[cluster]),
           f'cluster {cluster}: {share:.0%}',
         )
       )
     rows.append(row)
-  return drawing.grid(rows)
+  return pictures.grid(rows)

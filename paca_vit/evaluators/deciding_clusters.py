@@ -22,10 +22,10 @@ import numpy as np
 import PIL.Image
 from jax.sharding import Mesh
 
+from data.images import folder_examples
 from paca_vit import relevance
-from paca_vit.evaluators import drawing, examples
 from paca_vit.tasks.classification import Classification
-from train_lib import sharding, writer
+from train_lib import pictures, sharding, writer
 from train_lib.train_state import TrainState
 
 NUM_CLUSTERS = 4
@@ -45,7 +45,7 @@ def make_evaluator(
   workdir: str,
 ) -> 'DecidingClusters':
   """Reads data, image_folder ('' for the data set's images), num_images."""
-  batch = examples.load(config)
+  batch = folder_examples.load(config)
   return DecidingClusters(
     task, batch, mesh, pathlib.Path(workdir) / 'decisions'
   )
@@ -105,7 +105,7 @@ class DecidingClusters:
           image,
           *({k: v[i] for k, v in x.items()} for x in (found, assignments)),
         )
-        drawing.save(
+        pictures.save(
           picture,
           self._folder / f'{int(state.step):07d}_{i}.png',
           title=TITLE,
@@ -142,26 +142,26 @@ def draw(
     found: name of an assignment -> relevance [M].
     assignments: name -> [M, h, w].
   """
-  plain = drawing.tile(image)
+  plain = pictures.tile(image)
   rows = []
   for name, scores in found.items():
     maps = scores[:, None, None] * assignments[name]
     total = maps.sum(axis=0)
     row = [
-      drawing.captioned(plain, name.replace('_', ' ')),
-      drawing.captioned(
-        drawing.signed_heat(plain, total, np.abs(total).max()),
+      pictures.captioned(plain, name.replace('_', ' ')),
+      pictures.captioned(
+        pictures.signed_heat(plain, total, np.abs(total).max()),
         f'all clusters: {scores.sum():+.2f}',
       ),
     ]
     chosen = np.argsort(-np.abs(scores), kind='stable')[:NUM_CLUSTERS]
     largest = np.abs(maps[chosen]).max()
     row += [
-      drawing.captioned(
-        drawing.signed_heat(plain, maps[m], largest),
+      pictures.captioned(
+        pictures.signed_heat(plain, maps[m], largest),
         f'cluster {m}: {scores[m]:+.2f}',
       )
       for m in chosen
     ]
     rows.append(row)
-  return drawing.grid(rows)
+  return pictures.grid(rows)

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from paca_vit.tasks import segmentation
-from train_lib.data import pipeline
+from train_lib import pipeline
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 

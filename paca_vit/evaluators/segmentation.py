@@ -17,10 +17,9 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 
-from ops import resize
 from paca_vit.tasks import segmentation
-from train_lib import sharding, writer
-from train_lib.data import pipeline
+from perceiver_paca.ops import resize
+from train_lib import pipeline, sharding, writer
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 

@@ -18,12 +18,10 @@ import numpy as np
 import PIL.Image
 from jax.sharding import Mesh
 
-from ops import resize
 from paca_vit import clustering
-from paca_vit.evaluators import drawing
 from paca_vit.tasks import segmentation
-from train_lib import sharding, writer
-from train_lib.data import pipeline
+from perceiver_paca.ops import resize
+from train_lib import pictures, pipeline, sharding, writer
 from train_lib.train_state import TrainState
 
 NUM_CLASSES_SHOWN = 4
@@ -116,7 +114,7 @@ class SupervisedClusters:
           total = totals.get(key)
           totals[key] = metric if total is None else total.merge(metric)
       if jax.process_index() == 0:
-        drawing.save(
+        pictures.save(
           draw(example, maps, weights, self._class_names),
           self._folder / f'{int(state.step):07d}_{i}.png',
           title=TITLE,
@@ -143,10 +141,10 @@ def draw(
     weights: assignment [K, h, w].
     class_names: K of them.
   """
-  plain = drawing.tile(example['image'], SIDE)
+  plain = pictures.tile(example['image'], SIDE)
   num_classes = len(class_names)
-  first = [drawing.captioned(plain, 'image')] + [
-    drawing.captioned(drawing.segments(plain, x, num_classes), name)
+  first = [pictures.captioned(plain, 'image')] + [
+    pictures.captioned(pictures.segments(plain, x, num_classes), name)
     for name, x in (
       ('labels', example['label']),
       ('prediction', maps['prediction']),
@@ -156,9 +154,9 @@ def draw(
   shares = np.bincount(maps['prediction'].ravel(), minlength=num_classes)
   largest = np.argsort(-shares, kind='stable')[:NUM_CLASSES_SHOWN]
   second = [
-    drawing.captioned(
-      drawing.heat(plain, weights[c]), f'cluster of {class_names[c]}'
+    pictures.captioned(
+      pictures.heat(plain, weights[c]), f'cluster of {class_names[c]}'
     )
     for c in largest
   ]
-  return drawing.grid([first, second])
+  return pictures.grid([first, second])

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from ops import resize
 from paca_vit import segmentation
+from perceiver_paca.ops import resize
 from train_lib import losses, metrics
 from train_lib.task import LossAux
 

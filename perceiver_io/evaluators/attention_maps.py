@@ -27,8 +27,7 @@ from jax.sharding import Mesh
 from matplotlib.figure import Figure
 
 from perceiver_io.attention import Attention
-from train_lib import sharding, writer
-from train_lib.data import pipeline
+from train_lib import pipeline, sharding, writer
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 

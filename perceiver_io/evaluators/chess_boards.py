@@ -14,8 +14,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from train_lib import sharding
-from train_lib.data import pipeline
+from train_lib import pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -26,7 +25,7 @@ _STEP = 210  # from board to board
 def make_evaluator(
   config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
 ) -> 'ChessBoards':
-  """Reads data, examples of `train_lib.data.chess_openings`, and num_boards."""
+  """Reads data, examples of `data.entities.chess_openings`, and num_boards."""
   examples = pipeline.few_examples(config.data, config.num_boards)
   folder = pathlib.Path(workdir) / 'boards'
   return ChessBoards(task, pipeline.collate(examples), mesh, folder)

@@ -3,8 +3,7 @@
 import ml_collections
 from jax.sharding import Mesh
 
-from train_lib import evaluate, sharding
-from train_lib.data import pipeline
+from train_lib import evaluate, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 

@@ -11,7 +11,8 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from train_lib.data import chess_openings, pipeline
+from data.entities import chess_openings
+from train_lib import pipeline
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 

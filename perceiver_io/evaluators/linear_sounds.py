@@ -16,7 +16,7 @@ from sklearn import linear_model, multiclass, preprocessing
 from sklearn import pipeline as sklearn_pipeline
 
 from perceiver_io.evaluators import mean_average_precision
-from train_lib.data import pipeline
+from train_lib import pipeline
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 

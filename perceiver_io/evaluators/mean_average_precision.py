@@ -11,8 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from sklearn import metrics as sklearn_metrics
 
-from train_lib import sharding
-from train_lib.data import pipeline
+from train_lib import pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 

@@ -16,10 +16,10 @@ import numpy as np
 import PIL.Image
 from jax.sharding import Mesh
 
+from data.flow import flow_io
 from perceiver_io import tiling
 from perceiver_io.tasks import optical_flow
-from train_lib import sharding, writer
-from train_lib.data import flow_io, pipeline
+from train_lib import pipeline, sharding, writer
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 

@@ -17,8 +17,7 @@ import PIL.Image
 import PIL.ImageDraw
 from jax.sharding import Mesh
 
-from train_lib import sharding, writer
-from train_lib.data import pipeline
+from train_lib import pipeline, sharding, writer
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -125,7 +124,7 @@ def write_film(
     new_audio: float [S] in [-1, 1], as long as the video.
     fps: frames a second.
   """
-  from train_lib.data import media  # training without films needs no PyAV
+  from data.video import media  # training without films needs no PyAV
 
   frames = np.concatenate([video, new_video], axis=2)
   odd = [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)]

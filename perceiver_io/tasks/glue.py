@@ -24,7 +24,7 @@ def _accuracy(predictions, label, weight) -> metrics.Mean:
 
 
 # Task -> (logits, of which one is a score; the paper's metric and its name).
-# Sorted, as the ids of `train_lib.data.glue.TASKS` are.
+# Sorted, as the ids of `data.language.glue.TASKS` are.
 TASKS = {
   'cola': (2, 'matthews', metrics.Matthews.of),
   'mnli': (3, 'accuracy', _accuracy),

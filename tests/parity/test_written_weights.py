@@ -10,8 +10,8 @@ import torch
 import transformers
 
 from perceiver_io import models, published_names
+from perceiver_paca.weights import files, torch_files
 from tests import golden_paca
-from train_lib.weights import files, torch_files
 
 
 def test_hugging_faces_loader_takes_our_files(tmp_path):

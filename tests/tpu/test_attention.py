@@ -14,7 +14,7 @@ import pytest
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from ops.attention import attention
+from perceiver_paca.ops.attention import attention
 
 DEVICES = 8
 

@@ -9,47 +9,47 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from tools import compile_check, hlo
+from tools.compile_check import check, hlo, report
 
 NAME = 'perceiver_io/mnist5k:tiny'
 
 
 def test_reports_one_device_of_the_mesh():
   options = {'mesh.tensor': 2, 'mesh.inputs': 2}
-  report = compile_check.check(NAME, 'v5e:2x4', options)
-  assert report.num_devices == 8
-  assert 0 < report.arguments < 2**20 and 0 < report.temporaries < 2**30
-  assert report.flops > 0 and report.moved > 0
-  assert report.collectives['all-reduce'] > 0
-  assert 0 < report.step_seconds(report.chip) < 1e-2
-  assert NAME in compile_check.table([report])
+  found = check.check(NAME, 'v5e:2x4', options)
+  assert found.num_devices == 8
+  assert 0 < found.arguments < 2**20 and 0 < found.temporaries < 2**30
+  assert found.flops > 0 and found.moved > 0
+  assert found.collectives['all-reduce'] > 0
+  assert 0 < found.step_seconds(found.chip) < 1e-2
+  assert NAME in report.table([found])
 
 
 def test_too_little_memory_is_an_error(monkeypatch):
-  small = dataclasses.replace(compile_check.CHIPS['v5e'], hbm=1000)
-  monkeypatch.setitem(compile_check.CHIPS, 'v5e', small)
-  with pytest.raises(compile_check.CheckError, match='a device needs'):
-    compile_check.check(NAME, 'v5e:2x2', {})
+  small = dataclasses.replace(check.CHIPS['v5e'], hbm=1000)
+  monkeypatch.setitem(check.CHIPS, 'v5e', small)
+  with pytest.raises(check.CheckError, match='a device needs'):
+    check.check(NAME, 'v5e:2x2', {})
 
 
 def test_large_state_that_is_whole_everywhere_is_an_error(monkeypatch):
   """A kernel [64, 64] is too small for the rule 'fsdp' to split it."""
-  monkeypatch.setattr(compile_check, 'LARGE', 4 * 32 * 32)
+  monkeypatch.setattr(check, 'LARGE', 4 * 32 * 32)
   with pytest.raises(
-    compile_check.CheckError, match=r'params/.*kernel.* is whole on every devi'
+    check.CheckError, match=r'params/.*kernel.* is whole on every devi'
   ):
-    compile_check.check(NAME, 'v5e:2x2', {'mesh.fsdp': 2})
+    check.check(NAME, 'v5e:2x2', {'mesh.fsdp': 2})
 
 
 def test_large_gathers_of_what_is_no_parameter_are_errors(monkeypatch):
   """Such as the queries' results, of an example that is split."""
   options = {'mesh.inputs': 4}
-  compile_check.check(NAME, 'v5e:2x2', options)
-  monkeypatch.setattr(compile_check, 'LARGE', 1)
+  check.check(NAME, 'v5e:2x2', options)
+  monkeypatch.setattr(check, 'LARGE', 1)
   with pytest.raises(
-    compile_check.CheckError, match=r'every device gathers \(.*MiB, in '
+    check.CheckError, match=r'every device gathers \(.*MiB, in '
   ):
-    compile_check.check(NAME, 'v5e:2x2', options)
+    check.check(NAME, 'v5e:2x2', options)
 
 
 def test_parameters_may_be_gathered_layer_by_layer():
@@ -59,14 +59,14 @@ def test_parameters_may_be_gathered_layer_by_layer():
     'head': jax.ShapeDtypeStruct((2048, 768), jnp.float32),
   }
 
-  def check(shape):
-    result = (shape, compile_check.LARGE)
+  def check_gather(shape):
+    result = (shape, check.LARGE)
     found = hlo.Collective('all-gather', [result], 1, 'jit(step)/layer')
-    compile_check.check_gathers('a', [found], params)
+    check.check_gathers('a', [found], params)
 
-  check((2048, 768))
-  check(layer)
-  check((1, *layer))
+  check_gather((2048, 768))
+  check_gather(layer)
+  check_gather((1, *layer))
   for shape in (stack, (2048, 1280)):
-    with pytest.raises(compile_check.CheckError, match='in jit.step./layer'):
-      check(shape)
+    with pytest.raises(check.CheckError, match='in jit.step./layer'):
+      check_gather(shape)

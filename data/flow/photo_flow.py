@@ -1,0 +1,339 @@
+"""Pairs of frames composed of real photographs, whose flow is exactly known.
+
+Photographs that scikit-learn and scikit-image ship, as a TFDS data set; in
+every pair one of them is the background and others, cut out as polygons, lie
+before it. Each layer moves by an affine map of its own and is bent a little.
+Photographs of the test split are in no training pair.
+
+A layer is made of its own coordinates u. Its texture is a photograph at a
+similarity of u, and a polygon of u bounds it. Frame 1 shows at p what the layer
+has at u = p + bend(p), frame 2 at q what it has at u = M^-1(q), M affine. So
+the point at p in frame 1 is at M(p + bend(p)) in frame 2, exactly and without
+any inversion of the bend.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import tensorflow_datasets as tfds
+
+from data import tfds_source
+from data.flow import flow
+
+# (package, folder, files). Also the grey ones become RGB.
+_PHOTOGRAPHS = {
+  'train': (
+    ('sklearn', 'datasets/images', ('flower.jpg',)),
+    (
+      'skimage',
+      'data',
+      (
+        'astronaut.png',
+        'brick.png',
+        'camera.png',
+        'chelsea.png',
+        'grass.png',
+        'hubble_deep_field.jpg',
+        'ihc.png',
+        'moon.png',
+        'rocket.jpg',
+      ),
+    ),
+  ),
+  'test': (
+    ('sklearn', 'datasets/images', ('china.jpg',)),
+    ('skimage', 'data', ('coffee.png', 'gravel.png')),
+  ),
+}
+_NUM_PAIRS = {'train': 20_000, 'test': 128}
+_MIN_SIDE = 64  # of the coarsest texture, in pixels
+
+
+class PhotoFlow(tfds.core.GeneratorBasedBuilder):
+  """Writes the photographs; pairs are composed when they are read."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': '10 photographs train, 3 test.'}
+
+  def _info(self):
+    return self.dataset_info_from_configs(
+      description='Photographs that scikit-learn and scikit-image ship.',
+      features=tfds.features.FeaturesDict(
+        {
+          'name': tfds.features.Text(),
+          'image': tfds.features.Image(encoding_format='png'),
+        }
+      ),
+      homepage='https://scikit-image.org',
+    )
+
+  def _split_generators(self, dl_manager):
+    return {
+      split: self._generate_examples(groups)
+      for split, groups in _PHOTOGRAPHS.items()
+    }
+
+  def _generate_examples(self, groups):
+    for package, folder, files in groups:
+      for file in files:
+        path = tfds_source.package_file(
+          package, f'{folder}/{file}', extra='demo'
+        )
+        image = PIL.Image.open(path).convert('RGB')
+        yield file, {'name': file, 'image': image}
+
+
+def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
+  """Indices of pairs, each with all photographs of the split.
+
+  `photographs`: for each a list of textures uint8 [H, W, 3], every one half the
+  size of the one before; `index`.
+  """
+  photographs = [
+    _textures(example['image'])
+    for example in tfds_source.prepare_and_open(PhotoFlow, split, data_dir)
+  ]
+  return _pairs(photographs, _NUM_PAIRS[split])
+
+
+def synthetic(split: str, num_examples: int = 16) -> list[dict[str, Any]]:
+  """Examples shaped like `source`'s: smooth noise instead of photographs."""
+  rng = np.random.default_rng(list(split.encode()))
+  noise = [rng.integers(0, 256, (12, 16, 3), dtype=np.uint8) for _ in range(3)]
+  images = [PIL.Image.fromarray(x).resize((320, 240)) for x in noise]
+  return _pairs([_textures(np.asarray(x)) for x in images], num_examples)
+
+
+def preprocess(
+  example: dict[str, Any],
+  *,
+  train: bool,
+  rng: np.random.Generator | None,
+  size: tuple[int, int],
+  max_motion: float,
+  max_cutouts: int,
+  augment: dict[str, Any] | None = None,
+) -> dict[str, np.ndarray]:
+  """Composes a pair: another one at every call in training.
+
+  Args:
+    example: of `source` or `synthetic`.
+    train: whether to augment, and to draw the pair from `rng`; in evaluation
+      the index of the example decides everything.
+    rng: what to draw from; only used in training.
+    size: height and width of the frames.
+    max_motion: the longest translation of a layer in pixels; rotation, zoom and
+      bend add up to half as much.
+    max_cutouts: the most layers before the background.
+    augment: see `flow.preprocess`.
+
+  Returns:
+    As `flow.preprocess`; `valid` is 0 where the point of frame 1 is hidden in
+    frame 2 or has left it.
+  """
+  draw = rng if train else np.random.default_rng(example['index'])
+  layers = [
+    draw_layer(draw, example['photographs'], size, max_motion, cut_out=i > 0)
+    for i in range(1 + draw.integers(max_cutouts, endpoint=True))
+  ]
+  return flow.preprocess(
+    compose(layers, size), train=train, rng=rng, size=size, augment=augment
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+  """One moving thing. Points are [..., (x, y)] in pixels.
+
+  Attributes:
+    texture: uint8 [H, W, 3]; it goes on beyond its sides as in a mirror.
+    placement: [2, 3], from the layer's coordinates to the texture's.
+    polygon: [V, 2] in the layer's coordinates; None: it is everywhere.
+    motion: [2, 3], from the layer's coordinates to frame 2.
+    bend: [K, 5], waves in frame 1: amplitude (x, y), frequency (x, y) in
+      radians a pixel, phase.
+  """
+
+  texture: np.ndarray
+  placement: np.ndarray
+  polygon: np.ndarray | None
+  motion: np.ndarray
+  bend: np.ndarray
+
+  def from_frame1(self, points: np.ndarray) -> np.ndarray:
+    """The layer's coordinates of what is at points of frame 1."""
+    amplitudes, frequencies = self.bend[:, :2], self.bend[:, 2:4]
+    waves = np.sin(points @ frequencies.T + self.bend[:, 4])
+    return points + waves @ amplitudes
+
+  def from_frame2(self, points: np.ndarray) -> np.ndarray:
+    """The layer's coordinates of what is at points of frame 2."""
+    inverse = np.linalg.inv(self.motion[:, :2])
+    return (points - self.motion[:, 2]) @ inverse.T
+
+  def flow(self, points: np.ndarray) -> np.ndarray:
+    """Where what is at points of frame 1 has gone, less where it was."""
+    return _affine(self.motion, self.from_frame1(points)) - points
+
+  def covers(self, points: np.ndarray) -> np.ndarray:
+    """Whether points in the layer's coordinates are inside the polygon."""
+    if self.polygon is None:
+      return np.ones(points.shape[:-1], bool)
+    inside = np.zeros(points.shape[:-1], bool)
+    x, y = points[..., 0], points[..., 1]
+    for (x0, y0), (x1, y1) in zip(
+      self.polygon, np.roll(self.polygon, -1, axis=0), strict=True
+    ):
+      # Every edge that a ray to the right crosses takes it in or out.
+      crossed = (y0 <= y) != (y1 <= y)
+      slope = (x1 - x0) / (y1 - y0) if y1 != y0 else 0.0
+      inside ^= crossed & (x < x0 + (y - y0) * slope)
+    return inside
+
+  def colours(self, points: np.ndarray) -> np.ndarray:
+    """The texture at points in the layer's coordinates, bilinear."""
+    return bilinear(self.texture, _affine(self.placement, points))
+
+
+def compose(
+  layers: Sequence[Layer], size: tuple[int, int]
+) -> dict[str, np.ndarray]:
+  """Draws layers, the first of them behind all others.
+
+  Returns:
+    A raw example of flow: `frame1`, `frame2` uint8 [H, W, 3], `flow` float32
+    [H, W, 2] and `valid` uint8 [H, W].
+  """
+  height, width = size
+  x, y = np.meshgrid(np.arange(width), np.arange(height))
+  points = np.stack([x, y], axis=-1).astype(np.float64)
+  frames = np.zeros((2, height, width, 3))
+  field = np.zeros((height, width, 2))
+  nearest = np.zeros((height, width), int)  # index of the layer that is seen
+  for i, layer in enumerate(layers):
+    for frame, own in (
+      (frames[0], layer.from_frame1(points)),
+      (frames[1], layer.from_frame2(points)),
+    ):
+      seen = layer.covers(own)
+      frame[seen] = layer.colours(own[seen])
+      if frame is frames[0] or np.shares_memory(frame, frames[0]):
+        field[seen] = layer.flow(points[seen])
+        nearest[seen] = i
+  targets = points + field
+  valid = np.all((targets >= 0) & (targets <= (width - 1, height - 1)), axis=-1)
+  for i, layer in enumerate(layers[1:], 1):
+    hidden = (nearest < i) & layer.covers(layer.from_frame2(targets))
+    valid &= ~hidden
+  return {
+    'frame1': np.round(frames[0]).astype(np.uint8),
+    'frame2': np.round(frames[1]).astype(np.uint8),
+    'flow': field.astype(np.float32),
+    'valid': valid.astype(np.uint8),
+  }
+
+
+def draw_layer(
+  rng: np.random.Generator,
+  photographs: Sequence[Sequence[np.ndarray]],
+  size: tuple[int, int],
+  max_motion: float,
+  *,
+  cut_out: bool,
+) -> Layer:
+  """A layer of a random photograph, shape and motion.
+
+  Args:
+    rng: what to draw from.
+    photographs: as `source` gives them.
+    size: height and width of the frames.
+    max_motion: see `preprocess`.
+    cut_out: whether a polygon bounds it.
+  """
+  height, width = size
+  extent = np.array([width, height], np.float64)
+  textures = photographs[rng.integers(len(photographs))]
+  texture = textures[rng.integers(len(textures))]
+  # One texture pixel a pixel, more or less, or the texture would alias.
+  angle = rng.uniform(-math.pi, math.pi)
+  linear = _linear(angle, rng.uniform(0.5, 1.2), 0.0)
+  anchor = rng.uniform(0, 1, 2) * texture.shape[1::-1]
+  placement = _about(linear, extent / 2, anchor)
+
+  centre = extent * (rng.uniform(0, 1, 2) if cut_out else 0.5)
+  polygon = None
+  if cut_out:
+    num_vertices = rng.integers(3, 10)
+    angles = np.sort(rng.uniform(0, 2 * math.pi, num_vertices))
+    radii = (
+      min(size) * rng.uniform(0.1, 0.5) * rng.uniform(0.5, 1, num_vertices)
+    )
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    polygon = centre + radii[:, None] * directions
+
+  heading = rng.uniform(-math.pi, math.pi)
+  shift = rng.uniform(0, max_motion)
+  shift *= np.array([math.cos(heading), math.sin(heading)])
+  # Rotation, zoom and shear move the far corners by a third of the rest.
+  strength = max_motion / 3 / np.linalg.norm(extent / 2) / math.sqrt(3)
+  turn, zoom, shear = rng.uniform(-strength, strength, 3)
+  motion = _about(_linear(turn, 1 + zoom, shear), centre, centre + shift)
+
+  wavelengths = max(size) * rng.uniform(0.5, 2, 2)
+  headings = rng.uniform(-math.pi, math.pi, 2)
+  frequencies = (
+    2
+    * math.pi
+    / wavelengths[:, None]
+    * np.stack([np.cos(headings), np.sin(headings)], axis=-1)
+  )
+  amplitudes = max_motion / 12 / math.sqrt(2) * rng.uniform(-1, 1, (2, 2))
+  phases = rng.uniform(-math.pi, math.pi, (2, 1))
+  bend = np.concatenate([amplitudes, frequencies, phases], axis=-1)
+  return Layer(texture, placement, polygon, motion, bend)
+
+
+def bilinear(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+  """Colours [..., C] of an image [H, W, C] at points [..., (x, y)].
+
+  The image goes on beyond its sides as in a mirror.
+  """
+  last = np.array(image.shape[1::-1]) - 1
+  folded = last - np.abs(points % (2 * last) - last)
+  low = np.minimum(folded.astype(np.int64), last - 1)
+  x, y = np.moveaxis(low, -1, 0)
+  fx, fy = np.moveaxis((folded - low)[..., None], -2, 0)
+  upper = image[y, x] * (1 - fx) + image[y, x + 1] * fx
+  lower = image[y + 1, x] * (1 - fx) + image[y + 1, x + 1] * fx
+  return upper * (1 - fy) + lower * fy
+
+
+def _affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+  return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _linear(angle: float, zoom: float, shear: float) -> np.ndarray:
+  cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+  return np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]])
+
+
+def _about(linear: np.ndarray, source: np.ndarray, target: np.ndarray):
+  """[2, 3]: the affine map that takes one point to another."""
+  return np.concatenate([linear, (target - linear @ source)[:, None]], axis=1)
+
+
+def _textures(image: np.ndarray) -> list[np.ndarray]:
+  """An image and its halves, down to the smallest that is large enough."""
+  textures = [image]
+  while min(textures[-1].shape[:2]) >= 2 * _MIN_SIDE:
+    half = PIL.Image.fromarray(textures[-1]).reduce(2)
+    textures.append(np.asarray(half))
+  return textures
+
+
+def _pairs(photographs, num_pairs: int) -> list[dict[str, Any]]:
+  return [{'photographs': photographs, 'index': i} for i in range(num_pairs)]

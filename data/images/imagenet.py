@@ -1,0 +1,153 @@
+"""ImageNet-1k (ILSVRC 2012) as TFDS prepares it.
+
+TFDS needs TensorFlow and the two archives of image-net.org to prepare it, once:
+
+  pip install -e '.[tf]'
+  python -m data.prepare images.imagenet --data_dir DIR --manual_dir ARCHIVES
+
+where ARCHIVES holds ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar. To
+read it, none of that is needed. Splits: 'train' (1,281,167) and 'validation'
+(50,000).
+"""
+
+import functools
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import tensorflow_datasets as tfds
+
+from data import image_ops, tfds_source
+from data.images import rand_augment
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_COMMAND = (
+  'python -m data.prepare images.imagenet --data_dir DIR --manual_dir ARCHIVES'
+)
+
+
+def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
+  """`image` (a JPEG file's bytes), `label` in [0, 1000) and `file_name`."""
+  return tfds_source.open_prepared(
+    'imagenet2012',
+    split,
+    data_dir,
+    command=_COMMAND,
+    # Our own decoding can skip what a crop does not show.
+    decoders={'image': tfds.decode.SkipDecoding()},
+  )
+
+
+def synthetic(split: str, num_examples: int = 64) -> list[dict[str, Any]]:
+  """Real JPEG files of smooth noise, about as large as ImageNet's.
+
+  Every eighth is grey, as some of ImageNet's are.
+  """
+  rng = np.random.default_rng(list(split.encode()))
+  examples = []
+  for i in range(num_examples):
+    noise = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    size = tuple(int(side) for side in rng.integers(300, 500, 2))
+    image = PIL.Image.fromarray(noise).resize(size, PIL.Image.BICUBIC)
+    file = io.BytesIO()
+    image.convert('L' if i % 8 == 7 else 'RGB').save(file, 'JPEG', quality=90)
+    examples.append(
+      {
+        'image': file.getvalue(),
+        'label': np.int64(i % 1000),
+        'file_name': f'synthetic_{split}_{i}.JPEG'.encode(),
+      }
+    )
+  return examples
+
+
+def preprocess(
+  example: dict[str, Any],
+  *,
+  train: bool,
+  rng: np.random.Generator | None,
+  image_size: int = 224,
+  crop_fraction: float = 0.9,
+  resize_last: bool = False,
+  color_jitter: float = 0.0,
+  augment: Mapping[str, Any] | None = None,
+) -> dict[str, np.ndarray]:
+  """Decodes, crops, augments in training, and normalises.
+
+  Training: random resized crop (8 % to 100 % of the area), horizontal flip,
+  then RandAugment or else colour jitter: timm's recipes switch the jitter off
+  where RandAugment is on, so naming both is an error here. Evaluation: short
+  side to floor(image_size / crop_fraction), central crop. All bicubic.
+
+  With `resize_last`, as DeepMind trained the Perceivers, crops keep their own
+  resolution, are flipped and augmented at it, and then resized as TensorFlow
+  does it, not clamped. In evaluation the crop is the central square with
+  crop_fraction of the short side. (Their random crops are TensorFlow's, whose
+  laws of area and aspect within the same bounds are slightly other ones.)
+
+  Args:
+    example: of `source` or `synthetic`; `image` may also be decoded, uint8
+      [H, W, 3].
+    train: whether to crop at random and augment.
+    rng: what to draw from; only used in training.
+    image_size: the side of the output in pixels, S.
+    crop_fraction: of the evaluation's crop.
+    resize_last: see above.
+    color_jitter: the strength for brightness, contrast and saturation.
+    augment: the fields of `rand_augment.RandAugment`, of which `fill` may be
+      left out: it is the mean colour then; None for no RandAugment.
+
+  Returns:
+    `image` float32 [S, S, 3] and `label` int32 [].
+  """
+  if augment is not None and color_jitter:
+    raise ValueError(
+      f'preprocess.color_jitter: {color_jitter} would have no effect beside '
+      'preprocess.augment; expected one of the two.'
+    )
+  image = image_ops.open_image(example['image'])
+  if train:
+    bounds = dict(scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+    if resize_last:
+      image = image_ops.random_crop(image, rng, **bounds)
+    else:
+      image = image_ops.random_resized_crop(
+        image, rng, size=image_size, **bounds
+      )
+    image = image_ops.random_flip(image, rng)
+    if augment is not None:
+      fill = tuple(round(255 * x) for x in _MEAN)
+      augment = rand_augment.RandAugment(**{'fill': fill, **augment})
+      image = augment(image, rng)
+    elif color_jitter:
+      image = image_ops.color_jitter(
+        image,
+        rng,
+        brightness=color_jitter,
+        contrast=color_jitter,
+        saturation=color_jitter,
+      )
+  elif resize_last:
+    image = image_ops.center_crop(image, fraction=crop_fraction)
+  else:
+    image = image_ops.resize_and_center_crop(
+      image, size=image_size, crop_fraction=crop_fraction
+    )
+  if resize_last:
+    image = image_ops.resize_as_tensorflow(image, size=image_size)
+  return {
+    'image': image_ops.normalize(image, _MEAN, _STD),
+    'label': np.int32(example['label']),
+  }
+
+
+def main(argv: list[str]):
+  args = tfds_source.preparation_parser(
+    __name__,
+    'Prepares ImageNet.',
+    manual_dir='holds ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar',
+  ).parse_args(argv)
+  tfds_source.require_tensorflow('ImageNet')
+  tfds_source.prepare(functools.partial(tfds.builder, 'imagenet2012'), args)

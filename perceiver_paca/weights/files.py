@@ -1,0 +1,126 @@
+"""Files of weights, told apart by what is in them and not by their names."""
+
+import os
+import pickle
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from perceiver_paca.weights import pickles, torch_files
+
+# torch.save before 1.6: a pickle of this number comes first.
+_OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+# What training programs call the weights in what they save.
+_STATE_DICTS = ('state_dict', 'model')
+
+
+def load(path: str, ignore: Collection[str] = ()) -> dict[str, np.ndarray]:
+  """Reads the weights of a Haiku pickle, a PyTorch or a safetensors file.
+
+  Args:
+    path: of the file.
+    ignore: see `pickles.load`.
+
+  Returns:
+    name -> array, as the file names them: '<module>/<parameter>' in a pickle,
+    where parameters and state are one; '<module>.<parameter>' elsewhere.
+
+  Raises:
+    pickles.RefusedError: the file holds more than arrays and containers.
+    ValueError: it is of another format, or damaged.
+  """
+  with open(path, 'rb') as file:
+    head = file.read(16)
+  if head.startswith(b'PK\x03\x04'):
+    tree = torch_files.load(path, ignore)
+    for name in _STATE_DICTS:
+      if isinstance(tree, dict) and isinstance(tree.get(name), dict):
+        tree = tree[name]
+    return _arrays(path, tree, '.')
+  if head.startswith(_OLD_TORCH):
+    raise ValueError(
+      f'{path}: a PyTorch file from before version 1.6, expected a zip file. '
+      'PyTorch converts it: torch.save(torch.load(path, weights_only=True), '
+      'new_path).'
+    )
+  # The length of a header in JSON, and the header.
+  length = int.from_bytes(head[:8], 'little')
+  if head[8:9] == b'{' and length < os.path.getsize(path):
+    return _safetensors().load_file(path)
+  if head.startswith(b'\x80'):
+    with open(path, 'rb') as file:
+      tree = pickles.load(file, ignore=ignore)
+    if isinstance(tree, dict) and isinstance(tree.get('params'), dict):
+      return _arrays(path, tree['params'], '/') | _arrays(
+        path, tree.get('state') or {}, '/'
+      )
+    return _arrays(path, tree, '/')
+  raise ValueError(
+    f'{path}: begins with {head!r}; expected a pickle, a PyTorch zip file or a '
+    'safetensors file.'
+  )
+
+
+def save_haiku(
+  path: str,
+  params: Mapping[str, np.ndarray],
+  state: Mapping[str, np.ndarray],
+) -> None:
+  """Pickles what `load` reads, nested as Haiku has it.
+
+  Args:
+    path: of the new file.
+    params: '<module>/<parameter>' -> array.
+    state: the same; where there is none, the file is the parameters alone.
+  """
+
+  def nested(tensors):
+    tree = {}
+    for name, x in tensors.items():
+      module, _, leaf = name.rpartition('/')
+      tree.setdefault(module, {})[leaf] = np.asarray(x)
+    return tree
+
+  tree = nested(params)
+  if state:
+    tree = {'params': tree, 'state': nested(state)}
+  with open(path, 'wb') as file:
+    pickle.dump(tree, file, protocol=4)
+
+
+def save_safetensors(path: str, tensors: Mapping[str, np.ndarray]) -> None:
+  """Writes a file that Hugging Face's libraries take for PyTorch's."""
+  tensors = {k: np.ascontiguousarray(x) for k, x in tensors.items()}
+  _safetensors().save_file(tensors, path, metadata={'format': 'pt'})
+
+
+def _safetensors():
+  """The package's module for numpy."""
+  try:
+    import safetensors.numpy
+  except ModuleNotFoundError as e:
+    raise ModuleNotFoundError(
+      "safetensors files need: pip install -e '.[weights]'"
+    ) from e
+  return safetensors.numpy
+
+
+def _arrays(path: str, tree: Any, separator: str) -> dict[str, np.ndarray]:
+  """The leaves of nested dicts, under their joined names."""
+  if not isinstance(tree, dict):
+    raise ValueError(
+      f'{path}: holds a {type(tree).__name__}, expected named arrays.'
+    )
+  arrays = {}
+  for name, x in tree.items():
+    if isinstance(x, dict):
+      inner = _arrays(path, x, separator)
+      arrays |= {f'{name}{separator}{key}': y for key, y in inner.items()}
+    elif isinstance(x, np.ndarray | np.generic):
+      arrays[str(name)] = np.asarray(x)
+    else:
+      raise ValueError(
+        f'{path}: found a {type(x).__name__} named {name!r}, expected arrays.'
+      )
+  return arrays

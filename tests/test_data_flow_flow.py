@@ -1,0 +1,373 @@
+"""Flow files, preprocessing, pairs made of photographs, the stereo pair."""
+
+import math
+import struct
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+
+from configs.perceiver_io import optical_flow as configs
+from data.flow import flow, flow_io, photo_flow, stereo_motorcycle
+
+SIZE = (40, 56)
+AUGMENTATION = configs.get_config('patch3').data.preprocess.augment.to_dict()
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  return str(tmp_path_factory.mktemp('tfds'))
+
+
+def some_flow(seed=0, size=(5, 7)):
+  return np.random.default_rng(seed).normal(0, 20, (*size, 2)).astype('f4')
+
+
+# Files
+
+
+def test_flo_by_hand():
+  """Row by row, x before y, after 'PIEH', width and height."""
+  numbers = np.arange(12, dtype='<f4')
+  data = struct.pack('<f2i', 202021.25, 3, 2) + numbers.tobytes()
+  found, valid = flow_io.decode_flo(data, 'a.flo')
+  np.testing.assert_array_equal(found, numbers.reshape(2, 3, 2))
+  assert valid.all()
+  assert flow_io.encode_flo(found) == data
+
+
+def test_unknown_flow_is_not_valid():
+  expected = some_flow()
+  for value in (1.7e9, np.nan, np.inf):
+    expected[2, 3, 1] = value
+    found, valid = flow_io.decode_flo(flow_io.encode_flo(expected), 'a')
+    assert valid[2, 3] == 0 and valid.sum() == valid.size - 1
+    assert (found[2, 3] == 0).all()
+
+
+@pytest.mark.parametrize(
+  'data, message',
+  [
+    (b'PIEG' + bytes(100), r"x/a\.flo: begins with b'PIEG', expected"),
+    (b'', r"x/a\.flo: begins with b''"),
+    (b'PIEH\1\0', r'x/a\.flo: 6 bytes, expected a header'),
+    (
+      flow_io.encode_flo(some_flow())[:-1],
+      r'x/a\.flo: 291 bytes, expected 292 for 7 x 5',
+    ),
+    (b'PIEH' + struct.pack('<2i', -1, 5), r'x/a\.flo: .* for -1 x 5'),
+  ],
+)
+def test_broken_flo_files_are_named(data, message):
+  with pytest.raises(ValueError, match=message):
+    flow_io.decode_flo(data, 'x/a.flo')
+
+
+def test_kitti_by_hand():
+  """Blue is validity, green y, red x; PNG stores red, green, blue."""
+  pixels = np.zeros((2, 3, 3), np.uint16)  # OpenCV's order: blue, green, red
+  pixels[0, 1] = 1, 2**15 + 64 * 3, 2**15 - 32
+  data = cv2.imencode('.png', pixels)[1].tobytes()
+  found, valid = flow_io.decode_kitti(data, 'a.png')
+  assert valid.tolist() == [[0, 1, 0], [0, 0, 0]]
+  np.testing.assert_array_equal(found[0, 1], [-0.5, 3])
+  assert (found[valid == 0] == 0).all()
+
+
+def test_kitti_there_and_back():
+  expected, valid = some_flow(), np.ones((5, 7), np.uint8)
+  valid[1], expected[1] = 0, np.nan
+  data = flow_io.encode_kitti(expected, valid)
+  found, known = flow_io.decode_kitti(data, 'a.png')
+  np.testing.assert_array_equal(known, valid)
+  np.testing.assert_allclose(found[[0, 2]], expected[[0, 2]], atol=1 / 128)
+  with pytest.raises(ValueError, match='less than 512'):
+    flow_io.encode_kitti(np.full((2, 2, 2), 512.0), np.ones((2, 2)))
+
+
+def test_broken_kitti_files_are_named():
+  data = flow_io.encode_kitti(some_flow(), np.ones((5, 7)))
+  eight_bits = cv2.imencode('.png', np.zeros((2, 2, 3), np.uint8))[1].tobytes()
+  for broken in (b'text', data[:20], eight_bits):
+    with pytest.raises(ValueError, match=r'x/a\.png: found '):
+      flow_io.decode_kitti(broken, 'x/a.png')
+
+
+def test_colours_are_those_of_the_wheel():
+  """At full length the pure hues: right is red, left cyan; none is white."""
+  motion = np.float32([[[1, 0], [0, 0], [2, 0], [0.5, 0], [-1, 1e-7]]])
+  picture = flow_io.colours(motion, max_motion=1.0)[0]
+  assert picture[0].tolist() == [255, 0, 0]
+  assert picture[1].tolist() == [255, 255, 255]
+  assert picture[2].tolist() == [191, 0, 0]
+  assert picture[3].tolist() == [255, 128, 128]
+  assert picture[4, 0] < 50 and picture[4, 1:].min() > 150
+  halves = flow_io.colours(some_flow()), flow_io.colours(some_flow() / 2)
+  np.testing.assert_array_equal(*halves)  # The longest is the unit.
+
+
+# Preprocessing
+
+
+def moved(x, y, seed=0, size=SIZE):
+  """A smooth picture that moves by whole pixels, as a raw example."""
+  rng = np.random.default_rng(seed)
+  noise = rng.integers(0, 256, (size[0] // 8, size[1] // 8, 3), np.uint8)
+  image = PIL.Image.fromarray(noise).resize(
+    size[::-1], PIL.Image.Resampling.BICUBIC
+  )
+  frame = np.asarray(image)
+  return {
+    'frame1': frame,
+    'frame2': np.roll(frame, (y, x), axis=(0, 1)),
+    'flow': np.tile(np.float32([x, y]), (*size, 1)),
+    'valid': np.ones(size, np.uint8),
+  }
+
+
+def photometric_error(frames, motion, valid):
+  """Mean difference of the first frame and the second one taken back."""
+  height, width = valid.shape
+  x, y = np.meshgrid(np.arange(width), np.arange(height))
+  ends = np.stack([x, y], axis=-1) + motion
+  inside = np.all((ends >= 0) & (ends <= (width - 1, height - 1)), axis=-1)
+  known = inside & (valid > 0)
+  taken = photo_flow.bilinear(frames[1], np.clip(ends, 0, None))
+  return np.abs(taken - frames[0])[known].mean()
+
+
+def as_arrays(example):
+  frames = np.stack([example['frame1'], example['frame2']]).astype(np.float64)
+  return frames, example['flow'], example['valid']
+
+
+def test_evaluation_only_normalises():
+  example = moved(3, -2)
+  out = flow.preprocess(example, train=False, rng=None)
+  np.testing.assert_allclose(
+    out['frames'][1], example['frame2'] / 127.5 - 1, atol=1e-6
+  )
+  np.testing.assert_array_equal(out['flow'], example['flow'])
+  assert {k: x.dtype for k, x in out.items()} == dict.fromkeys(out, np.float32)
+
+
+def test_flow_shrinks_with_its_frames():
+  example = moved(6, -3, size=(60, 90))
+  out = flow.preprocess(example, train=False, rng=None, scale=1 / 3)
+  assert out['frames'].shape == (2, 20, 30, 3)
+  np.testing.assert_allclose(out['flow'], np.tile([2.0, -1.0], (20, 30, 1)))
+  error = photometric_error(out['frames'], out['flow'], out['valid'])
+  assert error < 0.2 * np.abs(out['frames'][0] - out['frames'][1]).mean()
+
+
+def test_crops_are_of_one_window_and_named_if_too_large():
+  example = moved(1, 1)
+  y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+  example['flow'] = np.stack([x, y], axis=-1).astype(np.float32)
+  origins = set()
+  for seed in range(20):
+    out = flow.random_crop(example, np.random.default_rng(seed), (10, 12))
+    left, top = out['flow'][0, 0].astype(int)
+    origins.add((top, left))
+    window = np.s_[top : top + 10, left : left + 12]
+    np.testing.assert_array_equal(out['frame1'], example['frame1'][window])
+    np.testing.assert_array_equal(out['frame2'], example['frame2'][window])
+  assert len(origins) > 10
+  with pytest.raises(ValueError, match=r'size: found \(41, 50\).* 40 x 56'):
+    flow.random_crop(example, np.random.default_rng(0), (41, 50))
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_augmented_flow_is_still_the_motion(seed):
+  """Scaled, stretched and mirrored, frame 2 is where the flow says."""
+  options = AUGMENTATION | dict(
+    brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, erase_prob=0.0
+  )
+  options |= dict(scale_prob=1.0, stretch_prob=1.0, flip_prob=(0.5, 0.5))
+  example = moved(4, -3, seed)
+  out = flow.Augmentation(**options)(
+    example, np.random.default_rng(seed), (20, 28)
+  )
+  assert out['valid'].shape != SIZE
+  frames, motion, valid = as_arrays(out)
+  still = np.abs(frames[0] - frames[1]).mean()
+  assert photometric_error(frames, motion, valid) < 0.25 * still
+
+
+@pytest.mark.parametrize('axis', [0, 1])
+def test_two_mirrors_are_none(axis):
+  example = moved(4, -3)
+  twice = flow.flip(flow.flip(example, axis), axis)
+  for name in example:
+    np.testing.assert_array_equal(twice[name], example[name])
+
+
+def test_no_severity_is_no_augmentation():
+  example = moved(4, -3)
+  augment = flow.Augmentation(**AUGMENTATION | dict(severity=0.0))
+  out = augment(example, np.random.default_rng(0), SIZE)
+  for name in example:
+    difference = np.abs(out[name].astype(float) - example[name])
+    assert difference.max() <= 8  # 8 bits of hue, saturation and value
+
+
+def test_colours_change_alike_or_apart():
+  options = AUGMENTATION | dict(
+    erase_prob=0.0, scale_prob=0.0, flip_prob=(0.0, 0.0)
+  )
+  for prob, same in ((0.0, True), (1.0, False)):
+    augment = flow.Augmentation(**options | dict(asymmetric_prob=prob))
+    example = moved(0, 0)
+    out = augment(example, np.random.default_rng(1), SIZE)
+    assert np.array_equal(out['frame1'], out['frame2']) == same
+    assert not np.array_equal(out['frame1'], example['frame1'])
+
+
+def test_erased_boxes_have_the_mean_colour_of_frame_2():
+  options = {k: 0.0 for k in AUGMENTATION if k.endswith('prob')}
+  options = (
+    AUGMENTATION
+    | options
+    | dict(
+      severity=1.0, erase_prob=1.0, erase_sides=(8, 10), flip_prob=(0.0, 0.0)
+    )
+  )
+  options |= dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+  example = moved(0, 0)
+  out = flow.Augmentation(**options)(example, np.random.default_rng(0), SIZE)
+  changed = np.any(
+    np.abs(out['frame2'].astype(int) - out['frame1']) > 4, axis=-1
+  )
+  assert 20 < changed.sum() <= 2 * 9 * 9
+  mean = out['frame2'][changed].mean(axis=0)
+  np.testing.assert_allclose(mean, example['frame2'].mean((0, 1)), atol=3)
+
+
+# Photographs
+
+
+def pair(seed, train=True, **options):
+  options = dict(size=SIZE, max_motion=5.0, max_cutouts=3) | options
+  source = photo_flow.synthetic('train')
+  rng = np.random.default_rng(seed) if train else None
+  return photo_flow.preprocess(source[seed], train=train, rng=rng, **options)
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_composed_pairs_move_as_their_flow_says(seed):
+  out = pair(seed)
+  frames, motion, valid = out['frames'], out['flow'], out['valid']
+  still = np.abs(frames[0] - frames[1])[valid > 0].mean()
+  # Pixels at the edges of cut-outs mix two layers.
+  assert photometric_error(frames, motion, valid) < max(0.25 * still, 0.01)
+  assert 0.3 < valid.mean() <= 1 and np.isfinite(motion).all()
+  assert np.linalg.norm(motion, axis=-1).max() < 1.5 * 5.0
+
+
+def test_points_that_leave_or_are_hidden_are_not_valid():
+  """A still background, a square before it that moves four to the right."""
+  still = photo_flow.Layer(
+    texture=np.full((8, 8, 3), 100, np.uint8),
+    placement=np.float64([[1, 0, 0], [0, 1, 0]]),
+    polygon=None,
+    motion=np.float64([[1, 0, 0], [0, 1, 0]]),
+    bend=np.zeros((1, 5)),
+  )
+  square = photo_flow.Layer(
+    texture=np.full((8, 8, 3), 200, np.uint8),
+    placement=still.placement,
+    polygon=np.float64([[2.5, 2.5], [6.5, 2.5], [6.5, 6.5], [2.5, 6.5]]),
+    motion=np.float64([[1, 0, 4], [0, 1, 0]]),
+    bend=np.zeros((1, 5)),
+  )
+  out = photo_flow.compose([still, square], (10, 10))
+  first, second = np.zeros((2, 10, 10), bool)
+  first[3:7, 3:7], second[3:7, 7:] = True, True
+  np.testing.assert_array_equal(out['frame1'][..., 0] == 200, first)
+  np.testing.assert_array_equal(out['frame2'][..., 0] == 200, second)
+  expected = np.where(first[..., None], [4.0, 0.0], 0)
+  np.testing.assert_allclose(out['flow'], expected, atol=1e-12)
+  hidden = second & ~first
+  leaves = first & (np.arange(10) + 4 > 9)
+  np.testing.assert_array_equal(out['valid'] == 0, hidden | leaves)
+
+
+def test_bent_layers_are_where_their_flow_says():
+  """The point at p + flow(p) of frame 2 is the layer's point at p."""
+  layer = photo_flow.draw_layer(
+    np.random.default_rng(3),
+    photo_flow.synthetic('train')[0]['photographs'],
+    SIZE,
+    5.0,
+    cut_out=True,
+  )
+  assert np.abs(layer.bend[:, :2]).max() > 0.01
+  points = np.random.default_rng(0).uniform(0, 50, (100, 2))
+  ends = points + layer.flow(points)
+  np.testing.assert_allclose(
+    layer.from_frame2(ends), layer.from_frame1(points), atol=1e-9
+  )
+
+
+def test_polygons_against_matplotlib():
+  from matplotlib.path import Path
+
+  rng = np.random.default_rng(0)
+  points = rng.uniform(-1, 1, (500, 2))
+  for num_vertices in (3, 5, 9):
+    angles = np.sort(rng.uniform(0, 2 * math.pi, num_vertices))
+    polygon = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    polygon *= rng.uniform(0.2, 1, (num_vertices, 1))
+    layer = photo_flow.Layer(None, None, polygon, None, None)
+    inside = Path(polygon).contains_points(points)
+    np.testing.assert_array_equal(layer.covers(points), inside)
+
+
+def test_textures_go_on_as_in_a_mirror():
+  image = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+  mirrored = np.pad(image, ((4, 4), (5, 5), (0, 0)), mode='reflect')
+  y, x = np.mgrid[-4:9, -5:11].astype(np.float64)
+  found = photo_flow.bilinear(image, np.stack([x, y], axis=-1))
+  np.testing.assert_allclose(found, mirrored, atol=1e-9)
+  half = photo_flow.bilinear(image, np.array([2.5, 1.0]))
+  np.testing.assert_allclose(half, image[1, 2:4].mean(axis=0))
+
+
+def test_evaluation_pairs_never_change_and_training_ones_do():
+  for name, x in pair(0, train=False).items():
+    np.testing.assert_array_equal(x, pair(0, train=False)[name])
+  assert not np.array_equal(pair(5)['frames'], pair(6)['frames'])
+  first, second = pair(0, train=False), pair(1, train=False)
+  assert not np.array_equal(first['frames'], second['frames'])
+
+
+def test_photographs_of_the_test_split_are_in_no_training_pair(data_dir):
+  train, test = (
+    photo_flow.source(split, data_dir) for split in ('train', 'test')
+  )
+  photographs = [x[0]['photographs'] for x in (train, test)]
+  assert [len(x) for x in photographs] == [10, 3]
+  names = [{t[0].tobytes() for t in x} for x in photographs]
+  assert not names[0] & names[1]
+  assert min(t.shape[0] for x in photographs for p in x for t in p) >= 64
+  out = photo_flow.preprocess(
+    test[0], train=False, rng=None, size=SIZE, max_motion=3.0, max_cutouts=1
+  )
+  assert out['frames'].std() > 0.05
+
+
+# The stereo pair
+
+
+def test_the_motorcycle_moves_to_the_left(data_dir):
+  (raw,) = stereo_motorcycle.source('test', data_dir)
+  out = stereo_motorcycle.preprocess(raw, train=False, rng=None)
+  frames, motion, valid = out['frames'], out['flow'], out['valid']
+  assert frames.shape == (2, 500, 741, 3)
+  assert valid.mean() == pytest.approx(0.927, abs=1e-3)
+  x = motion[valid > 0][:, 0]
+  assert (x.min(), x.max()) == pytest.approx((-59.9, -7.19), abs=0.01)
+  right = photometric_error(frames, motion, valid)
+  wrong = photometric_error(frames, -motion, valid)
+  assert right < 0.4 * wrong

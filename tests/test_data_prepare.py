@@ -1,0 +1,113 @@
+"""Every builder of this repository, prepared as users prepare it."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from data import prepare
+from data.entities import chess_openings, entities
+from data.flow import flow_archives, flow_io
+from data.sound import audioset
+from data.video import kinetics
+from tests import test_data_entities_chess_openings as games
+from tests import test_data_entities_entities as dumps
+from tests import test_data_flow_flow_archives as archives
+from tests import test_data_sound_audioset as sounds
+from tests import test_data_video_kinetics as videos
+
+ROOT = pathlib.Path(__file__).parent.parent
+PREPARED_BY_HAND = [
+  f'{path.parent.name}.{path.stem}'
+  for path in sorted((ROOT / 'data').glob('*/*.py'))
+  if '\ndef main(' in path.read_text()
+]
+
+
+def two_steps(folder):
+  dumps.dump(folder / 'train')
+  dumps.dump(folder / 'test')
+  return [f'--manual_dir={folder}']
+
+
+def nine_moves(folder):
+  (folder / 'games.pgn').write_text(f'{games.LINE} *\n')
+  return [f'--manual_dir={folder}']
+
+
+def a_pair_of_frames(folder):
+  flow = flow_io.encode_flo(archives.motion(0))
+  members = {'training/flow/a/frame_0001.flo': flow}
+  for i in (1, 2):
+    for render in ('clean', 'final'):
+      key = f'training/{render}/a/frame_{i:04d}.png'
+      members[key] = archives.image(i)[1]
+  archives.write(folder / 'MPI-Sintel-complete.zip', members)
+  return ['sintel', f'--manual_dir={folder}']
+
+
+def a_clip_of_sound(folder):
+  (folder / 'class_labels_indices.csv').write_text(sounds.CLASSES)
+  (folder / 'eval_segments.csv').write_text(sounds.SEGMENTS)
+  (folder / 'clips').mkdir()
+  sounds.write_wave(folder / 'clips' / '--aaaaaaaaa_30.wav', [7] * 1000)
+  return [f'--manual_dir={folder}', '--config=audio']
+
+
+def a_clip_of_film(folder):
+  videos.write_clip(folder / 'a_000001_000011.mp4', 40)
+  row = ('yoga', 'a', 1, 11, 'train')
+  labels = videos.write_labels(folder / 'train.csv', [row])
+  return [f'--videos={folder}', '--labels', labels]
+
+
+@pytest.mark.parametrize(
+  'module, split, make_files, num_examples',
+  [
+    (entities, 'train', two_steps, 2),
+    (chess_openings, 'pgn/train', nine_moves, 8),
+    (flow_archives, 'sintel_final/train', a_pair_of_frames, 1),
+    (audioset, 'audio/eval_segments', a_clip_of_sound, 1),
+    (kinetics, 'train', a_clip_of_film, 1),
+  ],
+  ids=lambda x: getattr(x, '__name__', None),
+)
+def test_one_command_prepares(
+  module, split, make_files, num_examples, tmp_path
+):
+  folder, data_dir = tmp_path / 'files', str(tmp_path / 'prepared')
+  folder.mkdir()
+  name = module.__name__.removeprefix('data.')
+  command = (sys.executable, '-m', 'data.prepare', name)
+  subprocess.run(
+    [*command, f'--data_dir={data_dir}', *make_files(folder)],
+    cwd=ROOT,
+    check=True,
+  )
+  assert len(module.source(split, data_dir)) == num_examples
+
+
+@pytest.mark.parametrize('name', PREPARED_BY_HAND)
+def test_each_says_how_it_is_called(name, monkeypatch, capsys):
+  monkeypatch.setattr(sys, 'argv', ['prepare', name, '--help'])
+  with pytest.raises(SystemExit) as e:
+    prepare.main()
+  assert e.value.code == 0
+  usage = capsys.readouterr().out
+  assert usage.startswith(f'usage: python -m data.prepare {name} [-h] --data')
+
+
+@pytest.mark.parametrize(
+  'name, message',
+  [
+    ('imagenet', "module: found 'imagenet', expected one of data/, such as"),
+    ('pictures.leaves', "module: found 'pictures.leaves', expected"),
+    ('images.digits', 'module: images.digits needs no preparation by hand'),
+  ],
+)
+def test_other_names_are_refused(name, message, monkeypatch, capsys):
+  monkeypatch.setattr(sys, 'argv', ['prepare', name])
+  with pytest.raises(SystemExit):
+    prepare.main()
+  assert message in capsys.readouterr().err

@@ -1,0 +1,303 @@
+"""From a data set to batches on the mesh.
+
+`config.data`, like the data section of an evaluator, holds:
+
+  module: a data module, such as 'data.images.mnist5k', which has
+    source(split, data_dir) -> a random access sequence of raw examples
+    synthetic(split) -> the same, invented
+    preprocess(example, *, train, rng, <options>) -> {name: numpy array}
+  split: which part of the data set.
+  source: 'real' or 'synthetic', made up in the real format.
+  data_dir: where TFDS keeps data sets; None for its default.
+  batch_size: examples in a batch of all processes together.
+  preprocess: the options of the module's `preprocess`.
+  num_workers: processes that preprocess beside this one; 0 for none. They take
+    seconds to start and pay where Python itself, not PIL, is the bottleneck.
+  num_threads: threads per process, each making one batch ahead of time; 0 to
+    make a batch when it is asked for.
+"""
+
+import functools
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grain
+import jax
+import ml_collections
+import numpy as np
+
+from train_lib import sharding as sharding_lib
+
+PyTree = Any
+
+
+class TrainIterator:
+  """Endless batches, in an order that only seed and batch size decide.
+
+  Yields pytrees of global arrays [B, ...] with `mask` [B] of ones. Epochs
+  follow each other without a break: each is a new permutation of the data set,
+  and a batch may hold the end of one and the start of the next.
+
+  Attributes:
+    element_spec: shapes, types and shardings of a batch.
+  """
+
+  def __init__(
+    self,
+    examples: grain.MapDataset,
+    data_config: ml_collections.ConfigDict,
+    sharding: jax.sharding.NamedSharding,
+  ):
+    batch_size = data_config.batch_size
+    rows = local_rows(sharding, batch_size)
+    self._batches = train_batches(examples, batch_size, rows)
+    self._prefetch = _make_prefetch(data_config)
+    self._to_global = functools.partial(_to_global, sharding, batch_size)
+    self.element_spec = _batch_spec(examples[0], sharding, batch_size)
+    self.set_state({'next_batch': 0})
+
+  def __iter__(self) -> 'TrainIterator':
+    return self
+
+  def __next__(self) -> PyTree:
+    batch = self._to_global(next(self._iterator))
+    self._next_batch += 1
+    return batch
+
+  def get_state(self) -> dict[str, int]:
+    """What a checkpoint needs: the index of the batch that comes next."""
+    return {'next_batch': self._next_batch}
+
+  def set_state(self, state: dict[str, int]):
+    """Continues where `get_state` was called, on any number of processes.
+
+    Data set, seed and batch size must be what they were.
+    """
+    self._next_batch = int(state['next_batch'])
+    self._iterator = self._prefetch(self._batches[self._next_batch :])
+
+
+class EvalBatches:
+  """Every example once, in order; may be iterated any number of times.
+
+  Yields pytrees of global arrays [B, ...]; zeros fill up the last batch, and
+  `mask` [B] is 0 there. All processes see the same number of batches.
+
+  Attributes:
+    num_examples: how many there are.
+    element_spec: shapes, types and shardings of a batch.
+  """
+
+  def __init__(
+    self,
+    examples: grain.MapDataset,
+    data_config: ml_collections.ConfigDict,
+    sharding: jax.sharding.NamedSharding,
+  ):
+    batch_size = data_config.batch_size
+    rows = local_rows(sharding, batch_size)
+    self._batches = eval_batches(examples, batch_size, rows)
+    self._prefetch = _make_prefetch(data_config)
+    self._to_global = functools.partial(_to_global, sharding, batch_size)
+    self.num_examples = len(examples)
+    self.element_spec = _batch_spec(examples[0], sharding, batch_size)
+
+  def __len__(self) -> int:
+    return len(self._batches)
+
+  def __iter__(self) -> Iterator[PyTree]:
+    return map(self._to_global, self._prefetch(self._batches))
+
+
+def make_train_iterator(
+  data_config: ml_collections.ConfigDict,
+  *,
+  seed: int,
+  sharding: jax.sharding.NamedSharding,
+) -> TrainIterator:
+  """Builds the training batches.
+
+  Args:
+    data_config: see the top of this file.
+    seed: of the order and of every example's augmentation.
+    sharding: of a batch's leading dimension.
+  """
+  source, module = open_source(data_config)
+  preprocess = functools.partial(
+    module.preprocess, train=True, **data_config.preprocess
+  )
+  examples = train_examples(source, preprocess, seed)
+  return TrainIterator(examples, data_config, sharding)
+
+
+def make_eval_batches(
+  data_config: ml_collections.ConfigDict,
+  *,
+  sharding: jax.sharding.NamedSharding,
+) -> EvalBatches:
+  """Builds the batches of an evaluation.
+
+  Args:
+    data_config: see the top of this file.
+    sharding: of a batch's leading dimension.
+  """
+  return EvalBatches(eval_examples(data_config), data_config, sharding)
+
+
+def eval_examples(data_config: ml_collections.ConfigDict) -> grain.MapDataset:
+  """All examples in order, each preprocessed when it is asked for."""
+  source, module = open_source(data_config)
+  preprocess = functools.partial(
+    module.preprocess, train=False, rng=None, **data_config.preprocess
+  )
+  # Indices through Grain, records past it: its counters cost more than a small
+  # record's whole preprocessing.
+  return grain.MapDataset.range(len(source)).map(
+    lambda index: preprocess(source[index])
+  )
+
+
+def few_examples(
+  data_config: ml_collections.ConfigDict, num_examples: int
+) -> list[PyTree]:
+  """Some to look at, as an evaluation sees them: `spread` over all."""
+  examples = eval_examples(data_config)
+  return [examples[i] for i in spread(len(examples), num_examples)]
+
+
+def spread(length: int, num: int) -> list[int]:
+  """`num` rows from the first to the last of a data set, which may be sorted by
+  class."""
+  return np.linspace(0, length - 1, num).astype(int).tolist()
+
+
+def train_examples(source, preprocess, seed: int) -> grain.MapDataset:
+  """The endless stream of examples: the same for any number of processes.
+
+  Grain derives an example's rng from the seed and its position in the stream.
+  """
+  order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+  return order.random_map(lambda index, rng: preprocess(source[index], rng=rng))
+
+
+def train_batches(
+  examples: grain.MapDataset, batch_size: int, rows: Sequence[int]
+) -> grain.MapDataset:
+  """This process's rows of each global batch, ascending, as numpy arrays."""
+  return grain.MapDataset.range(sys.maxsize // batch_size).map(
+    lambda i: collate([examples[i * batch_size + row] for row in rows])
+  )
+
+
+def eval_batches(
+  examples: grain.MapDataset, batch_size: int, rows: Sequence[int]
+) -> grain.MapDataset:
+  """The same for one pass; zeros stand for rows beyond the last example."""
+  padding = jax.tree.map(np.zeros_like, examples[0])
+
+  def batch(i):
+    positions = [i * batch_size + row for row in rows]
+    present = [examples[p] for p in positions if p < len(examples)]
+    return collate(present, [padding] * (len(rows) - len(present)))
+
+  return grain.MapDataset.range(-(-len(examples) // batch_size)).map(batch)
+
+
+def local_rows(
+  sharding: jax.sharding.NamedSharding, batch_size: int
+) -> list[int]:
+  """The rows of a global batch that this process's devices hold, ascending.
+
+  With one batch axis over P processes those are B / P consecutive rows;
+  processes that only share model axes load the same rows.
+
+  Raises:
+    ValueError: if the batch does not divide evenly.
+  """
+  num_devices = sharding.mesh.size
+  num_shards = num_devices // sharding.shard_shape((num_devices,))[0]
+  if batch_size < 1 or batch_size % num_shards:
+    raise ValueError(
+      f'config.data.batch_size: expected a multiple of {num_shards}, into '
+      f'which the mesh {dict(sharding.mesh.shape)} splits the batch, found '
+      f'{batch_size}.'
+    )
+  slices = sharding.addressable_devices_indices_map((batch_size,)).values()
+  return sorted(
+    {row for (rows,) in slices for row in range(*rows.indices(batch_size))}
+  )
+
+
+def open_source(data_config):
+  """(raw examples, data module)"""
+  module = importlib.import_module(data_config.module)
+  split, data_dir = data_config.split, data_config.data_dir
+  if data_config.source == 'real':
+    source = module.source(split, data_dir)
+  elif data_config.source == 'synthetic':
+    source = module.synthetic(split)
+  else:
+    raise ValueError(
+      "config.data.source: expected 'real' or 'synthetic', found "
+      f'{data_config.source!r}.'
+    )
+  if not len(source):
+    raise ValueError(
+      f'config.data.split: {split!r} of {data_config.module} is empty.'
+    )
+  return source, module
+
+
+def collate(examples: Sequence[PyTree], padding=()) -> PyTree:
+  """A batch of numpy arrays; `mask` is 1 for examples and 0 for padding."""
+  batch = jax.tree.map(lambda *xs: np.stack(xs), *examples, *padding)
+  mask = np.repeat(np.float32([1, 0]), [len(examples), len(padding)])
+  return {**batch, 'mask': mask}
+
+
+def _make_prefetch(data_config):
+  """A function from a dataset to an iterator that works ahead."""
+  read_options = grain.ReadOptions(
+    num_threads=data_config.num_threads,
+    prefetch_buffer_size=data_config.num_threads,
+  )
+  num_workers = data_config.num_workers
+
+  def prefetch(dataset: grain.MapDataset) -> Iterator[PyTree]:
+    dataset = dataset.to_iter_dataset(read_options)
+    if num_workers:
+      dataset = dataset.mp_prefetch(
+        grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=1)
+      )
+    return iter(dataset)
+
+  return prefetch
+
+
+def _batch_spec(example, sharding, batch_size) -> PyTree:
+  if 'mask' in example:
+    raise ValueError(
+      "preprocess: the key 'mask' is the pipeline's own; found it in an "
+      f'example with keys {sorted(example)}.'
+    )
+
+  def spec(x):
+    dtype = jax.dtypes.canonicalize_dtype(x.dtype)
+    shape = batch_size, *x.shape
+    return jax.ShapeDtypeStruct(
+      shape, dtype, sharding=sharding_lib.leaf_sharding(sharding, shape)
+    )
+
+  return jax.tree.map(spec, {**example, 'mask': np.float32(1)})
+
+
+def _to_global(sharding, batch_size, local) -> PyTree:
+  def make(x):
+    shape = (batch_size, *x.shape[1:])
+    return jax.make_array_from_process_local_data(
+      sharding_lib.leaf_sharding(sharding, shape), x, shape
+    )
+
+  return jax.tree.map(make, local)
