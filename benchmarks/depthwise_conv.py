@@ -12,7 +12,7 @@ import time
 import jax
 from absl import app, flags
 
-from ops import depthwise_conv
+from perceiver_paca.ops import depthwise_conv
 
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 8, 'Images.')
 _RUNS = 10

@@ -14,7 +14,8 @@ not fit is halved. --mode=predict times the forward pass.
 precision, trained by fused AdamW: a class of `transformers`
 (PerceiverForMaskedLM for mlm:base_bytes, and for ImageNet
 PerceiverForImageClassificationFourier, ...Learned and ...ConvProcessing) or
-`timm:<name>`, an image classifier of timm. Needs the extra `parity`; on a GPU, PyTorch for it.
+`timm:<name>`, an image classifier of timm. Needs the extra `parity`; on a GPU,
+PyTorch for it.
 """
 
 import time
