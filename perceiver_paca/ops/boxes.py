@@ -97,25 +97,26 @@ def anchors(
   stride: int,
   scale: float = 8.0,
   ratios: Sequence[float] = (0.5, 1.0, 2.0),
+  dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> jax.Array:
-  """Boxes of several shapes around every position of a map, float32.
+  """Boxes of several shapes around every position of a map.
 
   Args:
     map_size: (h, w) of the map.
     stride: pixels between positions. The first is at (0, 0).
     scale: sides of the square anchor in strides.
     ratios: of height to width; all have the same area.
+    dtype: of the result, float32 or float64.
 
   Returns:
     [h, w, len(ratios), 4]; they reach beyond the image.
   """
-  ratio = np.sqrt(np.asarray(ratios, np.float32))
-  side = np.float32(stride) * np.float32(scale)
-  half = np.stack([side * (1 / ratio), side * ratio], axis=-1) * np.float32(0.5)
+  dtype = jnp.dtype(dtype)
+  ratio = np.sqrt(np.asarray(ratios, dtype))
+  side = dtype.type(stride) * dtype.type(scale)
+  half = np.stack([side * (1 / ratio), side * ratio], axis=-1) * dtype.type(0.5)
   shapes = np.concatenate([-half, half], axis=-1)
-  y, x = (
-    jnp.arange(n, dtype=jnp.float32) * np.float32(stride) for n in map_size
-  )
+  y, x = (jnp.arange(n, dtype=dtype) * stride for n in map_size)
   y, x = jnp.meshgrid(y, x, indexing='ij')
   return jnp.stack([x, y, x, y], axis=-1)[:, :, None] + shapes
 
