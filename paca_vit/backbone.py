@@ -11,13 +11,13 @@ and attend to clusters of all of it, while convolutions see each frame alone.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
 from paca_vit import attention, clustering, layers
@@ -359,20 +359,21 @@ class PacaBackbone(nn.Module):
     return x, [assignment] * stage.depth
 
 
-def make_backbone(config: ml_collections.ConfigDict) -> PacaBackbone:
-  """Builds the backbone of a model section (`configs/paca_vit/models.py`).
+def make_backbone(config: Mapping[str, Any]) -> PacaBackbone:
+  """Builds the backbone of sizes as in `variants`, a dtype and scan_layers.
 
   Raises:
     ValueError: naming the field that does not fit the others.
   """
+  channels = config['channels']
   for field in ('depths', 'num_heads', 'num_clusters'):
-    if len(config[field]) != len(config.channels):
+    if len(config[field]) != len(channels):
       raise ValueError(
         f'config.model.{field}: expected one entry for each of the '
-        f'{len(config.channels)} stages, found {config[field]}.'
+        f'{len(channels)} stages, found {config[field]}.'
       )
-  dtype = jnp.dtype(config.dtype)
-  options = dict(config.clustering)
+  dtype = jnp.dtype(config['dtype'])
+  options = dict(config['clustering'])
   kind = getattr(clustering, options['kind'], None)
   if not isinstance(kind, type):
     raise ValueError(
@@ -380,35 +381,35 @@ def make_backbone(config: ml_collections.ConfigDict) -> PacaBackbone:
       f'{options["kind"]!r}.'
     )
   del options['kind']
-  teacher, clusterings = None, [None] * len(config.channels)
+  teacher, clusterings = None, [None] * len(channels)
   if kind is clustering.ClusteringTeacher:
     teacher = kind(
-      channels=config.channels,
-      num_clusters=config.num_clusters,
+      channels=channels,
+      num_clusters=config['num_clusters'],
       dtype=dtype,
       **options,
     )
   else:
     clusterings = [
       functools.partial(kind, num_clusters=m, **options) if m else None
-      for m in config.num_clusters
+      for m in config['num_clusters']
     ]
   return PacaBackbone(
     stages=[
-      Stage(*sizes, blocks_per_assignment=config.blocks_per_assignment)
+      Stage(*sizes, blocks_per_assignment=config['blocks_per_assignment'])
       for sizes in zip(
-        config.channels,
-        config.depths,
-        config.num_heads,
+        channels,
+        config['depths'],
+        config['num_heads'],
         clusterings,
         strict=True,
       )
     ],
     teacher=teacher,
-    block=functools.partial(Block, **config.block),
-    drop_path_rate=config.drop_path_rate,
-    position_grid=config.position_grid,
-    in_channels=config.in_channels,
-    scan_layers=config.scan_layers,
+    block=functools.partial(Block, **config['block']),
+    drop_path_rate=config['drop_path_rate'],
+    position_grid=config['position_grid'],
+    in_channels=config['in_channels'],
+    scan_layers=config['scan_layers'],
     dtype=dtype,
   )

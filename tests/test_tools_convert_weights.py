@@ -42,9 +42,7 @@ def write(path, params, shapes, kind):
   files.save_haiku(str(path), params, {})
   if kind == 'haiku':
     return
-  variables = convert_weights.perceiver_pretrained.from_haiku(
-    params, {}, shapes
-  )
+  variables = convert_weights.perceiver_names.from_haiku(params, {}, shapes)
   theirs = convert_weights.NAMINGS['hugging_face'].export(variables)
   save = torch_files.save if kind == 'bin' else files.save_safetensors
   save(str(path), theirs)
@@ -243,7 +241,7 @@ def test_kernels_of_hugging_faces_converter(tmp_path):
   """Which way they lie must be said; both ways lead to the same variables."""
   variables = golden_paca.random_variables(
     jax.eval_shape(
-      lambda: published_models.models.imagenet(
+      lambda: published_models.models.classifier(
         inputs=published_models.models.conv_features((4, 4), 2, 8),
         encoder=published_models.models.encoder(
           num_latents=4, latent_channels=8, num_self_attends_per_block=1

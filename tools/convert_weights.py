@@ -28,9 +28,8 @@ import ml_collections
 import numpy as np
 from absl import app, flags
 
-from paca_vit import pretrained as paca_pretrained
-from perceiver_io import pretrained as perceiver_pretrained
-from perceiver_io import published_names
+from paca_vit import names as paca_names
+from perceiver_io import names as perceiver_names
 from perceiver_paca.weights import files, torch_files
 from tools import published_models
 from tools.output import OUTPUT
@@ -71,11 +70,11 @@ class Naming(NamedTuple):
 
 
 def _from_haiku(tensors, variables):
-  return perceiver_pretrained.from_haiku(tensors, None, variables)
+  return perceiver_names.from_haiku(tensors, None, variables)
 
 
 def _to_haiku(variables):
-  params, state = published_names.to_haiku(variables)
+  params, state = perceiver_names.to_haiku(variables)
   return {**params, **state}
 
 
@@ -114,25 +113,23 @@ NAMINGS = {
     models=_PERCEIVERS,
     import_=_from_haiku,
     export=_to_haiku,
-    save=lambda path, v: files.save_haiku(path, *published_names.to_haiku(v)),
+    save=lambda path, v: files.save_haiku(path, *perceiver_names.to_haiku(v)),
   ),
   'hugging_face': Naming(
     pattern=r'^perceiver\.',
     models=_PERCEIVERS,
-    import_=perceiver_pretrained.from_hugging_face,
-    export=published_names.to_hugging_face,
+    import_=perceiver_names.from_hugging_face,
+    export=perceiver_names.to_hugging_face,
     save=lambda path, v: files.save_safetensors(
-      path, published_names.to_hugging_face(v)
+      path, perceiver_names.to_hugging_face(v)
     ),
   ),
   'pacavit': Naming(
     pattern=r'^patch_embed\.proj\.',
     models=_named('paca_vit/imagenet:'),
-    import_=paca_pretrained.from_state_dict,
-    export=paca_pretrained.to_state_dict,
-    save=lambda path, v: torch_files.save(
-      path, paca_pretrained.to_state_dict(v)
-    ),
+    import_=paca_names.from_state_dict,
+    export=paca_names.to_state_dict,
+    save=lambda path, v: torch_files.save(path, paca_names.to_state_dict(v)),
   ),
 }
 # The same names, after those of mmsegmentation's parts.

@@ -31,7 +31,6 @@ from perceiver_io import inputs, models, multimodal, outputs
 from perceiver_io.perceiver import PooledPerceiver
 from perceiver_io.position_encoding import FourierPositions
 from perceiver_io.tasks import audioset as audioset_task
-from perceiver_io.tasks import classification
 from train_lib import task as task_lib
 
 PyTree = Any
@@ -62,7 +61,7 @@ def _shape(*dims, dtype='float32'):
 def _language(variant, **options):
   sizes = mlm.MODELS[variant]
   ids = _shape(1, sizes['max_length'], dtype='int32')
-  return Published(models.mlm(**sizes, **options), (ids,))
+  return Published(models.masked_language_modelling(**sizes, **options), (ids,))
 
 
 def _bert(variant, **options):
@@ -75,7 +74,7 @@ def _bert(variant, **options):
 def _image(variant, **options):
   config = imagenet.model(variant)
   config.encoder.update(options)
-  module = classification.make_classifier(config)
+  module = models.image_classifier(**config)
   return Published(module, (_shape(1, 224, 224, 3),))
 
 
@@ -145,7 +144,7 @@ def _audioset(latent_channels, pooled=False, **options):
   if pooled:
     module = PooledPerceiver(both, encoder, outputs.MeanLogits(527))
   else:
-    module = models.imagenet(
+    module = models.classifier(
       inputs=both,
       encoder=encoder,
       num_classes=527,

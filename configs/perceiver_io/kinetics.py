@@ -26,8 +26,8 @@ released weights were trained and used with points at other places:
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
-_NUM_LATENTS = {'784': 784, '392': 392, '196': 196}
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   '784': (
@@ -40,34 +40,22 @@ TPU_TOPOLOGIES = {
 def get_config(variant: str = '784') -> ml_collections.ConfigDict:
   if variant in ('demo', 'tiny'):
     return _big_buck_bunny(variant)
-  if variant not in _NUM_LATENTS:
+  if variant not in variants.AUTOENCODERS:
     raise ValueError(
       f'variant: found {variant!r}; expected one of '
-      f'{[*_NUM_LATENTS, "demo", "tiny"]}.'
+      f'{[*variants.AUTOENCODERS, "demo", "tiny"]}.'
     )
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 100_000
   config.task = 'perceiver_io.tasks.autoencoding'
   config.model = dict(
-    video_size=(16, 224, 224),
-    num_audio_samples=30_720,
-    num_classes=700,
-    encoder=dict(
-      num_latents=_NUM_LATENTS[variant],
-      latent_channels=512,
-      num_self_attends_per_block=8,
-      scan_layers=False,
-      remat_policy='everything_saveable',
-    ),
-    spatial_patch=4,
-    samples_per_patch=16,
-    image_bands=32,
-    audio_bands=192,
-    label_query_channels=1024,
-    output_channels=512,
+    variants.AUTOENCODERS[variant],
     half_open_points=False,
     dtype=ml_collections.config_dict.placeholder(str),
+  )
+  config.model.encoder.update(
+    scan_layers=False, remat_policy='everything_saveable'
   )
   config.num_points = dict(image=512, audio=512)
   config.loss_weights = dict(image=0.03, audio=1.0, label=1e-4)

@@ -24,26 +24,16 @@ where the most frequent byte has 0.123 and a bigram 0.136. `tiny` is for tests.
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
-_BASE_BYTES = dict(
-  vocab_size=262,
-  max_length=2048,
-  token_channels=768,
-  num_latents=256,
-  latent_channels=1280,
-  qk_channels=256,
-  num_heads=8,
-  num_self_attends=26,
-  implementation='auto',  # of attention
-  scan_layers=False,  # True compiles several times faster
-  remat_policy='everything_saveable',
-)
 MODELS = {
-  'base_bytes': _BASE_BYTES,
-  'base_sentencepiece': _BASE_BYTES | dict(vocab_size=32_000, max_length=512),
-  'plus_plus': _BASE_BYTES | dict(latent_channels=1536, num_self_attends=40),
-  'bytes_128x1920': _BASE_BYTES | dict(num_latents=128, latent_channels=1920),
-  'bytes_512x896': _BASE_BYTES | dict(num_latents=512, latent_channels=896),
+  name: sizes
+  | dict(
+    implementation='auto',  # of attention
+    scan_layers=False,  # True compiles several times faster
+    remat_policy='everything_saveable',
+  )
+  for name, sizes in variants.LANGUAGE.items()
 }
 
 # What `python -m tools.compile_check` compiles, and with which options.
@@ -65,7 +55,9 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
       f'variant: found {variant!r}; expected one of '
       f'{[*MODELS, "demo", "tiny"]}.'
     )
-  return pretraining('perceiver_io.models.mlm', MODELS[variant])
+  return pretraining(
+    'perceiver_io.models.masked_language_modelling', MODELS[variant]
+  )
 
 
 def pretraining(make_model: str, model: dict) -> ml_collections.ConfigDict:
@@ -109,7 +101,7 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
   as small as positions.
   """
   config = pretraining(
-    'perceiver_io.models.mlm',
+    'perceiver_io.models.masked_language_modelling',
     dict(
       vocab_size=262,
       max_length=64,

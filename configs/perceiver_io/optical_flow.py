@@ -42,32 +42,11 @@ import ml_collections
 from ml_collections import config_dict
 
 from configs import common
+from perceiver_io import variants
 
 NUM_STEPS = 480 * 400_000 // 512
-_IMAGE_SIZE = (368, 496)
-_ENCODER = dict(
-  num_latents=2048,
-  latent_channels=512,
-  num_self_attends_per_block=24,
-  scan_layers=False,
-  remat_policy='everything_saveable',
-  num_self_attend_heads=16,
-)
-_PATCHES = dict(channels=64, num_bands=64, concatenate=True, patch_size=3)
-_CONV = dict(channels=64, num_bands=64, concatenate=True, batch_norm=True)
-# name: function of perceiver_io.models, what differs from its numbers above
-_VARIANTS = {
-  'patch3': ('optical_flow', _PATCHES),
-  'patch3_separate': ('optical_flow', _PATCHES | dict(concatenate=False)),
-  'patch1': ('optical_flow', _PATCHES | dict(patch_size=1)),
-  'patch1_separate': (
-    'optical_flow',
-    _PATCHES | dict(patch_size=1, concatenate=False),
-  ),
-  'conv': ('conv_optical_flow', _CONV),
-  'conv_separate': ('conv_optical_flow', _CONV | dict(concatenate=False)),
-  'conv_light': ('conv_optical_flow', _CONV),
-}
+# What the paper only counts has no config.
+_VARIANTS = tuple(name for name in variants.FLOW if name != '1024x16')
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: (
@@ -114,14 +93,13 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   config.seed = 0
   config.num_steps = NUM_STEPS
   config.task = 'perceiver_io.tasks.optical_flow'
-  function, sizes = _VARIANTS[name]
-  config.make_model = f'perceiver_io.models.{function}'
-  config.model = _model(_IMAGE_SIZE, _ENCODER, sizes)
-  if name == 'conv_light':
-    config.model.encoder.update(num_latents=1024, num_self_attends_per_block=16)
+  sizes = dict(variants.FLOW[name])
+  config.make_model = f'perceiver_io.models.{sizes.pop("kind")}'
+  config.model = _model(**sizes)
 
   config.reverse_pairs = variant.endswith(_FIRST)
-  options = dict(size=_IMAGE_SIZE)
+  image_size = config.model.image_size
+  options = dict(size=image_size)
   batch_size = 512
   if config.reverse_pairs:
     config.num_steps //= 5
@@ -139,7 +117,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
       every_steps=10_000,
       data=common.examples('data.flow.flow_archives', f'{benchmark}/train'),
       num_tiles=(2, 3),  # six, as published
-      **_TILED | dict(tile_size=_IMAGE_SIZE, folder=f'flow/{benchmark}'),
+      **_TILED | dict(tile_size=image_size, folder=f'flow/{benchmark}'),
     )
     for benchmark in ('sintel_clean', 'sintel_final', 'kitti2015')
   }
@@ -154,10 +132,10 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   return config
 
 
-def _model(image_size, encoder: dict, sizes: dict) -> ml_collections.ConfigDict:
+def _model(encoder: dict, **sizes) -> ml_collections.ConfigDict:
   return config_dict.create(
-    image_size=image_size,
-    encoder=encoder,
+    encoder=encoder
+    | dict(scan_layers=False, remat_policy='everything_saveable'),
     **sizes,
     dtype=config_dict.placeholder(str),  # to compute in; float32
   )
@@ -173,16 +151,17 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
   config.task = 'perceiver_io.tasks.optical_flow'
   config.make_model = 'perceiver_io.models.conv_optical_flow'
   config.model = _model(
-    size,
-    dict(
+    image_size=size,
+    encoder=dict(
       num_latents=64,
       latent_channels=64,
       num_self_attends_per_block=2,
-      scan_layers=False,
-      remat_policy='everything_saveable',
       num_self_attend_heads=4,
     ),
-    dict(channels=64, num_bands=8, concatenate=True, batch_norm=True),
+    channels=64,
+    num_bands=8,
+    concatenate=True,
+    batch_norm=True,
   )
   config.reverse_pairs = True
   pairs = dict(size=size, max_motion=5.0, max_cutouts=3)

@@ -34,6 +34,7 @@ Variants: `starcraft`, on what data/entities/entities.py describes; `chess` or
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
 PERCEIVER = 'perceiver_io.entities.make_perceiver'
 _CHESS = 'data.entities.chess_openings'
@@ -53,14 +54,7 @@ def get_config(variant: str = 'starcraft') -> ml_collections.ConfigDict:
 
 def _perceiver(full_size: bool) -> dict:
   if full_size:
-    return dict(
-      num_latents=32,
-      latent_channels=512,
-      num_self_attends=3,
-      num_self_attend_heads=8,
-      widening_factor=1,
-      fold_projections=True,
-    )
+    return variants.ENTITY_ENCODER | dict(fold_projections=True)
   return dict(
     num_latents=24,
     latent_channels=128,

@@ -180,15 +180,15 @@ class Glue:
 
 
 def make_task(config: ml_collections.ConfigDict) -> Glue:
-  """Reads config.model, arguments of `models.mlm`; config.num_queries, None for
-  the pretrained ones; config.query_of_task and config.task_tokens, see
-  `SentenceModel`; and config.tasks."""
+  """Reads config.model, arguments of `models.masked_language_modelling`;
+  config.num_queries, None for the pretrained ones; config.query_of_task and
+  config.task_tokens, see `SentenceModel`; and config.tasks."""
   unknown = set(config.tasks) - set(TASKS)
   if unknown:
     raise ValueError(
       f'config.tasks: found {sorted(unknown)}, expected some of {list(TASKS)}.'
     )
-  pretrained = models.mlm(**config.model)
+  pretrained = models.masked_language_modelling(**config.model)
   queries = pretrained.queries
   if config.num_queries is not None:
     queries = LearnedQueries(config.num_queries, queries.channels)

@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from configs.perceiver_io import imagenet
-from perceiver_io import models, pretrained
+from perceiver_io import models, names
 from perceiver_io.tasks import classification
 
 ATOL = 1e-5
@@ -43,13 +43,13 @@ def apply_like(module, model, *args, **kwargs):
   """Our model with the PyTorch module's weights, on numpy arguments."""
   args = [jnp.asarray(x) for x in args]
   shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *args))
-  variables = pretrained.from_hugging_face(module.state_dict(), shapes)
+  variables = names.from_hugging_face(module.state_dict(), shapes)
   return np.asarray(jax.jit(model.apply)(variables, *args, **kwargs))
 
 
 def base_bytes():
   """The language model of Base on bytes (Jaegle et al. 2021b, table 11)."""
-  return models.mlm(
+  return models.masked_language_modelling(
     vocab_size=262,
     max_length=2048,
     token_channels=768,
