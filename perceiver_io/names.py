@@ -18,6 +18,8 @@ from perceiver_io import name_table
 Array = Any  # numpy's or jax's, or a tracer
 PyTree = Any
 
+# In DeepMind's names and no other's; how all of Hugging Face's models begin.
+HAIKU, HUGGING_FACE = '/~/', 'perceiver.'
 # Steps after which a running average needs no correction: 0.9^1000 is 0.
 _SETTLED = 1000
 # The last part of our path and of Hugging Face's name.
@@ -145,10 +147,47 @@ def from_hugging_face(
   for name, x in state_dict.items():
     if name.endswith('.num_batches_tracked'):
       x = np.int32(_SETTLED)  # The converter leaves it at 0, all averaged.
-    elif swapped_convolution and '.convnet.conv' in name:
+    elif swapped_convolution and _is_swappable(name):
       x = np.asarray(x).swapaxes(2, 3)
     tensors[name] = x
   return _filled(tensors, _hugging_face_tensors(flat), flat)
+
+
+def from_published(
+  tensors: Mapping[str, Any],
+  variables: PyTree,
+  swapped_convolution: bool | None = None,
+) -> PyTree:
+  """`from_haiku` or `from_hugging_face`, as the names tell.
+
+  Args:
+    tensors: of a file, see `perceiver_paca.weights.files.load`.
+    variables: as `from_haiku`'s.
+    swapped_convolution: as `from_hugging_face`'s; not None where it matters.
+
+  Raises:
+    ValueError: also for names of neither, and where it must be said how a
+      kernel lies.
+  """
+  if any(HAIKU in name for name in tensors):
+    return from_haiku(tensors, None, variables)
+  if not any(name.startswith(HUGGING_FACE) for name in tensors):
+    raise ValueError(
+      "the names are neither DeepMind's nor Hugging Face's, such as "
+      f'{sorted(tensors)[:3]}.'
+    )
+  if swapped_convolution is None and any(map(_is_swappable, tensors)):
+    raise ValueError(
+      'swapped_convolution: the file has a 7x7 convolution; expected True '
+      '(--swapped_convolution) for what Hugging Face converted from '
+      "DeepMind's checkpoint, False (--noswapped_convolution) for what was "
+      'trained there.'
+    )
+  return from_hugging_face(tensors, variables, bool(swapped_convolution))
+
+
+def _is_swappable(name):
+  return '.convnet.conv' in name
 
 
 def _haiku_tensors(flat):

@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_listed():
 
 
 MODELS = {
-  'mlm': 'perceiver_io/mlm:base_bytes',
+  'mlm': 'perceiver_io/masked_language_modelling:base_bytes',
   'imagenet_learned': 'perceiver_io/imagenet:learned',
   'imagenet_fourier': 'perceiver_io/imagenet:fourier',
   'imagenet_conv': 'perceiver_io/imagenet:conv',

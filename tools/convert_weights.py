@@ -57,20 +57,17 @@ class Naming(NamedTuple):
   Attributes:
     pattern: found in a name of every such file, and in no other.
     models: names of the published models, see `published_models`.
-    import_: maps tensors and variables to variables.
+    import_: maps tensors, variables and whether 7x7 kernels are swapped to
+      variables.
     export: maps variables to tensors.
     save: writes variables to a path.
   """
 
   pattern: str
   models: tuple[str, ...]
-  import_: Callable[[Mapping[str, np.ndarray], PyTree], PyTree]
+  import_: Callable[[Mapping[str, np.ndarray], PyTree, bool | None], PyTree]
   export: Callable[[PyTree], dict[str, Any]]
   save: Callable[[str, PyTree], None]
-
-
-def _from_haiku(tensors, variables):
-  return perceiver_names.from_haiku(tensors, None, variables)
 
 
 def _to_haiku(variables):
@@ -78,18 +75,9 @@ def _to_haiku(variables):
   return {**params, **state}
 
 
-def _unswapped(tensors, swapped):
-  """Hugging Face's tensors with convolutions [out, in, H, W]."""
-  kernels = {k: x for k, x in tensors.items() if '.convnet.conv' in k}
-  if kernels and swapped is None:
-    raise ValueError(
-      '--swapped_convolution: the file has a 7x7 convolution; expected '
-      "--swapped_convolution for what Hugging Face converted from DeepMind's "
-      'checkpoint, --noswapped_convolution for what was trained there.'
-    )
-  if swapped:
-    kernels = {k: x.swapaxes(2, 3) for k, x in kernels.items()}
-  return {**tensors, **kernels}
+def _from_state_dict(tensors, variables, swapped):
+  del swapped  # PyTorch's kernels lie one way.
+  return paca_names.from_state_dict(tensors, variables)
 
 
 def _named(prefix):
@@ -99,8 +87,9 @@ def _named(prefix):
   )
 
 
+# Whose weights were published.
 _PERCEIVERS = (
-  'perceiver_io/mlm:base_bytes',
+  'perceiver_io/masked_language_modelling:base_bytes',
   'perceiver_io/imagenet:fourier',
   'perceiver_io/imagenet:learned',
   'perceiver_io/imagenet:conv',
@@ -109,16 +98,16 @@ _PERCEIVERS = (
 )
 NAMINGS = {
   'haiku': Naming(
-    pattern=r'/~/',
+    pattern=re.escape(perceiver_names.HAIKU),
     models=_PERCEIVERS,
-    import_=_from_haiku,
+    import_=perceiver_names.from_published,
     export=_to_haiku,
     save=lambda path, v: files.save_haiku(path, *perceiver_names.to_haiku(v)),
   ),
   'hugging_face': Naming(
-    pattern=r'^perceiver\.',
+    pattern='^' + re.escape(perceiver_names.HUGGING_FACE),
     models=_PERCEIVERS,
-    import_=perceiver_names.from_hugging_face,
+    import_=perceiver_names.from_published,
     export=perceiver_names.to_hugging_face,
     save=lambda path, v: files.save_safetensors(
       path, perceiver_names.to_hugging_face(v)
@@ -127,7 +116,7 @@ NAMINGS = {
   'pacavit': Naming(
     pattern=r'^patch_embed\.proj\.',
     models=_named('paca_vit/imagenet:'),
-    import_=paca_names.from_state_dict,
+    import_=_from_state_dict,
     export=paca_names.to_state_dict,
     save=lambda path, v: torch_files.save(path, paca_names.to_state_dict(v)),
   ),
@@ -225,10 +214,8 @@ def import_weights(
   if expected is None:
     model = identify(tensors, naming)
     expected = published_models.variables(model)
-  if naming == 'hugging_face':
-    tensors = _unswapped(tensors, swapped_convolution)
   try:
-    variables = NAMINGS[naming].import_(tensors, expected)
+    variables = NAMINGS[naming].import_(tensors, expected, swapped_convolution)
   except ValueError as e:
     what = model or 'the model of --config'
     raise ValueError(

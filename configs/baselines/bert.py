@@ -13,8 +13,9 @@ Perceiver IO's own recipe. Not trained here. `base` needs
 
 import ml_collections
 
-from configs.perceiver_io import mlm
+from configs.perceiver_io import masked_language_modelling as mlm
 
+BERT = 'baselines.bert.Bert'
 MODELS = {
   'base': dict(
     vocab_size=32_000,
@@ -51,4 +52,4 @@ def get_config(variant: str = 'bytes') -> ml_collections.ConfigDict:
     raise ValueError(
       f'variant: found {variant!r}; expected one of {list(MODELS)}.'
     )
-  return mlm.pretraining('baselines.bert.Bert', MODELS[variant])
+  return mlm.pretraining(BERT, MODELS[variant])

@@ -58,15 +58,18 @@ def _audioset(sizes: dict) -> ml_collections.ConfigDict:
   num_train, batch_size = 1_700_000, 1_024
   steps_per_epoch = num_train // batch_size
   config.num_steps = 100 * steps_per_epoch
-  config.task = 'perceiver_io.tasks.audioset'
+  modalities = sizes['modalities']
+  mel = modalities['audio']['kind'] == 'spectrogram'
+  config.task = dict(
+    module='perceiver_io.tasks.tagging',
+    dropout={'image': 0.3} if 'image' in modalities else {},
+    input_shift=3.0 if mel else 0.0,
+    input_scale=0.5 if mel else 1.0,
+  )
   config.model = dict(sizes, dtype=_placeholder(str))
   config.model.encoder.update(
     scan_layers=False, remat_policy='everything_saveable'
   )
-  modalities = sizes['modalities']
-  config.dropout = {'image': 0.3} if 'image' in modalities else {}
-  mel = modalities['audio']['kind'] == 'spectrogram'
-  config.input_shift, config.input_scale = (3.0, 0.5) if mel else (0.0, 1.0)
 
   config.data, config.evals = _data(
     'data.sound.audioset',

@@ -92,16 +92,18 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = NUM_STEPS
-  config.task = 'perceiver_io.tasks.optical_flow'
   sizes = dict(variants.FLOW[name])
-  config.make_model = f'perceiver_io.models.{sizes.pop("kind")}'
+  config.task = dict(
+    module='perceiver_io.tasks.optical_flow',
+    make_model=f'perceiver_io.models.{sizes.pop("kind")}',
+    reverse_pairs=variant.endswith(_FIRST),
+  )
   config.model = _model(**sizes)
 
-  config.reverse_pairs = variant.endswith(_FIRST)
   image_size = config.model.image_size
   options = dict(size=image_size)
   batch_size = 512
-  if config.reverse_pairs:
+  if config.task.reverse_pairs:
     config.num_steps //= 5
     batch_size //= 2  # pairs, each of them twice
   else:
@@ -148,8 +150,11 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 2_500
-  config.task = 'perceiver_io.tasks.optical_flow'
-  config.make_model = 'perceiver_io.models.conv_optical_flow'
+  config.task = dict(
+    module='perceiver_io.tasks.optical_flow',
+    make_model='perceiver_io.models.conv_optical_flow',
+    reverse_pairs=True,
+  )
   config.model = _model(
     image_size=size,
     encoder=dict(
@@ -163,7 +168,6 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     concatenate=True,
     batch_norm=True,
   )
-  config.reverse_pairs = True
   pairs = dict(size=size, max_motion=5.0, max_cutouts=3)
   config.data = common.data(
     'data.flow.photo_flow',

@@ -61,18 +61,24 @@ class Classification:
     return {'logits': self.model.apply(variables, batch['image'])}
 
 
-def make_task(config: ml_collections.ConfigDict) -> Classification:
-  """Reads config.model, the arguments of `models.image_classifier`,
-  config.label_smoothing and config.mixing or None."""
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Classification:
+  """Builds the task.
+
+  Args:
+    config: label_smoothing, and mixing or None.
+    model: the arguments of `models.image_classifier`.
+  """
   mix = None
   if config.mixing is not None:
     mix = mixing.HalvesMixing(
       **config.mixing,
-      num_classes=config.model.num_classes,
+      num_classes=model.num_classes,
       label_smoothing=config.label_smoothing,
     )
   return Classification(
-    model=models.image_classifier(**config.model),
+    model=models.image_classifier(**model),
     label_smoothing=config.label_smoothing,
     mixing=mix,
   )

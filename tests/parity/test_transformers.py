@@ -17,7 +17,6 @@ import transformers
 
 from configs.perceiver_io import imagenet
 from perceiver_io import models, names
-from perceiver_io.tasks import classification
 
 ATOL = 1e-5
 
@@ -124,6 +123,6 @@ def test_image_classifiers_at_reduced_size(variant):
   with torch.no_grad():
     pixels = torch.tensor(images.transpose(0, 3, 1, 2).copy())
     expected = module(pixel_values=pixels).logits.numpy()
-  found = apply_like(module, classification.make_classifier(ours), images)
+  found = apply_like(module, models.image_classifier(**ours), images)
   assert np.abs(expected).max() > 0.5
   np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)

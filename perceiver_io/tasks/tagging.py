@@ -19,7 +19,7 @@ from train_lib import task as task_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class AudioSet:
+class Tagging:
   """Batch keys: `audio`, samples in [-1, 1] [B, N, S] or spectrograms [B, N, T,
   F]; `image` [B, N, T, H, W, 3] uint8, if the model sees; `labels` [B, K], 1
   for those that apply; `mask` [B].
@@ -106,17 +106,22 @@ def _mean_probability(logits: jax.Array) -> jax.Array:
   return jnp.mean(jax.nn.sigmoid(logits.astype(jnp.float32)), axis=1)
 
 
-def make_task(config: ml_collections.ConfigDict) -> AudioSet:
-  """Reads config.model, the arguments of `audio_visual.classifier`;
-  config.dropout, config.input_shift and config.input_scale."""
-  model = config.model
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Tagging:
+  """Builds the task.
+
+  Args:
+    config: dropout, input_shift and input_scale, see `Tagging`.
+    model: the arguments of `audio_visual.classifier`.
+  """
   unknown = set(config.dropout) - set(model.modalities)
   if unknown:
     raise ValueError(
-      f'config.dropout: found {sorted(unknown)}, expected some of '
+      f'config.task.dropout: found {sorted(unknown)}, expected some of '
       f'{sorted(model.modalities)}.'
     )
-  return AudioSet(
+  return Tagging(
     model=audio_visual.classifier(**model),
     dropout=dict(config.dropout),
     input_shift=config.input_shift,
