@@ -2,8 +2,9 @@
 
 Runs every evaluator of the config on the run's last checkpoint and prints what
 `train.py` printed for it. Without checkpoints in the workdir it evaluates the
-weights that `config.init_from` names, such as imported ones. The results are
-kept in results.json in the workdir, see `evaluate.write_results`.
+weights that `config.init_from` names, such as imported ones. It needs no
+training set. The results are kept in results.json in the workdir, see
+`evaluate.write_results`.
 """
 
 import shlex
@@ -14,7 +15,7 @@ import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
-from train_lib import evaluate, pipeline, runtime, sharding, trained
+from train_lib import evaluate, runtime, setup, sharding, trained
 
 
 def run_evaluators(
@@ -22,10 +23,8 @@ def run_evaluators(
 ) -> dict[str, float]:
   """Returns {'<evaluator>/<metric>': value} of all evaluators."""
   mesh = sharding.make_mesh(config.mesh)
-  batches = pipeline.make_train_iterator(
-    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
-  )
-  task, state = trained.load(config, workdir, mesh, batches.element_spec, best)
+  batch = setup.evaluation_batch(config)
+  task, state = trained.load(config, workdir, mesh, batch, best)
   evaluators = evaluate.make_evaluators(config, task, mesh, workdir)
   return evaluate.run(evaluators, list(evaluators), state)
 
