@@ -4,7 +4,7 @@ Runs every evaluator of the config on the run's last checkpoint and prints what
 `train.py` printed for it. Without checkpoints in the workdir it evaluates the
 weights that `config.init_from` names, such as imported ones. It needs no
 training set. The results are kept in results.json in the workdir, see
-`evaluate.write_results`.
+`results.write_results`.
 """
 
 import shlex
@@ -15,7 +15,7 @@ import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
-from train_lib import evaluate, runtime, setup, sharding, trained
+from train_lib import evaluators, results, runtime, setup, sharding, trained
 
 
 def run_evaluators(
@@ -25,8 +25,8 @@ def run_evaluators(
   mesh = sharding.make_mesh(config.mesh)
   batch = setup.evaluation_batch(config)
   task, state = trained.load(config, workdir, mesh, batch, best)
-  evaluators = evaluate.make_evaluators(config, task, mesh, workdir)
-  return evaluate.run(evaluators, list(evaluators), state)
+  evals = evaluators.make_evaluators(config, task, mesh, workdir)
+  return evaluators.run(evals, list(evals), state)
 
 
 def main(argv):
@@ -34,18 +34,18 @@ def main(argv):
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
   config, workdir = runtime.CONFIG.value, runtime.WORKDIR.value
-  results = run_evaluators(config, workdir, trained.BEST.value)
+  metrics = run_evaluators(config, workdir, trained.BEST.value)
   if jax.process_index() == 0:
     imported = trained.is_imported(config, workdir)
-    evaluate.write_results(
+    results.write_results(
       workdir,
       config=config_flags.get_config_filename(flags.FLAGS['config']),
       weights=config.init_from.path if imported else workdir,
       imported=imported,
       command=shlex.join(['python', *sys.argv]),
-      metrics=results,
+      metrics=metrics,
     )
-    for name, value in results.items():
+    for name, value in metrics.items():
       print(f'{name}: {value:.6g}')
 
 

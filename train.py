@@ -16,7 +16,7 @@ from absl import app, flags
 
 from train_lib import (
   checkpoint,
-  evaluate,
+  evaluators,
   optim,
   runtime,
   sharding,
@@ -80,7 +80,7 @@ def train_and_evaluate(
   """
   run = make_setup(config)
   runtime.make_workdir(workdir)
-  evaluators = evaluate.make_evaluators(config, run.task, run.mesh, workdir)
+  evals = evaluators.make_evaluators(config, run.task, run.mesh, workdir)
 
   checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
   restored = checkpoints.restore(run.state)
@@ -117,8 +117,9 @@ def train_and_evaluate(
     ]
     if due:
       began = time.monotonic()
-      results = evaluate.run(evaluators, due, state)
+      results = evaluators.run(evals, due, state)
       log.write(step, results)
+      log.write_pictures(step, due)
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       best = config.checkpoint.best_metric
       if best in results:

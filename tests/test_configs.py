@@ -12,7 +12,7 @@ import pytest
 import train
 from configs.paca_vit import imagenet
 from tests import linear_task
-from train_lib import evaluate, setup, sharding
+from train_lib import evaluators, setup, sharding
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -84,7 +84,7 @@ def test_every_option_is_read(module, read_by_the_loop, tmp_path):
   recorder = Recorder(config)
   run = setup.make_setup(recorder)
   assert jax.tree.leaves(run.state.params)
-  evaluate.make_evaluators(recorder, run.task, run.mesh, str(tmp_path))
+  evaluators.make_evaluators(recorder, run.task, run.mesh, str(tmp_path))
 
   read = recorder.read | {
     path.replace('evals.*.', f'evals.{name}.')
