@@ -9,47 +9,51 @@ from typing import Any
 
 import chess
 import chess.svg
-import jax
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from train_lib import pipeline, sharding
+from train_lib import pictures, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
+TITLE = 'Moves played and predicted'
+COMMENT = (
+  'The side to move is at the bottom. Green: played; blue: predicted, if it is '
+  'another.'
+)
 _SIZE, _COLUMNS = 200, 4
 _STEP = 210  # from board to board
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'ChessBoards':
   """Reads data, examples of `data.entities.chess_openings`, and num_boards."""
   examples = pipeline.few_examples(config.data, config.num_boards)
-  folder = pathlib.Path(workdir) / 'boards'
   return ChessBoards(task, pipeline.collate(examples), mesh, folder)
 
 
 class ChessBoards:
-  """Writes `folder`/<step>.svg."""
+  """Writes one picture a step."""
 
   def __init__(self, task: Task, batch: Any, mesh: Mesh, folder: pathlib.Path):
-    # Few positions and many devices: all compute the same.
-    everywhere = sharding.replicated(mesh)
-    self._batch = jax.device_put(batch, everywhere)
-    self._predict = jax.jit(task.predict, out_shardings=everywhere)
-    self._positions, self._folder = batch, folder
+    self._positions = batch
+    self._predict = sharding.jit_everywhere(mesh, task.predict)
+    self._album = pictures.Album(folder, TITLE, COMMENT)
 
   def run(self, state: TrainState) -> dict[str, float]:
     """Returns {}: accuracies are another evaluator's."""
-    logits = self._predict(state.eval_variables, self._batch)
-    if jax.process_index() == 0:
-      units = np.argmax(logits['units'], axis=-1)
-      targets = np.argmax(logits['targets'], axis=-1)
-      self._folder.mkdir(parents=True, exist_ok=True)
-      path = self._folder / f'{int(state.step):06d}.svg'
-      path.write_text(boards(self._positions, units, targets))
+    logits = self._predict(state.eval_variables, self._positions)
+    units, targets = (
+      np.argmax(logits[name], axis=-1) for name in ('units', 'targets')
+    )
+    picture = boards(self._positions, units, targets)
+    self._album.write(int(state.step), [(picture, '')])
     return {}
 
 
