@@ -8,7 +8,7 @@ import chess  # noqa: E402
 
 from data.entities import chess_openings, entities  # noqa: E402
 from perceiver_io.evaluators import chess_boards  # noqa: E402
-from train_lib import pipeline  # noqa: E402
+from train_lib import pictures, pipeline  # noqa: E402
 
 
 def positions(fen, *moves):
@@ -69,7 +69,7 @@ def test_the_board_is_the_position_and_other_moves_are_blue():
     {(chess.D2, chess.D4, 'tab:green'), (chess.A1, chess.A8, 'tab:blue')},
   ]
   # Three boards beside each other.
-  picture = np.asarray(chess_boards.rendered(figure))
+  picture = np.asarray(pictures.of_figure(figure))
   assert picture.shape[1] > 2 * picture.shape[0]
 
 

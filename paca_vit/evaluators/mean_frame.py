@@ -3,6 +3,8 @@
 Ridge regression to one-hot labels, on windows as evaluation sees them.
 """
 
+import pathlib
+
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
@@ -15,26 +17,23 @@ _RIDGE = 1e-2  # of the features' mean squared length
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'MeanFrame':
   """Reads data and fit_split, the split from which it learns."""
-  del task, mesh, workdir
+  del task, mesh, folder
   splits = []
-  for split in (config.fit_split, config.data.split):
-    section = ml_collections.ConfigDict(dict(config.data))
-    section.split = split
-    source, module = pipeline.open_source(section)
-    examples = [
-      module.preprocess(x, train=False, rng=None, **config.data.preprocess)
-      for x in source
-    ]
-    splits.append(
-      (
-        # In float64: what differs only in order has one mean.
-        np.stack([x['image'].mean(axis=0, dtype=float) for x in examples]),
-        np.stack([x['label'] for x in examples]),
-      )
-    )
+  fit = pipeline.changed(config.data, split=config.fit_split)
+  for data in (fit, config.data):
+    frames, labels = [], []
+    for x in pipeline.each_example(data):
+      # In float64: what differs only in order has one mean.
+      frames.append(x['image'].mean(axis=0, dtype=float))
+      labels.append(x['label'])
+    splits.append((np.stack(frames), np.stack(labels)))
   return MeanFrame(*splits)
 
 

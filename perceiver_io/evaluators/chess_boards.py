@@ -7,13 +7,10 @@ predicted, if it is another.
 import pathlib
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
-import PIL.Image
 from jax.sharding import Mesh
 from matplotlib import patheffects
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -27,7 +24,7 @@ _COLUMNS = 4
 _PIECES = '\u265f\u265e\u265d\u265c\u265b\u265a'
 _SQUARES = np.array([[0.71, 0.53, 0.39], [0.94, 0.85, 0.71]])
 _PLAYED, _PREDICTED = 'tab:green', 'tab:blue'
-TITLE = 'Chess moves'
+TITLE = 'Moves played and predicted'
 COMMENT = (
   'The side to move has the white pieces, at the bottom. Green: the move that '
   'was played; blue: the predicted one, where it is another.'
@@ -35,37 +32,33 @@ COMMENT = (
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'ChessBoards':
   """Reads data, examples of `data.entities.chess_openings`, and num_boards."""
   examples = pipeline.few_examples(config.data, config.num_boards)
-  folder = pathlib.Path(workdir) / 'boards'
   return ChessBoards(task, pipeline.collate(examples), mesh, folder)
 
 
 class ChessBoards:
-  """Writes `folder`/<step>_0.png."""
+  """Writes one picture a step."""
 
   def __init__(self, task: Task, batch: Any, mesh: Mesh, folder: pathlib.Path):
-    # Few positions and many devices: all compute the same.
-    everywhere = sharding.replicated(mesh)
-    self._batch = jax.device_put(batch, everywhere)
-    self._predict = jax.jit(task.predict, out_shardings=everywhere)
-    self._positions, self._folder = batch, folder
+    self._positions = batch
+    self._predict = sharding.jit_everywhere(mesh, task.predict)
+    self._album = pictures.Album(folder, TITLE, COMMENT)
 
   def run(self, state: TrainState) -> dict[str, float]:
     """Returns {}: accuracies are another evaluator's."""
-    logits = self._predict(state.eval_variables, self._batch)
-    if jax.process_index() == 0:
-      units = np.argmax(logits['units'], axis=-1)
-      targets = np.argmax(logits['targets'], axis=-1)
-      pictures.save(
-        rendered(boards(self._positions, units, targets)),
-        self._folder / f'{int(state.step):07d}_0.png',
-        title=TITLE,
-        comment=COMMENT,
-        description=f'{len(units)} positions',
-      )
+    logits = self._predict(state.eval_variables, self._positions)
+    units, targets = (
+      np.argmax(logits[name], axis=-1) for name in ('units', 'targets')
+    )
+    picture = pictures.of_figure(boards(self._positions, units, targets))
+    self._album.write(int(state.step), [(picture, '')])
     return {}
 
 
@@ -136,13 +129,6 @@ def draw(axis, pieces: np.ndarray, moves: dict[tuple[int, int], str]) -> None:
         color=color, alpha=0.75, width=3, headwidth=9, headlength=8, shrink=0
       ),
     )
-
-
-def rendered(figure: Figure) -> PIL.Image.Image:
-  """The figure's pixels."""
-  canvas = FigureCanvasAgg(figure)
-  canvas.draw()
-  return PIL.Image.fromarray(np.asarray(canvas.buffer_rgba())).convert('RGB')
 
 
 def _move(pieces: np.ndarray, unit: int, target: int) -> tuple[int, int]:
