@@ -44,6 +44,19 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
       every_steps=config.num_steps // 5,
       data=common.data(DATA, split='test', batch_size=250),
     ),
+    mistakes=dict(
+      module='train_lib.mistakes',
+      every_steps=config.num_steps,
+      data=common.data(DATA, split='test', batch_size=250),
+      num_shown=18,
+    ),
+    linear_pixels=dict(
+      module='paca_vit.evaluators.linear_pixels',
+      every_steps=config.num_steps,
+      data=common.examples(DATA, split='test'),
+      fit_split='train',
+      num_fitted=4_000,
+    ),
     clusters=dict(module='paca_vit.evaluators.cluster_maps', **few),
     decisions=dict(module='paca_vit.evaluators.deciding_clusters', **few),
   )
@@ -59,6 +72,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   if variant == 'tiny':
     config.model.channels, config.model.depths = (16, 32), (1, 1)
     config.num_steps = 12
+    config.evals.linear_pixels.num_fitted = 40
     del config.evals.decisions  # takes longer to compile than to train
     config.optim.schedule.warmup_steps = 2
     config.checkpoint.every_steps = 3
