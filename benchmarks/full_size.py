@@ -39,8 +39,8 @@ def make_programs(
   if not bounded:
     with config.unlocked():
       config.model.encoder.implementation = 'plain'
-    if 'decode_mib' in config:
-      config.decode_mib = 1e9
+    if 'decode_mib' in config.task:
+      config.task.decode_mib = 1e9
   made = one_device.make_train_step(config)
   predict = jax.jit(made.task.predict).lower(
     made.state.eval_variables, made.batches.element_spec

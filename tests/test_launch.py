@@ -30,7 +30,10 @@ GKE = (
   '--project=p --cluster=c --location=l --name=n --bucket=b --image=i'.split()
 )
 SLURM = '--project=account --bucket=/shared --name=n'.split()
-TRAIN = ['--', '--config=configs/perceiver_io/mlm.py:base_bytes']
+TRAIN = [
+  '--',
+  '--config=configs/perceiver_io/imagenet.py:fourier',
+]
 
 
 class Launcher:

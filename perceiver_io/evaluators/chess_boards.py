@@ -58,7 +58,7 @@ def boards(positions: dict[str, np.ndarray], units, targets) -> str:
 
   Args:
     positions: a batch of the task, [B, ...].
-    units, targets: [B], predicted; see `perceiver_io.tasks.starcraft`.
+    units, targets: [B], predicted; see `tasks.behavioural_cloning`.
   """
   drawn = []
   for i, (unit, target) in enumerate(zip(units, targets, strict=True)):
