@@ -102,6 +102,17 @@ def uper_segmenter(variant: str, num_classes: int) -> dict:
   )
 
 
+def mask_rcnn(variant: str, num_classes: int) -> dict:
+  """Of `detection.mask_rcnn.make_detector`: a classifier's stages, clusters
+  included, with a Mask R-CNN's pyramid and heads."""
+  return CLASSIFIERS[variant] | dict(
+    drop_path_rate=0.1,
+    num_classes=num_classes,
+    pyramid_channels=256,
+    box_channels=1024,
+  )
+
+
 # On ADE20K.
 SEGMENTERS = {
   **{name: paca_segmenter(name, 150) for name in CLASSIFIERS},

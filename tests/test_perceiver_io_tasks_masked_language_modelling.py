@@ -199,7 +199,7 @@ def test_the_baselines_of_a_run_see_its_evaluation_examples():
   config = masked_language_modelling.get_config('tiny')
   section = config.evals.baselines
   evaluator = masked_baselines.make_evaluator(
-    section, task=None, mesh=None, workdir=''
+    section, task=None, mesh=None, folder=None
   )
   results = evaluator.run(None)
   unigram, bigram = results['unigram_accuracy'], results['bigram_accuracy']

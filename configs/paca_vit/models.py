@@ -44,6 +44,13 @@ def _segmenter(sizes: dict) -> ml_collections.ConfigDict:
   return config
 
 
+def mask_rcnn(variant: str, num_classes: int) -> ml_collections.ConfigDict:
+  """The model section of a variant with a Mask R-CNN's pyramid and heads."""
+  config = _section(variants.mask_rcnn(_known(variant), num_classes))
+  config.detector = dict()  # other fields of paca_vit.detection's MaskRcnn
+  return config
+
+
 def _section(sizes: dict) -> ml_collections.ConfigDict:
   """Sizes as options, with those of a run."""
   config = config_dict.create(

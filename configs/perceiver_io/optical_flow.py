@@ -78,7 +78,6 @@ _TILED = dict(
   min_overlap=20,
   baselines=('zero', 'dis', 'farneback'),
   num_pictures=6,
-  folder='flow',
 )
 
 
@@ -119,7 +118,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
       every_steps=10_000,
       data=common.examples('data.flow.flow_archives', f'{benchmark}/train'),
       num_tiles=(2, 3),  # six, as published
-      **_TILED | dict(tile_size=image_size, folder=f'flow/{benchmark}'),
+      **_TILED | dict(tile_size=image_size),
     )
     for benchmark in ('sintel_clean', 'sintel_final', 'kitti2015')
   }
@@ -180,14 +179,14 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
       every_steps=500,
       data=common.examples('data.flow.photo_flow', 'test', **pairs),
       num_tiles=config_dict.placeholder(tuple),
-      **_TILED | dict(tile_size=size, folder='flow/test'),
+      **_TILED | dict(tile_size=size),
     ),
     motorcycle=dict(
       every_steps=500,
       # A twelfth, so that nothing moves by more than 5 pixels.
       data=common.examples('data.flow.stereo_motorcycle', 'test', scale=1 / 12),
       num_tiles=config_dict.placeholder(tuple),
-      **_TILED | dict(tile_size=size, folder='flow/motorcycle'),
+      **_TILED | dict(tile_size=size),
     ),
   )
   config.optim = common.adamw(lr=1e-3, warmup_steps=100)

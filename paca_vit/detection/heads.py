@@ -1,4 +1,4 @@
-"""The parts of a Mask R-CNN behind its backbone.
+"""The parts of a Mask R-CNN behind its backbone, and what is taken of them.
 
 Sizes, activations and initialisation as in mmdetection 3.0.0.
 
@@ -12,8 +12,14 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from paca_vit import layers
+from perceiver_paca.ops import boxes as box_ops
+from perceiver_paca.ops import nms
+
+# Of the box head's deltas.
+STDS = (0.1, 0.1, 0.2, 0.2)
 
 _xavier = nn.initializers.xavier_uniform()
 _conv3x3 = functools.partial(layers.Conv, kernel_size=(3, 3))
@@ -193,3 +199,94 @@ class MaskHead(nn.Module):
 
 def _wide(x):
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def propose(
+  logits: Sequence[jax.Array],
+  deltas: Sequence[jax.Array],
+  anchors: Sequence[jax.Array],
+  reachable: Sequence[jax.Array] | None,
+  image_size: jax.Array,
+  *,
+  num_candidates: int,
+  num_proposals: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The best anchors of an image, fitted, without those that overlap others.
+
+  Args:
+    logits: [n] for each map.
+    deltas: [n, 4] for each map.
+    anchors: [n, 4] for each map.
+    reachable: [n] for each map, the anchors that count; None: all.
+    image_size: [2].
+    num_candidates: of each map, before overlapping ones of a map are dropped.
+    num_proposals: R.
+
+  Returns:
+    Boxes [R, 4] inside of the image, scores [R] and which there are [R], by
+    falling scores.
+  """
+  boxes, scores, levels = [], [], []
+  for level, x in enumerate(logits):
+    # Of the scores, not of the logits: rounding makes ties.
+    x = nn.sigmoid(x)
+    if reachable is not None:
+      x = jnp.where(reachable[level], x, -1)
+    top, index = lax.top_k(x, min(num_candidates, len(x)))
+    boxes.append(box_ops.decode(anchors[level][index], deltas[level][index]))
+    scores.append(top)
+    levels.append(jnp.full(len(top), level, jnp.int32))
+  boxes = box_ops.clip(jnp.concatenate(boxes), image_size)
+  scores = jnp.concatenate(scores)
+  kept, is_kept = nms.nms(
+    boxes,
+    scores,
+    0.7,
+    max_kept=num_proposals,
+    valid=~box_ops.is_empty(boxes) & (scores >= 0),
+    groups=jnp.concatenate(levels),
+  )
+  return boxes[kept], scores[kept], is_kept
+
+
+def detect(
+  proposals: jax.Array,
+  valid: jax.Array,
+  logits: jax.Array,
+  deltas: jax.Array,
+  image_size: jax.Array,
+  *,
+  min_score: float,
+  max_detections: int,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+  """The best boxes of an image, without those that overlap others of a class.
+
+  Args:
+    proposals: [R, 4].
+    valid: [R], which of them there are.
+    logits: [R, K + 1].
+    deltas: [R, K, 4].
+    image_size: [2].
+    min_score: a detection's is larger.
+    max_detections: D.
+
+  Returns:
+    Boxes [D, 4] inside of the image, scores [D], classes [D] and which there
+    are [D], by falling scores.
+  """
+  num_classes = deltas.shape[1]
+  scores = nn.softmax(logits)[:, :-1]
+  valid = (scores > min_score) & valid[:, None]
+  boxes = box_ops.decode(proposals[:, None], deltas, STDS)
+  boxes = box_ops.clip(boxes, image_size).reshape(-1, 4)
+  scores = scores.ravel()
+  classes = jnp.tile(jnp.arange(num_classes), len(proposals))
+  kept, is_kept = nms.nms(
+    boxes,
+    scores,
+    0.5,
+    max_kept=max_detections,
+    valid=valid.ravel(),
+    groups=classes,
+  )
+  return boxes[kept], scores[kept], classes[kept], is_kept

@@ -7,6 +7,7 @@ Shapes: B batch, H, W of the canvas (the padded image), h, w of a map, N
 anchors, R proposals, D detections, M cells of a mask's side, K classes.
 """
 
+import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,10 +17,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from paca_vit import backbone
+from paca_vit import backbone, padding
 from paca_vit.detection import heads, losses, targets
 from perceiver_paca.ops import boxes as box_ops
-from perceiver_paca.ops import nms, roi_align
+from perceiver_paca.ops import mesh, roi_align
 
 STRIDES = (4, 8, 16, 32, 64)  # of the pyramid's maps; boxes are read from four
 
@@ -63,13 +64,13 @@ class Regions(NamedTuple):
     maps: [B, h, w, .], of the pyramid.
     logits: [B, n] for each map, of its anchors.
     deltas: [B, n, 4] for each map.
-    anchors: [n, 4] for each map.
+    image_sizes: [B, 2], height and width of the images.
   """
 
   maps: list[jax.Array]
   logits: list[jax.Array]
   deltas: list[jax.Array]
-  anchors: list[jax.Array]
+  image_sizes: jax.Array
 
 
 class Targets(NamedTuple):
@@ -90,6 +91,10 @@ class MaskRcnn(nn.Module):
     num_proposals: R.
     max_detections: D.
     min_score: a detection's is larger.
+    own_canvas: compute everything of an image as on a canvas of its own, its
+      size rounded up to multiples of 32, so that results do not depend on what
+      it shares a batch with. False: as published, what is beyond is seen, by
+      the clusters above all, and the same only if the canvas is the own one.
   """
 
   backbone: backbone.PacaBackbone
@@ -102,6 +107,7 @@ class MaskRcnn(nn.Module):
   num_proposals: int = 1000
   max_detections: int = 100
   min_score: float = 0.05
+  own_canvas: bool = False
 
   def __call__(self, images: jax.Array, image_sizes: jax.Array) -> Detections:
     """Finds objects.
@@ -110,86 +116,104 @@ class MaskRcnn(nn.Module):
       images: [B, H, W, C], 0 beyond the image.
       image_sizes: [B, 2], height and width of the images.
     """
-    regions = self.regions(images, train=False)
-    return self.detect(regions, self.propose(regions, image_sizes), image_sizes)
+    regions = self.regions(images, image_sizes, train=False)
+    return self.detect(regions, self.propose(regions))
 
-  def regions(self, images: jax.Array, train: bool) -> Regions:
-    """The part that sees whole images [B, H, W, C]."""
-    maps = self.pyramid(self.backbone(images, train).maps)
-    logits, deltas = self.rpn_head(maps)
-    anchors = [
-      box_ops.anchors(
-        x.shape[1:3], stride, self.anchor_scale, dtype=logits[0].dtype
-      ).reshape(-1, 4)
-      for x, stride in zip(maps, STRIDES, strict=True)
-    ]
-    return Regions(maps, logits, deltas, anchors)
+  def regions(
+    self, images: jax.Array, image_sizes: jax.Array, train: bool
+  ) -> Regions:
+    """The part that sees whole images; arguments as `__call__`'s."""
+    ignored = contextlib.nullcontext()
+    if self.own_canvas:
+      ignored = padding.ignored(images.shape[1:3], image_sizes)
+    with ignored:
+      maps = self.pyramid(self.backbone(images, train).maps)
+      logits, deltas = self.rpn_head(maps)
+    return Regions(maps, logits, deltas, image_sizes)
 
-  def propose(
-    self, regions: Regions, image_sizes: jax.Array, train: bool = False
-  ) -> Proposals:
+  def propose(self, regions: Regions, train: bool = False) -> Proposals:
     """The best anchors, fitted; without gradients."""
-    regions = lax.stop_gradient(regions)
-    count = self.candidates[0 if train else 1]
-    propose = functools.partial(
-      _propose, num_candidates=count, num_proposals=self.num_proposals
-    )
-    return jax.vmap(propose, in_axes=(0, 0, None, 0))(
-      regions.logits, regions.deltas, regions.anchors, image_sizes
+
+    def propose(logits, deltas, image_size):
+      reachable = None
+      if self.own_canvas:
+        reachable = self._reachable(map_sizes, image_size)
+      boxes, scores, valid = heads.propose(
+        logits,
+        deltas,
+        self._anchors(map_sizes, deltas[0].dtype),
+        reachable,
+        image_size,
+        num_candidates=self.candidates[0 if train else 1],
+        num_proposals=self.num_proposals,
+      )
+      return Proposals(boxes, scores, valid)
+
+    map_sizes = [x.shape[1:3] for x in regions.maps]
+    return mesh.over_examples(
+      jax.vmap(propose),
+      *lax.stop_gradient((regions.logits, regions.deltas)),
+      regions.image_sizes,
     )
 
-  def detect(
-    self, regions: Regions, proposals: Proposals, image_sizes: jax.Array
-  ) -> Detections:
+  def detect(self, regions: Regions, proposals: Proposals) -> Detections:
     """What the heads see in the proposals."""
     logits, deltas = self.box_head(
       self._read(regions, proposals.boxes, 7, proposals.valid)
     )
     detect = functools.partial(
-      _detect, min_score=self.min_score, max_detections=self.max_detections
+      heads.detect, min_score=self.min_score, max_detections=self.max_detections
     )
-    boxes, scores, classes, valid = jax.vmap(detect)(
-      proposals.boxes, proposals.valid, logits, deltas, image_sizes
+    boxes, scores, classes, valid = mesh.over_examples(
+      jax.vmap(detect),
+      proposals.boxes,
+      proposals.valid,
+      logits,
+      deltas,
+      regions.image_sizes,
     )
     masks = self.mask_head(self._read(regions, boxes, 14, valid))
     masks = nn.sigmoid(losses.own_masks(masks, classes))
     return Detections(boxes, scores, classes, masks, valid)
 
   def targets(
-    self,
-    regions: Regions,
-    image_sizes: jax.Array,
-    objects: targets.Objects,
-    rng: jax.Array,
+    self, regions: Regions, objects: targets.Objects, rng: jax.Array
   ) -> Targets:
     """Draws what to train on.
 
     Args:
       regions: of the images.
-      image_sizes: [B, 2].
       objects: with a leading B.
       rng: a key.
     """
-    proposals = self.propose(regions, image_sizes, train=True)
-    rngs = jax.random.split(rng, (2, len(image_sizes)))
-    reachable = jax.vmap(
-      lambda size: jnp.concatenate(
-        [
-          is_reachable(x.shape[1:3], size, stride, self.rpn_head.num_anchors)
-          for x, stride in zip(regions.maps, STRIDES, strict=True)
-        ]
+
+    def draw(rng, proposals, objects, image_size):
+      anchor_rng, roi_rng = jax.random.split(rng)
+      anchors = self._anchors(map_sizes, proposals.boxes.dtype)
+      reachable = self._reachable(map_sizes, image_size)
+      return Targets(
+        targets.anchor_targets(
+          anchor_rng,
+          jnp.concatenate(anchors),
+          jnp.concatenate(reachable),
+          objects,
+        ),
+        targets.roi_targets(
+          roi_rng,
+          proposals.boxes,
+          proposals.valid,
+          objects,
+          self.box_head.num_classes,
+        ),
       )
-    )(image_sizes)
-    anchors = jnp.concatenate(regions.anchors)
-    return Targets(
-      jax.vmap(targets.anchor_targets, in_axes=(0, None, 0, 0))(
-        rngs[0], anchors, reachable, objects
-      ),
-      jax.vmap(
-        functools.partial(
-          targets.roi_targets, num_classes=self.box_head.num_classes
-        )
-      )(rngs[1], proposals.boxes, proposals.valid, objects),
+
+    map_sizes = [x.shape[1:3] for x in regions.maps]
+    return mesh.over_examples(
+      jax.vmap(draw),
+      jax.random.split(rng, len(regions.image_sizes)),
+      self.propose(regions, train=True),
+      objects,
+      regions.image_sizes,
     )
 
   def losses(
@@ -220,66 +244,36 @@ class MaskRcnn(nn.Module):
     }
 
   def _read(self, regions, boxes, num_cells, valid):
+    sizes = None
+    if self.own_canvas:
+      sizes = padding.own_canvas(regions.image_sizes)
     return roi_align.roi_align(
-      regions.maps[:4], boxes, num_cells, STRIDES[:4], valid=valid
+      regions.maps[:4],
+      boxes,
+      num_cells,
+      STRIDES[:4],
+      valid=valid,
+      image_sizes=sizes,
     )
 
+  def _anchors(self, map_sizes, dtype):
+    """[n, 4] for each map."""
+    return [
+      box_ops.anchors(size, stride, self.anchor_scale, dtype=dtype).reshape(
+        -1, 4
+      )
+      for size, stride in zip(map_sizes, STRIDES, strict=True)
+    ]
 
-def is_reachable(map_size, image_size, stride, num_anchors) -> jax.Array:
-  """[h w A]: the anchors whose positions the image's own canvas has.
-
-  That is the image with its sides rounded up to multiples of 32.
-  """
-  own = -(-image_size // 32) * 32
-  own = -(-own // stride)
-  inside = [jnp.arange(n) < own[axis] for axis, n in enumerate(map_size)]
-  return jnp.repeat((inside[0][:, None] & inside[1]).ravel(), num_anchors)
-
-
-def _propose(
-  logits, deltas, anchors, image_size, *, num_candidates, num_proposals
-):
-  """`MaskRcnn.propose` for one image."""
-  boxes, scores, levels = [], [], []
-  for level, (x, d, a) in enumerate(zip(logits, deltas, anchors, strict=True)):
-    # Of the scores, not of the logits: rounding makes ties.
-    top, index = lax.top_k(nn.sigmoid(x), min(num_candidates, len(x)))
-    boxes.append(box_ops.decode(a[index], d[index]))
-    scores.append(top)
-    levels.append(jnp.full(len(top), level, jnp.int32))
-  boxes = box_ops.clip(jnp.concatenate(boxes), image_size)
-  scores = jnp.concatenate(scores)
-  kept, valid = nms.nms(
-    boxes,
-    scores,
-    0.7,
-    max_kept=num_proposals,
-    valid=~box_ops.is_empty(boxes),
-    groups=jnp.concatenate(levels),
-  )
-  return Proposals(boxes[kept], scores[kept], valid)
-
-
-def _detect(
-  proposals, valid, logits, deltas, image_size, *, min_score, max_detections
-):
-  """Boxes [D, 4], scores, classes and which there are, of one image."""
-  num_classes = deltas.shape[1]
-  scores = nn.softmax(logits)[:, :-1]
-  valid = (scores > min_score) & valid[:, None]
-  boxes = box_ops.decode(proposals[:, None], deltas, targets.STDS)
-  boxes = box_ops.clip(boxes, image_size).reshape(-1, 4)
-  scores = scores.ravel()
-  classes = jnp.tile(jnp.arange(num_classes), len(proposals))
-  kept, is_kept = nms.nms(
-    boxes,
-    scores,
-    0.5,
-    max_kept=max_detections,
-    valid=valid.ravel(),
-    groups=classes,
-  )
-  return boxes[kept], scores[kept], classes[kept], is_kept
+  def _reachable(self, map_sizes, image_size):
+    """[n] for each map: anchors whose positions an image's own canvas has."""
+    return [
+      jnp.repeat(
+        padding.own_positions(size, image_size[None], stride).ravel(),
+        self.rpn_head.num_anchors,
+      )
+      for size, stride in zip(map_sizes, STRIDES, strict=True)
+    ]
 
 
 def make_detector(config: Mapping[str, Any]) -> MaskRcnn:

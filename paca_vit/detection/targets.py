@@ -12,11 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from paca_vit.detection import heads
 from perceiver_paca.ops import boxes as box_ops
 from perceiver_paca.ops import masks as mask_ops
-
-# Of the box head's deltas.
-STDS = (0.1, 0.1, 0.2, 0.2)
 
 
 class Objects(NamedTuple):
@@ -64,7 +62,7 @@ class RoiTargets(NamedTuple):
   boxes: [S, 4] for the heads to look at; positives are among the first P.
   valid: [S], which slots are taken.
   classes: [S], K for background.
-  deltas: [S, 4] from the boxes to their objects over STDS; for positives.
+  deltas: [S, 4] to their objects, over `heads.STDS`; for positives.
   masks: [P, M, M], whether a cell is the object's; for positives.
   """
 
@@ -269,7 +267,7 @@ def describe(
     boxes=boxes,
     valid=drawn.valid,
     classes=jnp.where(drawn.is_positive, objects.classes[index], num_classes),
-    deltas=_deltas(boxes, index, objects, drawn, STDS),
+    deltas=_deltas(boxes, index, objects, drawn, heads.STDS),
     masks=values >= 0.5,
   )
 

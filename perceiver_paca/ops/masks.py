@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from perceiver_paca.ops import boxes as box_ops
-from perceiver_paca.ops import roi_align
+from perceiver_paca.ops import roi_windows
 
 _WINDOW = (64, 64)  # pixels
 
@@ -50,7 +50,7 @@ def mask_targets(
   size = height, width or 8 * num_bytes
   boxes = box_ops.clip(boxes, jnp.asarray(size))
   sizes = jnp.broadcast_to(jnp.asarray(size), (len(boxes), 2))
-  grids = roi_align.make_grids(boxes, 1.0, num_cells, sizes)
+  grids = roi_windows.make_grids(boxes, 1.0, num_cells, sizes)
 
   def step(out, windows):
     rows = jnp.minimum(windows.rows, height - 1)
@@ -68,7 +68,7 @@ def mask_targets(
     return out.at[windows.box].add(part, mode='drop')
 
   zeros = jnp.zeros((len(boxes), num_cells, num_cells), boxes.dtype)
-  return roi_align.over_windows(
+  return roi_windows.over_windows(
     step, zeros, grids, valid, num_cells, window=_WINDOW, alignment=8
   )
 
