@@ -21,6 +21,8 @@ from perceiver_paca.weights import files
 Dtype = jax.typing.DTypeLike
 PyTree = Any
 CONFIG = 'config.json'
+# What the classifiers of images of any size were published for.
+_IMAGE_SIZE = (224, 224)
 
 
 class Made(NamedTuple):
@@ -118,7 +120,8 @@ def make(
   options = sizes.pop('encoder') | attention
   if kind == 'imagenet':
     model = models.image_classifier(encoder=options, **sizes, dtype=dtype)
-    return Made(model, _shape(1, *_image_size(sizes['inputs']), 3))
+    size = sizes['inputs'].get('image_size', _IMAGE_SIZE)
+    return Made(model, _shape(1, *size, 3))
   if kind == 'audioset':
     model = audio_visual.classifier(encoder=options, **sizes, dtype=dtype)
     return Made(model, _sound_and_video(sizes['modalities']))
@@ -141,11 +144,6 @@ def make(
 
 def _shape(*dims, dtype='float32'):
   return jax.ShapeDtypeStruct(dims, dtype)
-
-
-def _image_size(inputs):
-  """Of learned positions; others take any and were published for this one."""
-  return inputs.get('image_size', (224, 224))
 
 
 def _sound_and_video(modalities):
