@@ -80,21 +80,27 @@ def test_the_page(published, monkeypatch):
   assert np.std(scope['logits']) > 0
 
   exec(paca, scope)
-  found = scope['model'].apply(
-    scope['variables'], golden_paca.images(2, 64, 64), train=False
+  apply = golden_paca.jit(
+    lambda *args: scope['model'].apply(*args, train=False)
   )
+  found = apply(scope['variables'], golden_paca.images(2, 64, 64))
   expected = golden_paca.load(f'{TINY}_64x64')['logits_f64']
   np.testing.assert_allclose(found, expected, rtol=0, atol=3e-5)
 
   exec(language, scope)
-  expected = language_model.apply(language_variables, scope['ids'])
+  apply = jax.jit(language_model.apply)
+  expected = apply(language_variables, scope['ids'])
   np.testing.assert_allclose(scope['logits'], expected, rtol=0, atol=1e-5)
 
   exec(block, scope)
   tokens = jax.random.normal(jax.random.key(0), (2, 1 + 14 * 14, 48))
   module = scope['Block']()
-  variables = module.init(jax.random.key(1), tokens)
-  assert module.apply(variables, tokens).shape == tokens.shape
+  outputs, variables = jax.jit(module.init_with_output)(
+    jax.random.key(1), tokens
+  )
+  assert outputs.shape == tokens.shape
+  attention = variables['params']['PacaSelfAttention_0']
+  assert attention['clustering']['to_clusters']['kernel'].shape == (48, 49)
 
   exec(sizes, scope)
   head = jax.eval_shape(
@@ -125,7 +131,7 @@ def test_haikus_weights_give_the_golden_outputs(tmp_path, monkeypatch):
     str(path), perceiver_goldens.weights(described['params']), {}
   )
   model, variables = perceiver_io.load('mlm:small', path)
-  found = model.apply(variables, jnp.asarray(arrays['in.inputs']))
+  found = jax.jit(model.apply)(variables, jnp.asarray(arrays['in.inputs']))
   np.testing.assert_allclose(
     found, arrays['out_no_mask.f32'], rtol=0, atol=2e-5
   )
@@ -197,7 +203,9 @@ def test_sizes_of_hugging_faces_classifier(tmp_path):
   (tmp_path / 'config.json').write_text(json.dumps(config))
   loaded, found = perceiver_io.load('imagenet:learned', path)
   np.testing.assert_allclose(
-    loaded.apply(found, images), model.apply(variables, images), atol=1e-6
+    jax.jit(loaded.apply)(found, images),
+    jax.jit(model.apply)(variables, images),
+    atol=1e-6,
   )
 
 

@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = {'perceiver_io', 'paca_vit', 'perceiver_paca'}
 FORWARD = """
 import sys
+import jax
 import jax.numpy as jnp
 import paca_vit, perceiver_io
 from paca_vit.attention import PacaSelfAttention
@@ -22,10 +23,11 @@ ours = {'absl', 'ml_collections', 'train_lib', 'configs', 'data', 'tools'}
 assert 'site-packages' in paca_vit.__file__, paca_vit.__file__
 assert not (ours - {'absl'}) & set(sys.modules), ours & set(sys.modules)
 model, variables = paca_vit.load('tiny_p2cconv_100_0')
-logits = model.apply(variables, jnp.ones((2, 64, 64, 3)), train=False)
+apply = jax.jit(lambda *args: model.apply(*args, train=False))
+logits = apply(variables, jnp.ones((2, 64, 64, 3)))
 assert logits.shape == (2, 1000) and jnp.isfinite(logits).all()
 model, variables = perceiver_io.load('audioset:raw_audio')
-logits = model.apply(variables, {'audio': jnp.ones((1, 61_440, 1))})
+logits = jax.jit(model.apply)(variables, {'audio': jnp.ones((1, 61_440, 1))})
 assert logits.shape == (1, 527) and jnp.isfinite(logits).all()
 print('forward')
 """
