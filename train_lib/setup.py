@@ -11,7 +11,7 @@ import ml_collections
 import optax
 from jax.sharding import Mesh
 
-from train_lib import optim, pipeline, sharding, train_state
+from train_lib import batch_layout, optim, pipeline, sharding, train_state
 from train_lib.task import Task, make_task
 from train_lib.train_state import TrainState
 
@@ -88,6 +88,6 @@ def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:
   alike = [x for x in sections if x.module == config.data.module]
   data = (alike or sections)[0]
   if not alike:
-    return pipeline.batch_spec(pipeline.eval_examples(data)[0])
+    return batch_layout.batch_spec(pipeline.eval_examples(data)[0])
   as_in_training = pipeline.changed(data, preprocess=config.data.preprocess)
-  return pipeline.batch_spec(pipeline.training_example(as_in_training))
+  return batch_layout.batch_spec(pipeline.training_example(as_in_training))
