@@ -24,7 +24,7 @@ from train_lib import (
   weights,
   writer,
 )
-from train_lib.setup import Setup, make_setup
+from train_lib.setup import Setup, make_setup, started
 from train_lib.train_state import TrainState
 
 
@@ -98,6 +98,7 @@ def train_and_evaluate(
     state = run.init()
     if config.init_from.path:
       state = weights.init_from(state, run.tx, config.init_from)
+    state = started(run, state, config.seed)
 
   step_fn = make_step(run, config)
   start = int(state.step)

@@ -7,6 +7,7 @@ until `init` makes it.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 import optax
 from jax.sharding import Mesh
@@ -71,6 +72,24 @@ def make_setup(
     task, tx, batch, config.seed, mesh, config.sharding
   )
   return Setup(mesh, task, tx, schedule, batches, batch, state, init)
+
+
+def started(run: Setup, state: TrainState, seed: int) -> TrainState:
+  """A new run's state as the task's `start`, if it has one, leaves it.
+
+  It sees the first batch, on which the first step is made, too.
+  """
+  start = getattr(run.task, 'start', None)
+  if start is None:
+    return state
+  batch = next(run.batches)
+  run.batches.set_state({'next_batch': 0})
+  variables = {'params': state.params, **state.model_state}
+  variables = jax.jit(
+    sharding.on_mesh(run.mesh, start),
+    out_shardings=jax.tree.map(lambda x: x.sharding, variables),
+  )(variables, batch, jax.random.key(seed))
+  return train_state.with_variables(state, variables, run.tx)
 
 
 def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:
