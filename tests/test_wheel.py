@@ -104,4 +104,5 @@ def test_a_fresh_environment(wheel, tmp_path):
   constraints = ROOT / 'constraints.txt'
   run(*pip, 'install', '-q', '-c', constraints, wheel, cwd=tmp_path)
   run(*pip, 'check', cwd=tmp_path)
-  assert run(python, '-c', FORWARD, cwd=tmp_path) == 'forward\n'
+  # -I: whatever PYTHONPATH names is not installed.
+  assert run(python, '-I', '-c', FORWARD, cwd=tmp_path) == 'forward\n'
