@@ -61,6 +61,10 @@ VARIANTS = {
 }
 
 
+# Those with a published Mask R-CNN.
+MASK_RCNN_VARIANTS = tuple(v for v in VARIANTS if v != 'convmixer_tiny_100')
+
+
 def model(variant: str) -> ml_collections.ConfigDict:
   """The model section of a published variant, or of 'demo'.
 
