@@ -33,12 +33,27 @@ def make_evaluators(
 ) -> dict[str, Evaluator]:
   """Builds the evaluators of `config.evals`: name -> {module, ...}."""
   evaluators = {}
-  for name, section in config.evals.items():
+  for name, section in sections(config).items():
     module = importlib.import_module(section.module)
     evaluators[name] = module.make_evaluator(
       section, task=task, mesh=mesh, workdir=workdir
     )
   return evaluators
+
+
+def sections(
+  config: ml_collections.ConfigDict,
+) -> dict[str, ml_collections.ConfigDict]:
+  """The evaluators' sections, each with all of its `data`.
+
+  What a section does not name is as in `config.data` (`pipeline.inherited`).
+  """
+  return {
+    name: ml_collections.ConfigDict(
+      {**section, 'data': pipeline.inherited(config.data, section.data)}
+    )
+    for name, section in config.evals.items()
+  }
 
 
 def run(
