@@ -23,9 +23,9 @@ def compile_step(config: ml_collections.ConfigDict, scan_layers: bool):
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.model.get('encoder', config.model).scan_layers = scan_layers
-  made = one_device.make_train_step(config)
+  run, step = one_device.make_train_step(config)
   wall, cpu = time.monotonic(), time.process_time()
-  program = made.lower().compile()
+  program = step.lower(run.state, run.batch).compile()
   return program, time.monotonic() - wall, time.process_time() - cpu
 
 

@@ -101,20 +101,22 @@ def ours(config, dtype: str, batch_size: int) -> dict[str, float]:
   mixed = config.task.get('mixing') and config.task.module.startswith(
     'perceiver_io'
   )
-  made = one_device.make_train_step(config, batch_size * (2 if mixed else 1))
+  run, train_step = one_device.make_train_step(
+    config, batch_size * (2 if mixed else 1)
+  )
   began = time.perf_counter()
-  batch = next(made.batches)
-  state, result = made.init(), None
+  batch = next(run.batches)
+  state, result = run.init(), None
   if _MODE.value == 'train':
-    fn, args = made.step, (made.state, batch)
+    fn, args = train_step, (run.state, batch)
 
     def step():
       nonlocal state, result
       state, result = program(state, batch)
   else:
     state = state.eval_variables
-    fn = jax.jit(lambda *args: _outputs(made.task.predict(*args)))
-    args = made.state.eval_variables, batch
+    fn = jax.jit(lambda *args: _outputs(run.task.predict(*args)))
+    args = run.state.eval_variables, batch
 
     def step():
       nonlocal result

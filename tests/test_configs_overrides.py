@@ -10,7 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from tests import test_configs
-from train_lib import evaluate
+from train_lib import evaluators
 
 ROOT = pathlib.Path(__file__).parent.parent
 VARIANTS = [
@@ -178,7 +178,7 @@ def test_what_is_derived_may_be_set(module, variant):
     '--config.data.source=synthetic',
   )
   assert config.checkpoint.every_steps == 17
-  for section in evaluate.sections(config).values():
+  for section in evaluators.sections(config).values():
     assert section.data.data_dir == '/sets'
     assert section.data.source == 'synthetic'
 

@@ -11,7 +11,7 @@ import pytest
 from configs.perceiver_io import kinetics as config_lib
 from data.video import big_buck_bunny, kinetics
 from perceiver_io.evaluators import reconstructions
-from train_lib import evaluate
+from train_lib import evaluators
 
 media = pytest.importorskip('data.video.media')
 
@@ -122,13 +122,13 @@ def test_pictures_are_strips_of_frames_above_waves(written):
 
 def test_the_config_chooses_clips_from_first_to_last(tmp_path):
   config = config_lib.get_config('tiny')
-  films = evaluate.sections(config)['films']
+  films = evaluators.sections(config)['films']
   films.num_clips = 3
   evaluator = reconstructions.make_evaluator(
     films,
     task=Negative(),
     mesh=jax.sharding.Mesh(jax.devices()[:1], ('data',)),
-    workdir=str(tmp_path),
+    folder=tmp_path / 'reconstructions',
   )
   variables = {'params': {'gain': jnp.float32(1)}}
   evaluator.run(types.SimpleNamespace(step=1, eval_variables=variables))

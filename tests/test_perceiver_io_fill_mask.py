@@ -11,9 +11,8 @@ import pytest
 from configs.perceiver_io import masked_language_modelling
 from data.language import tokenizer
 from tools import fill_mask
-from train_lib import checkpoint, optim, train_state, trained
+from train_lib import checkpoint, setup, trained
 from train_lib import sharding as sharding_lib
-from train_lib.task import make_task
 
 BYTES = tokenizer.make_tokenizer(None)
 
@@ -67,17 +66,13 @@ def test_bad_input_is_named(text, blank, message):
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
   """A run's folder with a checkpoint of a new model."""
-  config = masked_language_modelling.get_config('tiny')
-  mesh = sharding_lib.make_mesh(config.mesh)
-  task = make_task(config)
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
   ids = np.zeros((1, 64), np.int32)
-  _, init = train_state.create(
-    task, tx, {'ids': ids}, config.seed, mesh, config.sharding
+  made = setup.make_setup(
+    masked_language_modelling.get_config('tiny'), batch={'ids': ids}
   )
   path = tmp_path_factory.mktemp('run')
   checkpoints = checkpoint.Checkpoints(str(path), 1)
-  state = init()
+  state = made.init()
   checkpoints.save(state, {'next_batch': 0})
   checkpoints.close()
   return path, state

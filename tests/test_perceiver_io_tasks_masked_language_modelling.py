@@ -11,7 +11,7 @@ import pytest
 
 from configs.perceiver_io import masked_language_modelling
 from perceiver_io.evaluators import masked_baselines
-from train_lib import cost, evaluate, optim
+from train_lib import cost, evaluators, optim
 from train_lib import task as task_lib
 
 
@@ -197,10 +197,10 @@ def test_baselines_are_what_counting_finds():
 
 def test_the_baselines_of_a_run_see_its_evaluation_examples():
   config = masked_language_modelling.get_config('tiny')
-  sections = evaluate.sections(config)
+  sections = evaluators.sections(config)
   section = sections['baselines']
   evaluator = masked_baselines.make_evaluator(
-    section, task=None, mesh=None, workdir=''
+    section, task=None, mesh=None, folder=None
   )
   results = evaluator.run(None)
   unigram, bigram = results['unigram_accuracy'], results['bigram_accuracy']

@@ -6,10 +6,10 @@
 
 A file is one run: `task`, `config`, `command`; `figures`, each a `name`, a
 `value` as it was read, its `unit` and what stands `beside` it, name -> value;
-`examples`, which it was measured on; `length` of the run, `machine` and `minutes`, null where
-nobody noted them; `date`, when it was recorded; `picture`, a page of docs/, and
-`note`, '' if there is none. Every figure was read off a run: what is not known
-is left out.
+`examples`, which it was measured on; `length` of the run, `machine` and
+`minutes`, null where nobody noted them; `date`, when it was recorded;
+`picture`, a page of docs/, and `note`, '' if there is none. Every figure was
+read off a run: what is not known is left out.
 """
 
 import importlib

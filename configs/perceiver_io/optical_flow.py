@@ -105,7 +105,6 @@ _TILED = dict(
   min_overlap=20,
   baselines=('zero', 'dis', 'farneback'),
   num_pictures=6,
-  folder='flow',
 )
 
 
@@ -145,7 +144,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
       every_steps=10_000,
       data=dict(split=f'{benchmark}/train'),
       num_tiles=(2, 3),  # six, as published
-      **_TILED | dict(tile_size=_IMAGE_SIZE, folder=f'flow/{benchmark}'),
+      **_TILED | dict(tile_size=_IMAGE_SIZE),
     )
     for benchmark in ('sintel_clean', 'sintel_final', 'kitti2015')
   }
@@ -206,7 +205,7 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
       every_steps=500,
       data=dict(split='test'),
       num_tiles=config_dict.placeholder(tuple),
-      **_TILED | dict(tile_size=size, folder='flow/test'),
+      **_TILED | dict(tile_size=size),
     ),
     motorcycle=dict(
       every_steps=500,
@@ -217,7 +216,7 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
         preprocess=dict(scale=1 / 12),
       ),
       num_tiles=config_dict.placeholder(tuple),
-      **_TILED | dict(tile_size=size, folder='flow/motorcycle'),
+      **_TILED | dict(tile_size=size),
     ),
   )
   config.optim = common.adamw(lr=1e-3, warmup_steps=100)
