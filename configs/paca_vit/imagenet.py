@@ -3,11 +3,11 @@
   python train.py --config=configs/paca_vit/imagenet.py:small_p2cconv_100_0 \
     --workdir=runs/small
 
-300 epochs of batches of 1,024 (the authors: 8 GPUs). Published top-1 at 224:
-tiny 80.9, small 83.08, base 83.96; of each variant in models.py. Not trained
-here. Facts of the recipe: the authors' imagenet_vit_adamw.yml, timm's defaults.
-Deviations: bfloat16 or float32 instead of float16 with loss scaling; mixup and
-BatchNorm over the global batch instead of that of one GPU.
+300 epochs of batches of 1,024 (the authors: 8 GPUs). docs/paper-tables.md has
+what was published. Not trained here. Facts of the recipe: the authors'
+imagenet_vit_adamw.yml, timm's defaults. Deviations: bfloat16 or float32 instead
+of float16 with loss scaling; mixup and BatchNorm over the global batch instead
+of that of one GPU.
 """
 
 import ml_collections

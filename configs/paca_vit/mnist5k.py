@@ -1,9 +1,9 @@
 """PaCa-ViT on 5,000 real MNIST digits: 4,000 to train, 1,000 to test.
 
-  python train.py --config=configs/paca_vit/mnist5k.py:demo --workdir=runs/demo
+  python train.py --config=configs/paca_vit/mnist5k.py:demo \
+    --workdir=runs/digits
 
-A linear model reaches 0.89 on these digits (logistic regression).
-Variants: `demo` is what `make demo` trains; `tiny` is for tests.
+docs/results.md has what it reaches. Variants: `demo`; `tiny` is for tests.
 """
 
 import ml_collections

@@ -3,17 +3,13 @@
   python train.py --config=configs/perceiver_io/audioset.py:demo \
     --workdir=runs/audio
 
-| variant | inputs | D | parameters | GFLOPs | published (paper) |
-|---|---|---|---|---|---|
-| raw | samples + video | 512 | 24.9M | 52.7 | 43.3 mAP, 25.0M, 52.9 |
-| mel | spectrogram + video | 1024 | 86.6M | 129.3 | 44.9 mAP, 88.2M, 129.5 |
-| raw_audio, mel_audio | sound alone | 512, 1024 | | | - |
-
-12 layers, 512 latents, 100 epochs, clips of 32 frames, 16 of them averaged at
-test. Not trained here. The paper leaves open the optimizer (ImageNet's here),
-the batch, the bands of positions in sound, and the spectrogram but for its
-4,800 inputs (60 frames of 80 mel bands here). The video's dropout of 30 % is
-that of Jaegle et al. 2021a.
+`raw` hears samples and sees video, `mel` hears a spectrogram and sees video,
+`raw_audio` and `mel_audio` only hear; docs/paper-tables.md has what was
+published. 12 layers, 512 latents, 100 epochs, clips of 32 frames, 16 of them
+averaged at test. Not trained here. The paper leaves open the optimizer
+(ImageNet's here), the batch, the bands of positions in sound, and the
+spectrogram but for its 4,800 inputs (60 frames of 80 mel bands here). The
+video's dropout of 30 % is that of Jaegle et al. 2021a.
 
 `demo`: the language of spoken letters and syllables, 20 of them; and
 `demo_mixtures`, of two speakers at once. Both print a linear model's result.

@@ -5,15 +5,15 @@
 
 Variants: a task (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb), for one query;
 `shared_token`, `task_tokens` and `multitask_query`, all tasks at once (Jaegle
-et al. 2021b, table 2: 81.5, 81.8, 81.8, and 81.0 for one at a time); `tiny` for
-tests; `wordnet`, pairs of WordNet's definitions for a machine without GLUE,
-trained and reported as RTE (`rte_accuracy`), from --config.init_from.path, a
-run of masked_language_modelling.py:demo, or from scratch.
+et al. 2021b, table 2; docs/paper-tables.md); `tiny` for tests; `wordnet`, pairs
+of WordNet's definitions for a machine without GLUE, trained and reported as RTE
+(`rte_accuracy`), from --config.init_from.path, a run of
+masked_language_modelling.py:demo, or from scratch.
 
 Published recipe (table 13): 10 epochs, LAMB, 200 steps of warm-up, the best of
 batches of 16, 32, 64 and rates of 1e-4, 5e-5, 2e-5, 1e-5. Not trained here. The
 paper does not say how the rate decays: linearly here, as BERT's. `init_from`
-expects the run of configs/perceiver_io/masked_language_modelling.py:base_bytes.
+expects the run of masked_language_modelling.py:base_bytes.
 """
 
 import ml_collections
