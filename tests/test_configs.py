@@ -112,6 +112,8 @@ def read_of(section, path, use):
 def test_every_option_is_read(module, variant, read_by_the_loop, tmp_path):
   """Nothing is traced: what reads options is built, and reads one example."""
   config = all_synthetic(importlib.import_module(module).get_config(variant))
+  if 'num_clips' in config.data.preprocess:
+    config.data.preprocess.num_clips = 2
   recorder = Recorder(config, read=set(read_by_the_loop))
   task = make_task(recorder)
   _, schedule = optim.make_optimizer(recorder.optim, config.num_steps)

@@ -78,7 +78,7 @@ def get_config(
   if not is_upernet:  # which has no clusters for the labels to supervise
     config.evals.clusters = dict(
       module='paca_vit.evaluators.supervised_clusters',
-      every_steps=config.get_ref('num_steps'),
+      every_steps=common.part(config.get_ref('num_steps')),
       data=test,
       num_images=8,
       class_names=(),  # numbers

@@ -3,7 +3,8 @@
   python train.py --config=configs/paca_vit/mnist5k.py:demo \
     --workdir=runs/digits
 
-docs/results.md has what it reaches. Variants: `demo`; `tiny` is for tests.
+docs/results.md has what it reaches. Variants: `demo`; `kmeans`, the same with
+centroids as clusters, which k-means starts; `tiny` is for tests.
 """
 
 import ml_collections
@@ -11,7 +12,7 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
-VARIANTS = 'demo', 'tiny'
+VARIANTS = 'demo', 'kmeans', 'tiny'
 NUM_TRAIN = 4_000
 
 
@@ -34,7 +35,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     translate=2.0,
     scale=(0.9, 1.1),
   )
-  steps_per_epoch = common.steps_per_epoch(
+  steps_per_epoch = common.num_batches(
     NUM_TRAIN, config.data.get_ref('batch_size')
   )
   config.num_steps = 40 * steps_per_epoch
@@ -42,7 +43,6 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     data=dict(split='test'),
     image_folder='',
     num_images=6,
-    every_steps=config.get_ref('num_steps'),
   )
   config.evals = dict(
     test=dict(
@@ -50,8 +50,16 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
       every_steps=5 * steps_per_epoch,
       data=dict(split='test', batch_size=256),
     ),
-    clusters=dict(module='paca_vit.evaluators.cluster_maps', **few),
-    decisions=dict(module='paca_vit.evaluators.deciding_clusters', **few),
+    clusters=dict(
+      module='paca_vit.evaluators.cluster_maps',
+      every_steps=common.part(config.get_ref('num_steps')),
+      **few,
+    ),
+    decisions=dict(
+      module='paca_vit.evaluators.deciding_clusters',
+      every_steps=common.part(config.get_ref('num_steps')),
+      **few,
+    ),
   )
 
   config.optim = common.adamw(
@@ -71,4 +79,6 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     config.optim.schedule.warmup_steps = 2
     config.checkpoint.every_steps = 3
     config.log_every_steps = 1
+  elif variant == 'kmeans':
+    config.model.clustering = dict(kind='CentroidClustering', kmeans_init=True)
   return config

@@ -89,14 +89,14 @@ def _glue(
     length=config.model.max_length,
     begin_with_cls=begin_with_cls,
   )
-  steps_per_epoch = common.steps_per_epoch(
+  steps_per_epoch = common.num_batches(
     num_train, config.data.get_ref('batch_size')
   )
   config.num_steps = 10 * steps_per_epoch
   config.evals = dict(
     validation=dict(
       module='perceiver_io.evaluators.glue',
-      every_steps=steps_per_epoch,
+      every_steps=common.part(steps_per_epoch),
       data=dict(split=f'{name}/validation', batch_size=64),
     )
   )
@@ -104,7 +104,7 @@ def _glue(
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.01)
   config.optim.schedule.power = 1.0
   config.checkpoint = common.checkpoint(
-    every_steps=steps_per_epoch, best_metric='validation/average'
+    every_steps=common.part(steps_per_epoch), best_metric='validation/average'
   )
   config.log_every_steps = 50
   config.update(common.parallel())

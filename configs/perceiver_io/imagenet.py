@@ -137,13 +137,13 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
       fill=(128, 128, 128),
     ),
   )
-  batch_size = config.data.get_ref('batch_size') // 2
-  steps_per_epoch = common.steps_per_epoch(NUM_TRAIN, batch_size)
-  config.num_steps = 110 * NUM_TRAIN // batch_size
+  batch_size = common.part(config.data.get_ref('batch_size'), 2)
+  steps_per_epoch = common.num_batches(NUM_TRAIN, batch_size)
+  config.num_steps = common.num_batches(110 * NUM_TRAIN, batch_size)
   config.evals = dict(
     validation=dict(
       module='train_lib.evaluate',
-      every_steps=steps_per_epoch,
+      every_steps=common.part(steps_per_epoch),
       data=dict(split='validation', batch_size=1_024),
     )
   )
@@ -154,7 +154,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     flat_steps=config.get_ref('num_steps') // 2,
   )
   if variant == 'original_repeated':
-    config.num_steps = 120 * NUM_TRAIN // batch_size
+    config.num_steps = common.num_batches(120 * NUM_TRAIN, batch_size)
     shares = tuple(epoch / 120 for epoch in (84, 102, 114))
     schedule = dict(lr=4e-3, decay='step', boundaries=shares, factor=0.1)
   elif variant in ('fourier_jft', 'conv_jft'):
@@ -165,7 +165,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.1, clip_norm=10.0)
 
   config.checkpoint = common.checkpoint(
-    every_steps=steps_per_epoch, best_metric='validation/accuracy'
+    every_steps=common.part(steps_per_epoch), best_metric='validation/accuracy'
   )
   config.log_every_steps = 100
   config.update(common.parallel())

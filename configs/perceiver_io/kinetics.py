@@ -86,7 +86,7 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
 def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
   """Eight clips, reduced, of which each is seen in each step."""
   config = get_config('784')
-  size = dict(num_frames=16, image_size=56, num_samples=1_920, gain=10.0)
+  size = dict(image_size=56, num_samples=1_920, gain=10.0)
   config.model.update(
     video_size=(16, 56, 56),
     num_audio_samples=1_920,

@@ -74,7 +74,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     scale=(0.9, 1.1),
     permutation_seed=permutation,
   )
-  steps_per_epoch = common.steps_per_epoch(
+  steps_per_epoch = common.num_batches(
     NUM_TRAIN, config.data.get_ref('batch_size')
   )
   config.num_steps = 100 * steps_per_epoch
@@ -87,7 +87,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     # A picture of what the latents read of some test digits.
     attention=dict(
       module='perceiver_io.evaluators.attention_maps',
-      every_steps=config.get_ref('num_steps'),
+      every_steps=common.part(config.get_ref('num_steps')),
       data=dict(split='test'),
       num_images=6,
       num_latents=8,

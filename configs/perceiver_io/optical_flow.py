@@ -123,9 +123,9 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   )
   batch_size = config.data.get_ref('batch_size')
   if config.task.reverse_pairs:  # every pair is two
-    config.num_steps = 96 * NUM_TRAIN // (2 * batch_size)
+    config.num_steps = common.num_batches(96 * NUM_TRAIN, 2 * batch_size)
   else:
-    config.num_steps = 480 * NUM_TRAIN // batch_size
+    config.num_steps = common.num_batches(480 * NUM_TRAIN, batch_size)
   config.evals = {
     benchmark: dict(
       every_steps=10_000,

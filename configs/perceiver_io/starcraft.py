@@ -99,13 +99,13 @@ def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.evals.test.every_steps = 2_500
   config.evals.baselines = dict(
     module='perceiver_io.evaluators.legal_moves',
-    every_steps=config.get_ref('num_steps'),
+    every_steps=common.part(config.get_ref('num_steps')),
     data=dict(split='test'),
     fit_split='train',
   )
   config.evals.boards = dict(
     module='perceiver_io.evaluators.chess_boards',
-    every_steps=config.get_ref('num_steps'),
+    every_steps=common.part(config.get_ref('num_steps')),
     data=dict(split='test'),
     num_boards=8,
   )
