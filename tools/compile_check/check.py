@@ -26,6 +26,7 @@ from train_lib import (  # noqa: E402
   batch_layout,
   cost,
   evaluate,
+  evaluators,
   pipeline,
   setup,
   sharding,
@@ -149,7 +150,7 @@ def _eval_memory(name, config, task, state, mesh, hbm) -> int:
   like that of training where an evaluator of its own makes something of them.
   """
   step, data = task.predict, config.data
-  for section in config.evals.values():
+  for section in evaluators.sections(config).values():
     if section.module == evaluate.__name__:
       step, data = task.metrics, section.data
       break
