@@ -6,6 +6,9 @@
     source(split, data_dir) -> a random access sequence of raw examples
     synthetic(split) -> the same, invented
     preprocess(example, *, train, rng, <options>) -> {name: numpy array}
+    select(source, **options) -> source, if not all are trained on
+    group(example, *, rng, **options), of the same draws as `preprocess`, if
+      not all training examples have the same shapes: those of a group have
   split: which part of the data set.
   source: 'real' or 'synthetic', made up in the real format.
   data_dir: where TFDS keeps data sets; None for its default.
@@ -29,6 +32,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from train_lib import grouping
 from train_lib import sharding as sharding_lib
 
 PyTree = Any
@@ -50,10 +54,11 @@ class TrainIterator:
     examples: grain.MapDataset,
     data_config: ml_collections.ConfigDict,
     sharding: jax.sharding.NamedSharding,
+    groups: grain.MapDataset | None = None,
   ):
     batch_size = data_config.batch_size
     rows = local_rows(sharding, batch_size)
-    self._batches = train_batches(examples, batch_size, rows)
+    self._batches = train_batches(examples, batch_size, rows, groups)
     self._prefetch = _make_prefetch(data_config)
     self._to_global = functools.partial(_to_global, sharding, batch_size)
     self.element_spec = batch_spec(examples[0], batch_size, sharding)
@@ -126,11 +131,16 @@ def make_train_iterator(
     sharding: of a batch's leading dimension.
   """
   source, module = open_source(data_config)
-  preprocess = functools.partial(
-    module.preprocess, train=True, **data_config.preprocess
-  )
+  options = dict(data_config.preprocess)
+  if hasattr(module, 'select'):
+    source = module.select(source, **options)
+  preprocess = functools.partial(module.preprocess, train=True, **options)
   examples = train_examples(source, preprocess, seed)
-  return TrainIterator(examples, data_config, sharding)
+  groups = None
+  if hasattr(module, 'group'):
+    group = functools.partial(module.group, **options)
+    groups = train_examples(source, group, seed)
+  return TrainIterator(examples, data_config, sharding, groups)
 
 
 def make_eval_batches(
@@ -211,11 +221,27 @@ def train_examples(source, preprocess, seed: int) -> grain.MapDataset:
 
 
 def train_batches(
-  examples: grain.MapDataset, batch_size: int, rows: Sequence[int]
+  examples: grain.MapDataset,
+  batch_size: int,
+  rows: Sequence[int],
+  groups: grain.MapDataset | None = None,
 ) -> grain.MapDataset:
-  """This process's rows of each global batch, ascending, as numpy arrays."""
-  return grain.MapDataset.range(sys.maxsize // batch_size).map(
-    lambda i: collate([examples[i * batch_size + row] for row in rows])
+  """This process's rows of each global batch, ascending, as numpy arrays.
+
+  Args:
+    examples: the endless stream.
+    batch_size: of a global batch.
+    rows: this process's.
+    groups: of the same stream's examples, if a batch holds those of one only.
+  """
+  indices = grain.MapDataset.range(sys.maxsize // batch_size)
+  if groups is None:
+    return indices.map(
+      lambda i: collate([examples[i * batch_size + row] for row in rows])
+    )
+  places = grouping.Grouping(groups, batch_size)
+  return indices.map(
+    lambda i: collate([examples[places[i][row]] for row in rows])
   )
 
 
