@@ -21,15 +21,15 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.seed = 0
   config.num_steps = 1_000
 
-  config.task = 'paca_vit.tasks.classification'
+  config.task = dict(
+    module='paca_vit.tasks.classification',
+    label_smoothing=0.1,
+    mixing=ml_collections.config_dict.placeholder(ml_collections.ConfigDict),
+  )
   config.model = models.model('demo')  # stages of 16 x 16 and 8 x 8 patches
   config.model.in_channels = 3
   config.model.channels, config.model.depths = (24, 64), (1, 2)
   config.model.num_clusters = (8, 8)
-  config.label_smoothing = 0.1
-  config.mixing = ml_collections.config_dict.placeholder(
-    ml_collections.ConfigDict
-  )
 
   config.data = common.data(DATA, split='train', batch_size=64)
   few = dict(
