@@ -82,7 +82,10 @@ def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:
   Raises:
     ValueError: the config has no evaluation.
   """
-  sections = [section.data for section in config.evals.values()]
+  sections = [
+    pipeline.inherited(config.data, section.data)
+    for section in config.evals.values()
+  ]
   if not sections:
     raise ValueError('config.evals: expected an evaluation, found none.')
   alike = [x for x in sections if x.module == config.data.module]

@@ -8,11 +8,12 @@
 | bytes | 2,048 bytes | 6 x 512 | 20M | 71.45 |
 
 Perceiver IO's own recipe. Not trained here. `base` needs
---config.data.preprocess.tokenizer_model, and the same of the evaluations.
+--config.data.preprocess.tokenizer_model.
 """
 
 import ml_collections
 
+from configs import common
 from configs.perceiver_io import masked_language_modelling as mlm
 
 MODELS = {
@@ -36,6 +37,8 @@ MODELS = {
   ),
 }
 
+VARIANTS = tuple(MODELS)
+
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: (
@@ -47,8 +50,5 @@ TPU_TOPOLOGIES = {
 
 
 def get_config(variant: str = 'bytes') -> ml_collections.ConfigDict:
-  if variant not in MODELS:
-    raise ValueError(
-      f'variant: found {variant!r}; expected one of {list(MODELS)}.'
-    )
+  common.check_variant(variant, VARIANTS)
   return mlm.pretraining('baselines.bert.Bert', MODELS[variant])

@@ -40,6 +40,11 @@ from configs import common
 from configs.paca_vit import models
 
 DATA = 'data.segmentation.ade20k'
+_UPER = 'upernet_'
+VARIANTS = (
+  *models.VARIANTS,
+  *(f'{_UPER}{size}_p2cconv_100_0' for size in ('tiny', 'small', 'base')),
+)
 
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
@@ -51,10 +56,11 @@ TPU_TOPOLOGIES = {
 def get_config(
   variant: str = 'tiny_p2cconv_100_0',
 ) -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 160_000
-  is_upernet = variant.startswith('upernet_')
+  is_upernet = variant.startswith(_UPER)
 
   config.task = dict(
     module='paca_vit.tasks.segmentation',
@@ -62,7 +68,7 @@ def get_config(
     mean_over_ignored=is_upernet,
   )
   if is_upernet:
-    config.model = models.uper_segmenter(variant.removeprefix('upernet_'), 150)
+    config.model = models.uper_segmenter(variant.removeprefix(_UPER), 150)
   else:
     config.model = models.paca_segmenter(variant, 150)
 
@@ -75,15 +81,14 @@ def get_config(
     scale=(0.5, 2.0),
     max_share=0.75,
   )
+  # The benchmark's validation images, whole, which TFDS calls test. A multiple
+  # of 1 is exact, and compiles for each of several hundred sizes.
+  test = dict(split='test', preprocess=dict(size_multiple=32))
   config.evals = dict(
-    # The benchmark's validation images, whole. TFDS calls them test.
     validation=dict(
       module='paca_vit.evaluators.segmentation',
       every_steps=16_000,
-      # 1 is exact, and compiles for each of several hundred sizes.
-      data=common.examples(
-        DATA, split='test', bounds=(2048, 512), size_multiple=32
-      ),
+      data=test,
       # (512, 512) and (341, 341) is the usual sliding window.
       window=ml_collections.config_dict.placeholder(tuple),
       stride=ml_collections.config_dict.placeholder(tuple),
@@ -93,10 +98,8 @@ def get_config(
   if not is_upernet:  # which has no clusters for the labels to supervise
     config.evals.clusters = dict(
       module='paca_vit.evaluators.supervised_clusters',
-      every_steps=config.num_steps,
-      data=common.examples(
-        DATA, split='test', bounds=(2048, 512), size_multiple=32
-      ),
+      every_steps=config.get_ref('num_steps'),
+      data=test,
       num_images=8,
       class_names=(),  # numbers
     )

@@ -112,10 +112,7 @@ def model(variant: str) -> ml_collections.ConfigDict:
   Raises:
     ValueError: if there is no such variant.
   """
-  if variant not in VARIANTS:
-    raise ValueError(
-      f'variant: found {variant!r}; expected one of {sorted(VARIANTS)}.'
-    )
+  common.check_variant(variant, VARIANTS)
   inputs, encoder, decoder = VARIANTS[variant]
   return config_dict.create(
     inputs=_INPUTS[inputs],
@@ -127,12 +124,9 @@ def model(variant: str) -> ml_collections.ConfigDict:
 
 
 def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 42
-  batch_size = 1_024
-  steps_per_epoch = NUM_TRAIN // batch_size
-  config.num_steps = 110 * NUM_TRAIN // batch_size
-
   config.task = dict(
     module='perceiver_io.tasks.classification',
     label_smoothing=0.1,
@@ -143,8 +137,9 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   config.data = common.data(
     'data.images.imagenet',
     split='train',
-    batch_size=2 * batch_size,  # mixing makes one image of two
+    batch_size=2 * 1_024,  # mixing makes one image of two
     image_size=224,
+    crop_fraction=224 / 256,
     resize_last=True,
     augment=dict(
       num_layers=4,
@@ -155,31 +150,26 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
       fill=(128, 128, 128),
     ),
   )
+  batch_size = config.data.get_ref('batch_size') // 2
+  steps_per_epoch = common.steps_per_epoch(NUM_TRAIN, batch_size)
+  config.num_steps = 110 * NUM_TRAIN // batch_size
   config.evals = dict(
     validation=dict(
       module='train_lib.evaluate',
       every_steps=steps_per_epoch,
-      data=common.data(
-        'data.images.imagenet',
-        split='validation',
-        batch_size=1_024,
-        image_size=224,
-        resize_last=True,
-        crop_fraction=224 / 256,
-      ),
+      data=dict(split='validation', batch_size=1_024),
     )
   )
 
   schedule = dict(
-    lr=5e-4 * batch_size / 256,
-    flat_steps=config.num_steps // 2,  # no warm-up: it often failed
+    lr=common.scaled(5e-4, batch_size, per=256),
+    # No warm-up: it often failed.
+    flat_steps=config.get_ref('num_steps') // 2,
   )
   if variant == 'original_repeated':
     config.num_steps = 120 * NUM_TRAIN // batch_size
-    boundaries = tuple(
-      epoch * NUM_TRAIN // batch_size for epoch in (84, 102, 114)
-    )
-    schedule = dict(lr=4e-3, decay='step', boundaries=boundaries, factor=0.1)
+    shares = tuple(epoch / 120 for epoch in (84, 102, 114))
+    schedule = dict(lr=4e-3, decay='step', boundaries=shares, factor=0.1)
   elif variant in ('fourier_jft', 'conv_jft'):
     config.num_steps = 131_000
     lr = 2e-3 if variant == 'fourier_jft' else 2e-4

@@ -34,18 +34,13 @@ _POSITIONS = {
     interpolate=False,
   ),
 }
+VARIANTS = (*_POSITIONS, *(f'{x}_permuted' for x in _POSITIONS), 'tiny')
 
 
 def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
-  variants = [*_POSITIONS, *(f'{x}_permuted' for x in _POSITIONS), 'tiny']
-  if variant not in variants:
-    raise ValueError(f'variant: found {variant!r}; expected one of {variants}.')
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
-  batch_size = 64
-  steps_per_epoch = NUM_TRAIN // batch_size
-  config.num_steps = 100 * steps_per_epoch
-
   config.task = dict(
     module='perceiver_io.tasks.classification',
     label_smoothing=0.1,
@@ -77,30 +72,27 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   config.data = common.data(
     'data.images.mnist5k',
     split='train',
-    batch_size=batch_size,
+    batch_size=64,
     degrees=10.0,
     translate=2.0,
     scale=(0.9, 1.1),
     permutation_seed=permutation,
   )
+  steps_per_epoch = common.steps_per_epoch(
+    NUM_TRAIN, config.data.get_ref('batch_size')
+  )
+  config.num_steps = 100 * steps_per_epoch
   config.evals = dict(
     test=dict(
       module='train_lib.evaluate',
       every_steps=5 * steps_per_epoch,
-      data=common.data(
-        'data.images.mnist5k',
-        split='test',
-        batch_size=256,
-        permutation_seed=permutation,
-      ),
+      data=dict(split='test', batch_size=256),
     ),
     # A picture of what the latents read of some test digits.
     attention=dict(
       module='perceiver_io.evaluators.attention_maps',
-      every_steps=config.num_steps,
-      data=common.examples(
-        'data.images.mnist5k', split='test', permutation_seed=permutation
-      ),
+      every_steps=config.get_ref('num_steps'),
+      data=dict(split='test'),
       num_images=6,
       num_latents=8,
     ),
@@ -111,7 +103,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   config.checkpoint = common.checkpoint(
     every_steps=5 * steps_per_epoch, best_metric='test/accuracy'
   )
-  config.log_every_steps = steps_per_epoch // 2
+  config.log_every_steps = 31
   config.update(common.parallel())
   config.init_from = common.from_scratch()
 

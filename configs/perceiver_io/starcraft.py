@@ -36,6 +36,7 @@ import ml_collections
 from configs import common
 
 PERCEIVER = 'perceiver_io.entities.make_perceiver'
+VARIANTS = 'starcraft', 'chess', 'demo', 'tiny'
 _CHESS = 'data.entities.chess_openings'
 
 # What `python -m tools.compile_check` compiles, and with which options.
@@ -43,11 +44,8 @@ TPU_TOPOLOGIES = {'starcraft': ('v5e:2x4', {})}
 
 
 def get_config(variant: str = 'starcraft') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   makers = dict(starcraft=starcraft, chess=chess, demo=chess, tiny=_tiny)
-  if variant not in makers:
-    raise ValueError(
-      f'variant: found {variant!r}; expected one of {list(makers)}.'
-    )
   return makers[variant](PERCEIVER, _perceiver(variant == 'starcraft'))
 
 
@@ -97,7 +95,7 @@ def starcraft(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.evals.test.every_steps = 5_000
   config.optim = common.adamw(lr=2e-3)
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.1, clip_norm=10.0)
-  config.optim.schedule.flat_steps = config.num_steps // 2
+  config.optim.schedule.flat_steps = config.get_ref('num_steps') // 2
   config.checkpoint = common.checkpoint(5_000, best_metric='test/accuracy')
   config.log_every_steps = 100
   config.update(common.parallel())
@@ -116,16 +114,14 @@ def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.evals.test.every_steps = 2_500
   config.evals.baselines = dict(
     module='perceiver_io.evaluators.legal_moves',
-    every_steps=config.num_steps,
-    data=common.examples(_CHESS, 'test'),
+    every_steps=config.get_ref('num_steps'),
+    data=dict(split='test'),
     fit_split='train',
   )
   config.evals.boards = dict(
     module='perceiver_io.evaluators.chess_boards',
-    every_steps=config.num_steps,
-    data=common.examples(
-      _CHESS, 'test', max_entities=32, vocab_sizes=config.model.vocab_sizes
-    ),
+    every_steps=config.get_ref('num_steps'),
+    data=dict(split='test'),
     num_boards=8,
   )
   config.optim = common.adamw(lr=2e-3, warmup_steps=100)
@@ -136,18 +132,17 @@ def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
 
 
 def _set_data(config, module: str, batch_size: int, max_entities: int) -> None:
-  def data(split):
-    return common.data(
-      module,
-      split,
-      batch_size,
-      max_entities=max_entities,
-      vocab_sizes=config.model.vocab_sizes,
-    )
-
-  config.data = data('train')
+  config.data = common.data(
+    module,
+    'train',
+    batch_size,
+    max_entities=max_entities,
+    vocab_sizes=config.model.vocab_sizes,
+  )
   config.evals = dict(
-    test=dict(module='train_lib.evaluate', every_steps=0, data=data('test'))
+    test=dict(
+      module='train_lib.evaluate', every_steps=0, data=dict(split='test')
+    )
   )
 
 
@@ -157,6 +152,5 @@ def _tiny(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.num_steps, config.log_every_steps = 4, 1
   config.optim.schedule.warmup_steps = 1
   config.checkpoint.every_steps = 2
-  for data in [config.data, *(e.data for e in config.evals.values())]:
-    data.source = 'synthetic'
+  config.data.source = 'synthetic'
   return config

@@ -25,6 +25,7 @@ from tools.compile_check.report import CHIPS, Report  # noqa: E402
 from train_lib import (  # noqa: E402
   cost,
   evaluate,
+  evaluators,
   pipeline,
   setup,
   sharding,
@@ -146,7 +147,7 @@ def _eval_memory(name, config, task, state, mesh, hbm) -> int:
   like that of training where an evaluator of its own makes something of them.
   """
   step, data = task.predict, config.data
-  for section in config.evals.values():
+  for section in evaluators.sections(config).values():
     if section.module == evaluate.__name__:
       step, data = task.metrics, section.data
       break
