@@ -5,9 +5,8 @@
 
 For any PaCa classifier whose config has an evaluator `clusters`, whose images
 it takes. A column an image: the image, then where the clusters of the last
-stage that has any look, a colour a cluster, as bright as a weight beside the
-cluster's largest. Below is what was predicted, with its probability, and the
-label where it is another one.
+stage that has any look (`pictures.clusters`). Below is what was predicted, with
+its probability, and the label where it is another one.
 """
 
 import jax
@@ -16,14 +15,12 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 from absl import app, flags
-from PIL.Image import Resampling
 
 from data.images import folder_examples
 from tools.output import OUTPUT
 from train_lib import evaluators, pictures, runtime, setup, sharding, trained
 
 _SIDE, _GAP, _LEFT, _BOTTOM = 132, 6, 96, 26
-_DIMMED = 0.45  # what is left of an image under clusters
 
 
 def draw(
@@ -52,32 +49,10 @@ def draw(
   for column, (image, assignment, chances, label) in enumerate(columns):
     left = _LEFT + column * step
     plain = pictures.tile(image, _SIDE)
-    for row, tile in enumerate((plain, glow(plain, assignment))):
+    for row, tile in enumerate((plain, pictures.clusters(plain, assignment))):
       picture.paste(PIL.Image.fromarray(tile), (left, row * step))
     pen.text((left, 2 * step), caption(chances, int(label)), 'black', font)
   return picture
-
-
-def glow(plain: np.ndarray, assignment: np.ndarray) -> np.ndarray:
-  """The clusters of an assignment [M, h, w] on the tile of an image.
-
-  A place has the colour (`pictures.palette`) of the cluster whose weight there
-  is the largest beside its own maximum, as bright as that share.
-  """
-  size = plain.shape[1], plain.shape[0]
-  shares = np.stack(
-    [
-      PIL.Image.fromarray((weights / weights.max()).astype(np.float32)).resize(
-        size, Resampling.BILINEAR
-      )
-      for weights in assignment
-    ]
-  )
-  colors = pictures.palette(len(assignment))[shares.argmax(axis=0)]
-  share = shares.max(axis=0)[..., None].clip(0, 1)
-  # The brightest channel: coloured ink stays visible.
-  grey = _DIMMED * plain.max(axis=-1, keepdims=True)
-  return (share * colors + (1 - share) * grey).astype(np.uint8)
 
 
 def caption(probabilities: np.ndarray, label: int) -> str:

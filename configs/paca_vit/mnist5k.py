@@ -3,7 +3,7 @@
   python train.py --config=configs/paca_vit/mnist5k.py:demo --workdir=runs/demo
 
 A linear model reaches 0.89 on these digits (logistic regression).
-Variants: `demo` is what `make demo` trains; `kmeans` is the same with centroids
+Variants: `demo`; `kmeans` is the same with centroids
 as clusters, which k-means starts; `tiny` is for tests.
 """
 
