@@ -32,6 +32,7 @@ _KEYWORDS = ('Title', 'Comment', 'Description')  # of PNG
 _ELEMENTS = ('title', 'metadata', 'desc')  # of SVG
 _NAME = re.compile(r'(\d+)_(\d+)\.(?:png|svg)')
 _CAPTION = 22  # pixels above a tile
+_DIMMED = 0.45  # what is left of an image under clusters
 _FOR, _AGAINST = np.array([[255, 60, 50], [70, 140, 255]])
 
 
@@ -95,6 +96,23 @@ def stacked(parts: Iterable[PIL.Image.Image]) -> PIL.Image.Image:
     picture.paste(part, (0, top))
     top += part.height
   return picture
+
+
+def clusters(plain: np.ndarray, assignment: np.ndarray) -> np.ndarray:
+  """Where the clusters of an assignment [M, h, w] look, on an image's tile.
+
+  A place has the colour of the cluster (`palette`) whose weight there is the
+  largest beside its own maximum, as bright as that share: what no cluster
+  reads stays grey.
+  """
+  shares = assignment / assignment.max(axis=(1, 2), keepdims=True)
+  colors = palette(len(assignment))[shares.argmax(axis=0)]
+  colors = _resize(colors, plain.shape, Resampling.NEAREST)
+  share = (shares.max(axis=0) * 255).astype(np.uint8)
+  share = _resize(share, plain.shape, Resampling.NEAREST)[..., None] / 255
+  # The brightest channel: coloured ink stays visible.
+  grey = _DIMMED * plain.max(axis=-1, keepdims=True)
+  return (share * colors + (1 - share) * grey).astype(np.uint8)
 
 
 def heat(plain: np.ndarray, weights: np.ndarray) -> np.ndarray:
