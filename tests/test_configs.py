@@ -131,6 +131,7 @@ def imagenet_run(size):
   return batches, abstract, init, step
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('size', ['tiny', 'small', 'base'])
 def test_imagenet_recipe_lowers(size):
   batches, abstract, _, step = imagenet_run(size)
@@ -140,6 +141,7 @@ def test_imagenet_recipe_lowers(size):
   assert scalars['loss'].shape == ()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
   'size',
   [

@@ -107,6 +107,7 @@ def test_pictures_of_others_are_shown_under_their_folder(workdir):
   assert 'plain' in page.texts and 'plain/0000003_0.png' in page.images
 
 
+@pytest.mark.full
 @pytest.mark.skipif(BROWSER is None, reason='needs Chromium')
 def test_a_browser_shows_it(workdir, tmp_path):
   (workdir / 'index.html').write_text(report.make_page(workdir))
