@@ -1,4 +1,4 @@
-# make demo: set up, train PaCa-ViT on real digits, evaluate, draw.
+# make demo: set up, train PaCa-ViT on digits over photographs, draw what it sees.
 # make test: set up and run the quick tests. Nothing is needed but Python 3.11+.
 # make test-all: those and the rest, which start processes or compile the
 #   papers' sizes. .ci/run runs these.
@@ -20,7 +20,7 @@ EXTRAS := demo,test,text,flow,media,brain,chess,weights
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
-CONFIG := configs/paca_vit/mnist5k.py:demo
+CONFIG := configs/paca_vit/digits_on_photos.py:demo
 
 .PHONY: demo lint test test-all test-slow test-newest parity tpu-compile
 .PHONY: compile-check clean
