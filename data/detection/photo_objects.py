@@ -126,9 +126,7 @@ def _scene(rng, name, number, photos, draw, categories):
       mask = np.zeros((HEIGHT, WIDTH), bool)
       mask[place] = cut_out[..., 3] > 127
       seen = [old & ~mask for old in masks]
-      if all(
-        s.sum() >= _MIN_SEEN * n for s, n in zip(seen, full, strict=True)
-      ):
+      if all(s.sum() >= _MIN_SEEN * n for s, n in zip(seen, full, strict=True)):
         opacity = cut_out[..., 3:] / 255
         pixels[place] += opacity * (cut_out[..., :3] - pixels[place])
         masks, classes = [*seen, mask], [*classes, label]
