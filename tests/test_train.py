@@ -20,12 +20,8 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-<<<<<<< HEAD
 from tests.processes import ROOT, environment
-from train_lib import checkpoint
-=======
 from train_lib import weights
->>>>>>> main
 
 pytestmark = pytest.mark.full
 
