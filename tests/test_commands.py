@@ -139,6 +139,9 @@ def small_config(path_and_variant):
     config = module.get_config(variant) if variant else module.get_config()
     flags = dict(MODELS[path])
   flags |= {'config.num_steps': '2'}
+  for option in ('warmup_steps', 'flat_steps'):
+    if option in config.optim.schedule:
+      flags[f'config.optim.schedule.{option}'] = '0'
   for section, data in [('config', config)] + [
     (f'config.evals.{name}', evaluation)
     for name, evaluation in config.evals.items()
