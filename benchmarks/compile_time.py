@@ -1,6 +1,7 @@
 """How long a config's train step takes to compile, layers unrolled and scanned.
 
-  python -m benchmarks.compile_time --config=configs/perceiver_io/mlm.py
+  python -m benchmarks.compile_time \
+    --config=configs/perceiver_io/masked_language_modelling.py
 
 With a batch of one on one device of this machine; nothing is run, and the
 compile cache is off. What is measured is tracing, lowering and XLA together,

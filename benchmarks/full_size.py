@@ -39,8 +39,8 @@ def make_programs(
   if not bounded:
     with config.unlocked():
       config.model.encoder.implementation = 'plain'
-    if 'decode_mib' in config:
-      config.decode_mib = 1e9
+    if 'decode_mib' in config.task:
+      config.task.decode_mib = 1e9
   run, step = one_device.make_train_step(config)
   predict = jax.jit(run.task.predict).lower(run.state.eval_variables, run.batch)
   step = step.lower(run.state, run.batch)

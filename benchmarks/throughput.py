@@ -1,6 +1,7 @@
 """Speed and memory of a config's training step or prediction on one device.
 
-  python -m benchmarks.throughput --config=configs/perceiver_io/mlm.py \
+  python -m benchmarks.throughput \
+    --config=configs/perceiver_io/masked_language_modelling.py \
     --batch_size=128 --config.model.dtype=bfloat16 --config.optim.name=adamw
 
 Prints a Markdown row as soon as it has it: examples a second, seconds each
@@ -12,7 +13,7 @@ not fit is halved. --mode=predict times the forward pass.
 
 --peer measures in its place a model in PyTorch under torch.compile, in the same
 precision, trained by fused AdamW: a class of `transformers`
-(PerceiverForMaskedLM for mlm:base_bytes, and for ImageNet
+(PerceiverForMaskedLM for masked_language_modelling:base_bytes, and for ImageNet
 PerceiverForImageClassificationFourier, ...Learned and ...ConvProcessing) or
 `timm:<name>`, an image classifier of timm. Needs the extra `parity`; on a GPU,
 PyTorch for it.
@@ -97,7 +98,9 @@ def ours(config, dtype: str, batch_size: int) -> dict[str, float]:
 
   ceiling = product_flops(dtype)
   # Some tasks make one example of two.
-  mixed = config.get('mixing') and config.task.startswith('perceiver_io')
+  mixed = config.task.get('mixing') and config.task.module.startswith(
+    'perceiver_io'
+  )
   run, train_step = one_device.make_train_step(
     config, batch_size * (2 if mixed else 1)
   )

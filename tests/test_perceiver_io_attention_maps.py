@@ -27,7 +27,7 @@ def make(num_heads=1):
     num_self_attends_per_block=1,
     num_self_attend_heads=2,
   )
-  model = models.imagenet(
+  model = models.classifier(
     inputs=models.fourier_pixels((HEIGHT, WIDTH), num_bands=3),
     encoder=encoder.copy(cross_attend=CrossAttention(num_heads)),
     num_classes=3,

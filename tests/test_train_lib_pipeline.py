@@ -255,3 +255,24 @@ def test_two_real_processes_assemble_one_batch():
         np.testing.assert_array_equal(data, expected[start:][: len(data)])
         rows |= set(range(start, start + len(data)))
       assert len(rows) == rows_per_process
+
+
+def test_batches_of_a_group_hold_every_example_of_the_stream_once():
+  """The group is drawn: it must be that of the example, also elsewhere."""
+
+  def group(example, *, rng):
+    return rng.random() < 0.3
+
+  examples = pipeline.train_examples(SOURCE, preprocess, seed=3)
+  groups = pipeline.train_examples(SOURCE, group, seed=3)
+  batches = pipeline.train_batches(examples, 4, range(4), groups)
+  found = [batches[i] for i in (30, *range(30))][1:]
+  for batch in found:
+    assert len(set(batch['draw'] < 0.3)) == 1
+  draws = np.concatenate([batch['draw'] for batch in found])
+  stream = [float(examples[i]['draw']) for i in range(130)]
+  assert len(set(draws)) == 120 and set(draws.tolist()) < set(stream)
+  # Processes hold rows of the same batches.
+  share = pipeline.train_batches(examples, 4, [2, 3], groups)
+  for i in (5, 0):
+    assert_same([share[i]], [jax.tree.map(lambda x: x[2:], found[i])])

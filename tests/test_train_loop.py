@@ -165,7 +165,10 @@ def test_best_checkpoint_is_the_best(config, tmp_path):
   'change, message',
   [
     (dict(mesh=dict(data=3)), 'config.mesh.*does not fit 8 device'),
-    (dict(task='paca_vit.tasks.classfication'), 'config.task: no module'),
+    (
+      dict(task=dict(module='paca_vit.tasks.classfication')),
+      'config.task.module: no module',
+    ),
     (dict(data=dict(batch_size=100)), 'batch_size.*multiple of 8.*found 100'),
     (dict(data=dict(source='disk')), "source.*'real'.*found 'disk'"),
     (dict(init_from=dict(path='/nowhere')), 'init_from.path.*/nowhere'),

@@ -100,7 +100,7 @@ def _named(prefix):
 
 
 _PERCEIVERS = (
-  'perceiver_io/mlm:base_bytes',
+  'perceiver_io/masked_language_modelling:base_bytes',
   'perceiver_io/imagenet:fourier',
   'perceiver_io/imagenet:learned',
   'perceiver_io/imagenet:conv',

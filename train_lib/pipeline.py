@@ -6,6 +6,9 @@
     source(split, data_dir) -> a random access sequence of raw examples
     synthetic(split) -> the same, invented
     preprocess(example, *, train, rng, <options>) -> {name: numpy array}
+    select(source, **options) -> source, if not all are trained on
+    group(example, *, rng, **options), of the same draws as `preprocess`, if
+      not all training examples have the same shapes: those of a group have
   split: which part of the data set.
   source: 'real' or 'synthetic', made up in the real format.
   data_dir: where TFDS keeps data sets; None for its default.
@@ -29,7 +32,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from train_lib import batch_layout
+from train_lib import batch_layout, grouping, prefetch
 
 PyTree = Any
 
@@ -51,7 +54,7 @@ class _Batches:
     batch_size = data_config.batch_size
     rows = batch_layout.local_rows(sharding, batch_size)
     self._batches = batched(examples, batch_size, rows)
-    self._prefetch = _make_prefetch(data_config)
+    self._prefetch = prefetch.make_prefetch(data_config)
     self._to_global = functools.partial(
       batch_layout.to_global, sharding, batch_size
     )
@@ -73,8 +76,10 @@ class TrainIterator(_Batches):
     examples: grain.MapDataset,
     data_config: ml_collections.ConfigDict,
     sharding: jax.sharding.NamedSharding,
+    groups: grain.MapDataset | None = None,
   ):
-    super().__init__(examples, data_config, sharding, train_batches)
+    batched = functools.partial(train_batches, groups=groups)
+    super().__init__(examples, data_config, sharding, batched)
     self.set_state({'next_batch': 0})
 
   def __iter__(self) -> 'TrainIterator':
@@ -137,12 +142,13 @@ def make_train_iterator(
     seed: of the order and of every example's augmentation.
     sharding: of a batch's leading dimension.
   """
-  source, module = open_source(data_config)
-  preprocess = functools.partial(
-    module.preprocess, train=True, **data_config.preprocess
-  )
+  source, module, preprocess = _open_for_training(data_config)
   examples = train_examples(source, preprocess, seed)
-  return TrainIterator(examples, data_config, sharding)
+  groups = None
+  if hasattr(module, 'group'):
+    group = functools.partial(module.group, **data_config.preprocess)
+    groups = train_examples(source, group, seed)
+  return TrainIterator(examples, data_config, sharding, groups)
 
 
 def make_eval_batches(
@@ -185,10 +191,20 @@ def eval_examples(data_config: ml_collections.ConfigDict) -> grain.MapDataset:
 
 def training_example(data_config: ml_collections.ConfigDict) -> PyTree:
   """One, preprocessed as in training; to learn what shapes there are."""
+  source, _, preprocess = _open_for_training(data_config)
+  return preprocess(source[0], rng=np.random.default_rng(0))
+
+
+def _open_for_training(data_config):
+  """(raw examples, data module, its preprocess)"""
   source, module = open_source(data_config)
-  rng = np.random.default_rng(0)
-  return module.preprocess(
-    source[0], train=True, rng=rng, **data_config.preprocess
+  options = data_config.preprocess
+  if hasattr(module, 'select'):
+    source = module.select(source, **options)
+  return (
+    source,
+    module,
+    functools.partial(module.preprocess, train=True, **options),
   )
 
 
@@ -223,11 +239,27 @@ def train_examples(source, preprocess, seed: int) -> grain.MapDataset:
 
 
 def train_batches(
-  examples: grain.MapDataset, batch_size: int, rows: Sequence[int]
+  examples: grain.MapDataset,
+  batch_size: int,
+  rows: Sequence[int],
+  groups: grain.MapDataset | None = None,
 ) -> grain.MapDataset:
-  """This process's rows of each global batch, ascending, as numpy arrays."""
-  return grain.MapDataset.range(sys.maxsize // batch_size).map(
-    lambda i: collate([examples[i * batch_size + row] for row in rows])
+  """This process's rows of each global batch, ascending, as numpy arrays.
+
+  Args:
+    examples: the endless stream.
+    batch_size: of a global batch.
+    rows: this process's.
+    groups: of the same stream's examples, if a batch holds those of one only.
+  """
+  indices = grain.MapDataset.range(sys.maxsize // batch_size)
+  if groups is None:
+    return indices.map(
+      lambda i: collate([examples[i * batch_size + row] for row in rows])
+    )
+  places = grouping.Grouping(groups, batch_size)
+  return indices.map(
+    lambda i: collate([examples[places[i][row]] for row in rows])
   )
 
 
@@ -270,22 +302,3 @@ def collate(examples: Sequence[PyTree], padding=()) -> PyTree:
   batch = jax.tree.map(lambda *xs: np.stack(xs), *examples, *padding)
   mask = np.repeat(np.float32([1, 0]), [len(examples), len(padding)])
   return {**batch, 'mask': mask}
-
-
-def _make_prefetch(data_config):
-  """A function from a dataset to an iterator that works ahead."""
-  read_options = grain.ReadOptions(
-    num_threads=data_config.num_threads,
-    prefetch_buffer_size=data_config.num_threads,
-  )
-  num_workers = data_config.num_workers
-
-  def prefetch(dataset: grain.MapDataset) -> Iterator[PyTree]:
-    dataset = dataset.to_iter_dataset(read_options)
-    if num_workers:
-      dataset = dataset.mp_prefetch(
-        grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=1)
-      )
-    return iter(dataset)
-
-  return prefetch

@@ -112,17 +112,19 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = NUM_STEPS
-  config.task = 'perceiver_io.tasks.optical_flow'
   function, sizes = _VARIANTS[name]
-  config.make_model = f'perceiver_io.models.{function}'
+  config.task = dict(
+    module='perceiver_io.tasks.optical_flow',
+    make_model=f'perceiver_io.models.{function}',
+    reverse_pairs=variant.endswith(_FIRST),
+  )
   config.model = _model(_IMAGE_SIZE, _ENCODER, sizes)
   if name == 'conv_light':
     config.model.encoder.update(num_latents=1024, num_self_attends_per_block=16)
 
-  config.reverse_pairs = variant.endswith(_FIRST)
   options = dict(size=_IMAGE_SIZE)
   batch_size = 512
-  if config.reverse_pairs:
+  if config.task.reverse_pairs:
     config.num_steps //= 5
     batch_size //= 2  # pairs, each of them twice
   else:
@@ -169,8 +171,11 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 2_500
-  config.task = 'perceiver_io.tasks.optical_flow'
-  config.make_model = 'perceiver_io.models.conv_optical_flow'
+  config.task = dict(
+    module='perceiver_io.tasks.optical_flow',
+    make_model='perceiver_io.models.conv_optical_flow',
+    reverse_pairs=True,
+  )
   config.model = _model(
     size,
     dict(
@@ -183,7 +188,6 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     ),
     dict(channels=64, num_bands=8, concatenate=True, batch_norm=True),
   )
-  config.reverse_pairs = True
   pairs = dict(size=size, max_motion=5.0, max_cutouts=3)
   config.data = common.data(
     'data.flow.photo_flow',

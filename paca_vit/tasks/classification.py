@@ -67,19 +67,21 @@ class Classification:
     return {'logits': logits, 'cluster_maps': features.cluster_maps()}
 
 
-def make_task(config: ml_collections.ConfigDict) -> Classification:
-  """Reads config.model, config.label_smoothing and config.mixing or None."""
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Classification:
+  """Reads label_smoothing and mixing, or None; model: see `make_classifier`."""
   mix = None
   if config.mixing is not None:
     mix = mixing.Mixing(
       **config.mixing,
-      num_classes=config.model.num_classes,
+      num_classes=model.num_classes,
       label_smoothing=config.label_smoothing,
     )
-  model = classifier.make_classifier(config.model)
+  built = classifier.make_classifier(model)
   return Classification(
-    model=model,
+    model=built,
     label_smoothing=config.label_smoothing,
     mixing=mix,
-    start=kmeans.make_start(config.model, model),
+    start=kmeans.make_start(model, built),
   )

@@ -11,13 +11,13 @@ from paca_vit.tasks import classification
 
 
 def make_task(
-  config: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
 ) -> classification.Classification:
-  """Reads config.model and config.label_smoothing."""
-  model = video.make_video_classifier(config.model)
+  """Reads label_smoothing; model: see `make_video_classifier`."""
+  built = video.make_video_classifier(model)
   return classification.Classification(
-    model=model,
+    model=built,
     label_smoothing=config.label_smoothing,
     mixing=None,
-    start=kmeans.make_start(config.model, model),
+    start=kmeans.make_start(model, built),
   )

@@ -48,7 +48,7 @@ class CheckError(ValueError):
 
 
 def full_size() -> list[str]:
-  """What is compiled if nothing is named, perceiver_io/mlm:base_bytes, ..."""
+  """What is compiled if nothing is named, perceiver_io/imagenet:fourier, ..."""
   return [f'{name}:{v}' for name in _configs() for v in _topologies(name)]
 
 
