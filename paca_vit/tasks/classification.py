@@ -78,10 +78,10 @@ def make_task(
       num_classes=model.num_classes,
       label_smoothing=config.label_smoothing,
     )
-  built = classifier.make_classifier(model)
+  network = classifier.make_classifier(model)
   return Classification(
-    model=built,
+    model=network,
     label_smoothing=config.label_smoothing,
     mixing=mix,
-    start=kmeans.make_start(model, built),
+    start=kmeans.make_start(model, network),
   )

@@ -143,10 +143,10 @@ def make_task(
       'config.model: depth needs num_classes 1 and no auxiliary_head, found '
       f'{model.num_classes} and {model.auxiliary_head}.'
     )
-  built = segmentation.make_segmenter(model)
+  network = segmentation.make_segmenter(model)
   return Depth(
-    model=built,
+    model=network,
     mean_depth=config.mean_depth,
     variance_focus=config.variance_focus,
-    start=kmeans.make_start(model, built),
+    start=kmeans.make_start(model, network),
   )

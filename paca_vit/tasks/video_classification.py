@@ -14,10 +14,10 @@ def make_task(
   config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
 ) -> classification.Classification:
   """Reads label_smoothing; model: see `make_video_classifier`."""
-  built = video.make_video_classifier(model)
+  network = video.make_video_classifier(model)
   return classification.Classification(
-    model=built,
+    model=network,
     label_smoothing=config.label_smoothing,
     mixing=None,
-    start=kmeans.make_start(model, built),
+    start=kmeans.make_start(model, network),
   )
