@@ -89,3 +89,12 @@ def test_the_legend_has_the_colours_of_the_segments():
   legend = np.asarray(pictures.legend(pictures.palette(3)[[0, 2]], ['a', 'b']))
   for color, there in zip(pictures.palette(3), (1, 0, 1, 0), strict=True):
     assert (legend == color).all(axis=-1).any() == there
+
+
+def test_a_long_legend_has_several_lines():
+  colors = pictures.palette(40)[:40]
+  names = [f'class {i}' for i in range(40)]
+  legend = np.asarray(pictures.legend(colors, names, width=300))
+  assert legend.shape[1] == 300 and legend.shape[0] > 100
+  for color in colors:
+    assert (legend == color).all(axis=-1).any()
