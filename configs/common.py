@@ -1,6 +1,20 @@
 """What many configs share: a function each, one level deep."""
 
+from collections.abc import Iterable
+
 import ml_collections
+
+# A number of a config, or what is computed from one: it follows when --config
+# sets the number.
+Reference = ml_collections.FieldReference
+
+
+def check_variant(variant: str, variants: Iterable[str]) -> None:
+  """Raises a ValueError that names all if `variant` is none of them."""
+  if variant not in variants:
+    raise ValueError(
+      f'variant: found {variant!r}; expected one of {list(variants)}.'
+    )
 
 
 def adamw(**schedule) -> ml_collections.ConfigDict:
@@ -61,9 +75,11 @@ def parallel() -> dict:
   )
 
 
-def examples(module: str, split: str, **preprocess) -> dict:
-  """Part of a data set; `preprocess` goes to the module's `preprocess`.
+def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
+  """Batches of `batch_size` examples over all devices and processes.
 
+  `preprocess` goes to the module's `preprocess`. Evaluators read the same but
+  for what their own `data` names.
   --config.data.source=synthetic reads made-up examples in the real format.
   """
   return dict(
@@ -72,16 +88,26 @@ def examples(module: str, split: str, **preprocess) -> dict:
     source='real',
     data_dir=ml_collections.config_dict.placeholder(str),  # TFDS's default
     preprocess=preprocess,
-  )
-
-
-def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
-  """`examples` in batches of `batch_size` over all devices and processes."""
-  return examples(module, split, **preprocess) | dict(
     batch_size=batch_size,
     num_threads=4,  # each makes a batch ahead of time
     num_workers=0,  # processes; threads suffice where decoding dominates
   )
+
+
+def steps_per_epoch(num_examples: int, batch_size: Reference) -> Reference:
+  """Whole batches in a data set; follows the batch size of the command line."""
+  # At least 1: the second term is 0 unless a batch is more than the set.
+  return num_examples // batch_size + batch_size // (num_examples + 1)
+
+
+def part(steps: Reference, divisor: int) -> Reference:
+  """One of `divisor` equal parts, rounded up; follows `steps`."""
+  return (steps + (divisor - 1)) // divisor
+
+
+def scaled(lr: float, batch_size: Reference, per: int) -> Reference:
+  """A rate for batches of `per`, in proportion to the batch size."""
+  return batch_size.to_float() * (lr / per)
 
 
 def checkpoint(every_steps: int, best_metric: str, best_mode='max') -> dict:

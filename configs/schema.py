@@ -103,7 +103,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
   # How long, how often, how many at once.
   ('num_steps|every_steps|log_every_steps|update_every_steps', whole(1)),
   ('warmup_steps|flat_steps|num_threads|num_workers', whole(0)),
-  ('boundaries', whole(1)),
+  ('boundaries', SHARE),
   ('batch_size|keep_last|num_microbatches', whole(1)),
   (
     r'mesh\..*',

@@ -67,10 +67,11 @@ def get_config():
   config.task = dict(module='tests.linear_task')
   config.model = dict(num_classes=10, poison=0.0)
   config.data = common.data('data.images.mnist5k', 'train', 64)
-  test = common.data('data.images.mnist5k', 'test', 64)
-  config.data.source = test['source'] = 'synthetic'
+  config.data.source = 'synthetic'
   config.evals = dict(
-    test=dict(module='train_lib.evaluate', every_steps=3, data=test)
+    test=dict(
+      module='train_lib.evaluate', every_steps=3, data=dict(split='test')
+    )
   )
   config.optim = common.adamw(lr=1e-2)
   config.checkpoint = common.checkpoint(2, 'test/accuracy')

@@ -86,9 +86,15 @@ def test_fit_size_keeps_the_aspect(size, want):
 
 
 def test_ade20k_shifts_its_labels_and_evaluates_at_full_size():
+  options = dict(
+    bounds=(2048, 512), crop_size=48, scale=(0.5, 2.0), max_share=0.75
+  )
   for example in ade20k.synthetic('test', 2):
     out = ade20k.preprocess(
-      example, train=False, rng=None, bounds=(256, 64), size_multiple=32
+      example,
+      train=False,
+      rng=None,
+      **options | dict(bounds=(256, 64), size_multiple=32),
     )
     raw = np.asarray(PIL.Image.open(io.BytesIO(example['annotation'])))[..., 0]
     assert out['label'].shape == raw.shape
@@ -96,7 +102,7 @@ def test_ade20k_shifts_its_labels_and_evaluates_at_full_size():
       out['label'], np.where(raw == 0, 255, raw.astype(int) - 1)
     )
     assert all(s % 32 == 0 for s in out['image'].shape[:2])
-    out = ade20k.preprocess(example, train=True, rng=rng(), crop_size=48)
+    out = ade20k.preprocess(example, train=True, rng=rng(), **options)
     assert out['image'].shape == (48, 48, 3)
     assert out['label'].shape == (48, 48) and out['label'].dtype == np.int32
 
@@ -175,20 +181,21 @@ def test_brain_splits_blocks_of_slices(tmp_path):
 
 def test_brain_faults_are_the_slices_own_in_evaluation():
   example, other = brain.synthetic('test', 2)
+  options = dict(crop_size=32, scale=(0.8, 1.25))
   a, b = (
-    brain.preprocess(x, train=False, rng=None)['image']
+    brain.preprocess(x, train=False, rng=None, **options)['image']
     for x in (example, dict(example))
   )
   np.testing.assert_array_equal(a, b)
   renamed = example | {'slice': other['slice']}
-  c = brain.preprocess(renamed, train=False, rng=None)['image']
+  c = brain.preprocess(renamed, train=False, rng=None, **options)['image']
   assert not np.array_equal(a, c)
   clean = brain.preprocess(
-    example, train=False, rng=None, noise=0.0, non_uniformity=0.0
+    example, train=False, rng=None, noise=0.0, non_uniformity=0.0, **options
   )
   assert clean['image'].shape == (384, 296, 1)
   np.testing.assert_array_equal(
     clean['label'][::2, ::2], example['label'][..., 0]
   )
-  trained = brain.preprocess(example, train=True, rng=rng(), crop_size=32)
+  trained = brain.preprocess(example, train=True, rng=rng(), **options)
   assert trained['image'].shape == (32, 32, 1)

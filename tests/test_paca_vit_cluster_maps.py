@@ -47,7 +47,7 @@ class HalvesTask:
 def config():
   return ml_collections.ConfigDict(
     dict(
-      data=common.examples('data.images.mnist5k', 'test'),
+      data=common.data('data.images.mnist5k', 'test', 1),
       image_folder='',
       num_images=3,
     )

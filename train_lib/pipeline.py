@@ -1,6 +1,7 @@
 """From a data set to batches on the mesh.
 
-`config.data`, like the data section of an evaluator, holds:
+`config.data` holds what follows; the data section of an evaluator names what is
+different there (`inherited`).
 
   module: a data module, such as 'data.images.mnist5k', which has
     source(split, data_dir) -> a random access sequence of raw examples
@@ -23,8 +24,7 @@
 import functools
 import importlib
 import sys
-import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -189,6 +189,25 @@ def eval_examples(data_config: ml_collections.ConfigDict) -> grain.MapDataset:
   )
 
 
+def inherited(
+  data_config: Mapping[str, Any], changes: Mapping[str, Any]
+) -> ml_collections.ConfigDict:
+  """The section of a run's data with some options changed, as evaluators do.
+
+  Args:
+    data_config: see the top of this file.
+    changes: options and their values; those of `preprocess` one by one, unless
+      `module` is another one: then all are as `changes` has them.
+  """
+  data = {**data_config, **changes}
+  if data['module'] == data_config['module']:
+    own = changes.get('preprocess', {})
+    data['preprocess'] = {**data_config['preprocess'], **own}
+  else:
+    data['preprocess'] = {**changes.get('preprocess', {})}
+  return ml_collections.ConfigDict(data)
+
+
 def training_example(data_config: ml_collections.ConfigDict) -> PyTree:
   """One, preprocessed as in training; to learn what shapes there are."""
   source, _, preprocess = _open_for_training(data_config)
@@ -206,13 +225,6 @@ def _open_for_training(data_config):
     module,
     functools.partial(module.preprocess, train=True, **options),
   )
-
-
-def changed(
-  data_config: ml_collections.ConfigDict, **options: Any
-) -> types.SimpleNamespace:
-  """The same section but for some options, such as the split."""
-  return types.SimpleNamespace(**{**data_config, **options})
 
 
 def few_examples(
