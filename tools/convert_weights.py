@@ -189,7 +189,7 @@ def identify(tensors: Mapping[str, np.ndarray], naming: str) -> str:
 
 def variables_of(config: ml_collections.ConfigDict) -> PyTree:
   """Shapes of a config's variables, layers one by one; reads no data set."""
-  made_up = pipeline.changed(config.data, source='synthetic')
+  made_up = pipeline.inherited(config.data, {'source': 'synthetic'})
   batch = batch_layout.batch_spec(pipeline.training_example(made_up))
   state = setup.make_setup(config, batch=batch).state
   variables = {'params': state.params, **state.model_state}

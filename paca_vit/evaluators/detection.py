@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data.detection import coco, coco_json, coco_metric, detection_ops
-from train_lib import object_pictures, pictures, pipeline, sharding, writer
+from train_lib import object_pictures, pictures, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -33,22 +33,27 @@ COMMENT = (
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'DetectionEvaluator':
   """Reads data; fast: whether faster-coco-eval counts; num_images and min_score
   of the pictures."""
   source, module = pipeline.open_source(config.data)
-  options = dict(config.data.preprocess)
-  coco.check_classes(source[0]['categories'], options['num_classes'])
+  num_classes = config.data.preprocess['num_classes']
+  coco.check_classes(source[0]['categories'], num_classes)
+  preprocess = pipeline.eval_preprocess(module, config.data)
   examples = grain.MapDataset.range(len(source)).map(
-    lambda i: module.preprocess(source[i], train=False, rng=None, **options)
+    lambda i: preprocess(source[i])
   )
   return DetectionEvaluator(
     task,
     source,
     examples,
     mesh,
-    pathlib.Path(workdir) / 'detections',
+    folder,
     fast=config.fast,
     num_images=config.num_images,
     min_score=config.min_score,
@@ -77,15 +82,12 @@ class DetectionEvaluator:
   ):
     self._source, self._examples = source, examples
     self._folder, self._fast, self._min_score = folder, fast, min_score
+    self._album = pictures.Album(folder, TITLE, COMMENT)
     self._shown = pipeline.spread(len(source), min(num_images, len(source)))
     self._truth = coco_metric.ground_truth(source)
     self._sharding = sharding.batch_sharding(mesh)
     self._num_shards = sharding.num_shards(self._sharding)
-    # Every device gets all: images differ in size.
-    self._predict = jax.jit(
-      sharding.on_mesh(mesh, task.predict),
-      out_shardings=sharding.replicated(mesh),
-    )
+    self._predict = sharding.jit_on_batches(mesh, task.predict)
 
   def run(self, state: TrainState) -> dict[str, float]:
     options = grain.ReadOptions(_NUM_THREADS, _NUM_THREADS)
@@ -111,8 +113,7 @@ class DetectionEvaluator:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f'{int(state.step):07d}.{kind}.json'
         path.write_text(json.dumps(everything))
-    if jax.process_index() == 0:
-      self._draw(int(state.step), found)
+    self._album.write(int(state.step), self._drawn(found))
     return values
 
   def _results(self, example, outputs, image_size):
@@ -129,19 +130,17 @@ class DetectionEvaluator:
       coco_metric.paste(outputs['masks'][valid], boxes, size),
     )
 
-  def _draw(self, step, found):
+  def _drawn(self, found):
     for place in self._shown:
       example = self._source[place]
       shown = [x for x in found[place] if x['score'] >= self._min_score]
-      pictures.save(
+      yield (
         pictures.grid([tiles(example, shown)]),
-        self._folder / f'{step:07d}_{place}.png',
-        title=TITLE,
-        comment=COMMENT,
-        description=f'{example["info"]["file_name"]}: {len(shown)} found with '
-        f'a score of {self._min_score} or more',
+        (
+          f'{example["info"]["file_name"]}: {len(shown)} found with a score of '
+          f'{self._min_score} or more'
+        ),
       )
-    writer.say(f'Results as COCO has them, and pictures, in {self._folder}')
 
 
 def same_size_batches(
