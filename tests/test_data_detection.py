@@ -17,6 +17,7 @@ from train_lib import pipeline
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'detection'
 PLAN = dict(
+  flip_rate=0.5,
   long_side=150,
   short_sides=(64, 80, 96),
   crop_short_sides=(70, 90),
@@ -143,6 +144,7 @@ def test_masks_stay_on_their_objects():
 def test_draws_are_the_recipes():
   """480 x 640: both branches, all sizes, crops of at most the image."""
   plan = dict(
+    flip_rate=0.5,
     long_side=1333,
     short_sides=tuple(range(480, 801, 32)),
     crop_short_sides=(400, 500, 600),

@@ -17,7 +17,11 @@ from train_lib.train_state import TrainState
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'detection'
 PLAN = dict(
-  long_side=150, short_sides=(96,), crop_short_sides=(), crop_range=(40, 80)
+  flip_rate=0.5,
+  long_side=150,
+  short_sides=(96,),
+  crop_short_sides=(),
+  crop_range=(40, 80),
 )
 
 

@@ -23,10 +23,10 @@ from data.images import mnist5k
 HEIGHT, WIDTH = 128, 160
 _PHOTOS = {
   'train': (
-    *('chelsea.png', 'coffee.png', 'rocket.jpg', 'motorcycle_left.png'),
-    *('grass.png', 'gravel.png', 'ihc.png'),
+    *('chelsea.png', 'rocket.jpg', 'motorcycle_left.png', 'ihc.png'),
+    *('grass.png', 'gravel.png', 'brick.png'),
   ),
-  'test': ('astronaut.png', 'brick.png', 'hubble_deep_field.jpg'),
+  'test': ('astronaut.png', 'coffee.png', 'hubble_deep_field.jpg'),
 }
 _NUM_OBJECTS = 1, 6
 _MIN_SEEN = 0.4  # of a mask
@@ -126,9 +126,7 @@ def _scene(rng, name, number, photos, draw, categories):
       mask = np.zeros((HEIGHT, WIDTH), bool)
       mask[place] = cut_out[..., 3] > 127
       seen = [old & ~mask for old in masks]
-      if all(
-        s.sum() >= _MIN_SEEN * n for s, n in zip(seen, full, strict=True)
-      ):
+      if all(s.sum() >= _MIN_SEEN * n for s, n in zip(seen, full, strict=True)):
         opacity = cut_out[..., 3:] / 255
         pixels[place] += opacity * (cut_out[..., :3] - pixels[place])
         masks, classes = [*seen, mask], [*classes, label]
