@@ -15,16 +15,16 @@ import optax
 from absl import app, flags
 
 from train_lib import (
+  accumulation,
   checkpoint,
-  evaluate,
-  optim,
-  pipeline,
+  evaluators,
+  interruption,
   runtime,
   sharding,
-  train_state,
+  weights,
   writer,
 )
-from train_lib.task import make_task
+from train_lib.setup import Setup, make_setup, started
 from train_lib.train_state import TrainState
 
 
@@ -32,11 +32,15 @@ def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
   """One update, pure: (state, batch) -> (state, scalars)."""
   rng = jax.random.fold_in(jax.random.key(seed), state.step)
 
-  def loss_fn(params, model_state, batch, rng):
-    return task.loss({'params': params, **model_state}, batch, rng)
+  def grad_fn(model_state, batch, rng):
+    def loss_fn(params):
+      return task.loss({'params': params, **model_state}, batch, rng)
 
-  grads, loss, aux = optim.accumulated_grad(loss_fn, num_microbatches)(
-    state.params, state.model_state, batch, rng
+    (loss, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    return grads, loss, aux
+
+  grads, loss, aux = accumulation.over_microbatches(grad_fn, num_microbatches)(
+    state.model_state, batch, rng
   )
   # Without it XLA mixes the update of each parameter with its gradient's sums,
   # which takes it longer and gains nothing.
@@ -52,6 +56,23 @@ def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
   return state, {'loss': loss, 'grad_norm': grad_norm, **aux.scalars}
 
 
+def make_step(run: Setup, config: ml_collections.ConfigDict):
+  """Jits `train_step` for the run's mesh; the state goes where it came from."""
+  step = functools.partial(
+    train_step,
+    task=run.task,
+    tx=run.tx,
+    seed=config.seed,
+    num_microbatches=config.optim.num_microbatches,
+  )
+  shardings = jax.tree.map(lambda x: x.sharding, run.state)
+  return jax.jit(
+    sharding.on_mesh(run.mesh, step),
+    donate_argnums=0,
+    out_shardings=(shardings, sharding.replicated(run.mesh)),
+  )
+
+
 def train_and_evaluate(
   config: ml_collections.ConfigDict, workdir: str
 ) -> TrainState:
@@ -63,48 +84,27 @@ def train_and_evaluate(
   Raises:
     FloatingPointError: the loss is not finite.
   """
-  mesh = sharding.make_mesh(config.mesh)
-  task = make_task(config)
-  batches = pipeline.make_train_iterator(
-    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
-  )
-  tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
-  abstract, init = train_state.create(
-    task, tx, batches.element_spec, config.seed, mesh, config.sharding
-  )
+  run = make_setup(config)
   runtime.make_workdir(workdir)
-  evaluators = evaluate.make_evaluators(config, task, mesh, workdir)
+  evals = evaluators.make_evaluators(config, run.task, run.mesh, workdir)
 
   checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
-  restored = checkpoints.restore(abstract)
+  restored = checkpoints.restore(run.state)
   if restored is not None:
     state, data_state = restored
-    batches.set_state(data_state)
+    run.batches.set_state(data_state)
     writer.say(f'Resuming at step {state.step}.')
   else:
-    state = init()
+    state = run.init()
     if config.init_from.path:
-      state = checkpoint.init_from(state, tx, config.init_from)
+      state = weights.init_from(state, run.tx, config.init_from)
+    state = started(run, state, config.seed)
 
-  step_fn = functools.partial(
-    train_step,
-    task=task,
-    tx=tx,
-    seed=config.seed,
-    num_microbatches=config.optim.num_microbatches,
-  )
-  step_fn = jax.jit(
-    sharding.on_mesh(mesh, step_fn),
-    donate_argnums=0,
-    out_shardings=(
-      jax.tree.map(lambda x: x.sharding, abstract),
-      sharding.replicated(mesh),
-    ),
-  )
+  step_fn = make_step(run, config)
   start = int(state.step)
   log = writer.Writer(workdir, start)
   progress = writer.Progress(start, config.num_steps, config.data.batch_size)
-  preemption, watchdog = runtime.Preemption(), runtime.Watchdog()
+  preemption, watchdog = interruption.Preemption(), interruption.Watchdog()
 
   def report(step, scalars):
     """Fetches a step's scalars and logs them if due."""
@@ -113,7 +113,7 @@ def train_and_evaluate(
       raise FloatingPointError(f'The loss of step {step} is {loss}.')
     if step % config.log_every_steps == 0 or step == config.num_steps:
       scalars = {name: float(value) for name, value in scalars.items()}
-      scalars = {'loss': loss, **scalars, 'lr': float(schedule(step - 1))}
+      scalars = {'loss': loss, **scalars, 'lr': float(run.schedule(step - 1))}
       log.write(step, scalars | progress.report(step, scalars))
 
   def evaluate_if_due(step):
@@ -124,8 +124,9 @@ def train_and_evaluate(
     ]
     if due:
       began = time.monotonic()
-      results = evaluate.run(evaluators, due, state)
+      results = evaluators.run(evals, due, state)
       log.write(step, results)
+      log.write_pictures(step, due)
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       best = config.checkpoint.best_metric
       if best in results:
@@ -140,7 +141,7 @@ def train_and_evaluate(
     pending = None
     # The range comes first: the end of the run draws no batch too many.
     for step, batch in zip(
-      range(start + 1, config.num_steps + 1), batches, strict=False
+      range(start + 1, config.num_steps + 1), run.batches, strict=False
     ):
       state, scalars = step_fn(state, batch)
       if pending is not None:
@@ -151,7 +152,7 @@ def train_and_evaluate(
       if is_last or preempted or step % config.checkpoint.every_steps == 0:
         report(*pending)  # What follows a loss that is not finite is not kept.
         pending = None
-        checkpoints.save(state, batches.get_state())
+        checkpoints.save(state, run.batches.get_state())
       if preempted:
         writer.say(f'SIGTERM: step {step} is saved, stopping.')
         break

@@ -4,11 +4,13 @@ Shapes: B batch, H height, W width, C channels, K classes.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import ml_collections
 
-from paca_vit import classifier
+from paca_vit import classifier, kmeans
 from train_lib import classification, mixing
 
 
@@ -22,11 +24,13 @@ class Classification:
     label_smoothing: of integer labels in training; targets, also those that
       `mixing` makes, are taken as they are.
     mixing: blends the images and labels of a training batch; None: does not.
+    start: see `train_lib.task.Task`.
   """
 
   model: classifier.PacaViT
   label_smoothing: float
   mixing: classification.Mixing | None
+  start: Callable[..., Any] | None = None
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'], train=False)
@@ -63,17 +67,21 @@ class Classification:
     return {'logits': logits, 'cluster_maps': features.cluster_maps()}
 
 
-def make_task(config: ml_collections.ConfigDict) -> Classification:
-  """Reads config.model, config.label_smoothing and config.mixing or None."""
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Classification:
+  """Reads label_smoothing and mixing, or None; model: see `make_classifier`."""
   mix = None
   if config.mixing is not None:
     mix = mixing.Mixing(
       **config.mixing,
-      num_classes=config.model.num_classes,
+      num_classes=model.num_classes,
       label_smoothing=config.label_smoothing,
     )
+  network = classifier.make_classifier(model)
   return Classification(
-    model=classifier.make_classifier(config.model),
+    model=network,
     label_smoothing=config.label_smoothing,
     mixing=mix,
+    start=kmeans.make_start(model, network),
   )

@@ -4,12 +4,14 @@ Shapes: B batch, H height, W width, C channels, K classes, M clusters.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 
-from paca_vit import segmentation
+from paca_vit import kmeans, segmentation
 from perceiver_paca.ops import resize
 from train_lib import losses, metrics
 from train_lib.task import LossAux
@@ -28,12 +30,14 @@ class Segmentation:
     num_classes: K.
     auxiliary_weight: of the cross entropy of the auxiliary logits.
     mean_over_ignored: pixels labelled 255 count as pixels with loss 0.
+    start: see `train_lib.task.Task`.
   """
 
   model: segmentation.PacaSegmenter
   num_classes: int
   auxiliary_weight: float
   mean_over_ignored: bool
+  start: Callable[..., Any] | None = None
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'], train=False)
@@ -139,9 +143,10 @@ def _resize_like(logits, labels):
   return resize.resize_bilinear(logits, labels.shape[1:])
 
 
-def make_task(config: ml_collections.ConfigDict) -> Segmentation:
-  """Reads config.model, config.auxiliary_weight, config.mean_over_ignored."""
-  model = config.model
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Segmentation:
+  """Reads auxiliary_weight, mean_over_ignored; model: see `make_segmenter`."""
   head = model.decode_head
   if head.get('num_clusters', model.num_classes) != model.num_classes:
     raise ValueError(
@@ -149,9 +154,11 @@ def make_task(config: ml_collections.ConfigDict) -> Segmentation:
       f'clusters; expected num_classes {model.num_classes}, found '
       f'{head.num_clusters}.'
     )
+  segmenter = segmentation.make_segmenter(model)
   return Segmentation(
-    model=segmentation.make_segmenter(model),
+    model=segmenter,
     num_classes=model.num_classes,
     auxiliary_weight=config.auxiliary_weight,
     mean_over_ignored=config.mean_over_ignored,
+    start=kmeans.make_start(model, segmenter),
   )

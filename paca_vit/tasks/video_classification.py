@@ -6,16 +6,18 @@ integer; `mask` [B].
 
 import ml_collections
 
-from paca_vit import video
+from paca_vit import kmeans, video
 from paca_vit.tasks import classification
 
 
 def make_task(
-  config: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
 ) -> classification.Classification:
-  """Reads config.model and config.label_smoothing."""
+  """Reads label_smoothing; model: see `make_video_classifier`."""
+  network = video.make_video_classifier(model)
   return classification.Classification(
-    model=video.make_video_classifier(config.model),
+    model=network,
     label_smoothing=config.label_smoothing,
     mixing=None,
+    start=kmeans.make_start(model, network),
   )
