@@ -41,7 +41,7 @@ $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), sys.version'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[demo,test,text,flow,media,brain,chess,weights]'
+	  --constraint constraints.txt --editable '.[demo,test,text,flow,media,brain,chess,weights,detection]'
 	touch $@
 
 $(VENV)/.parity: $(VENV)/.installed

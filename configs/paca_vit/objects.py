@@ -27,9 +27,8 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.seed = 0
   config.num_steps = 1_800
 
-  config.task = 'paca_vit.tasks.detection'
+  config.task = dict(module='paca_vit.tasks.detection', group_size=8)
   config.model = models.demo_detector(num_classes=10)
-  config.group_size = 8
 
   options = dict(
     num_classes=10,
@@ -57,7 +56,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
       every_steps=config.num_steps,
       data=common.examples(DATA, split='test', **options),
       method='colors',
-      fit_split='train[:200]',
+      fit_split='train[:100]',
     ),
   )
 

@@ -10,6 +10,7 @@ those of the best mask AP on training images.
 Shapes: H, W of an image, D objects.
 """
 
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,8 +25,8 @@ from train_lib.train_state import TrainState
 
 _MIN_PIXELS = 30  # of an object
 _SIDE = 16  # of the shapes that are compared
-_THRESHOLDS = tuple(range(20, 161, 20))  # of colour differences, of 441
-_DISTANCES = tuple(range(2, 17, 2))  # between maxima, pixels
+_THRESHOLDS = tuple(range(40, 161, 40))  # of colour differences, of 441
+_DISTANCES = (2, 4, 6, 8, 12)  # between maxima, pixels
 
 
 class Found(NamedTuple):
@@ -41,10 +42,14 @@ class Found(NamedTuple):
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'ClassicalDetection':
   """Reads data; fit_split, from which it learns; method, its name."""
-  del task, mesh, workdir
+  del task, mesh, folder
   methods = {'colors': (Colors, _THRESHOLDS), 'watershed': (None, _DISTANCES)}
   if config.method not in methods:
     raise ValueError(
@@ -71,17 +76,20 @@ class ClassicalDetection:
     detect: Callable[[np.ndarray, float], Found],
     options: Sequence[float],
   ):
-    """Fits the option that `detect` takes, and evaluates it."""
-
-    def score(option):
-      return _evaluate(train, detect, option)['mask_ap']
-
-    option = max(options, key=score)
-    self._results = _evaluate(test, detect, option)
-    writer.say(f'The baseline took {option} of {list(options)}.')
+    """Takes what `detect` learned from, and which options it may have."""
+    self._train, self._test, self._options = train, test, options
+    self._detect, self._results = detect, None
 
   def run(self, state: TrainState) -> dict[str, float]:
     del state
+    if self._results is None:
+
+      def score(option):
+        return _evaluate(self._train, self._detect, option)['mask_ap']
+
+      option = max(self._options, key=score)
+      self._results = _evaluate(self._test, self._detect, option)
+      writer.say(f'The baseline took {option} of {list(self._options)}.')
     return self._results
 
 
