@@ -51,6 +51,12 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
       num_images=8,
       min_score=0.5,
     ),
+    clusters=dict(
+      module='paca_vit.evaluators.detection_clusters',
+      every_steps=config.num_steps,
+      data=common.examples(DATA, split='test', **options),
+      num_images=4,
+    ),
     colors=dict(
       module='paca_vit.evaluators.classical_detection',
       every_steps=config.num_steps,

@@ -86,11 +86,7 @@ class DetectionEvaluator:
     self._truth = coco_metric.ground_truth(source)
     self._sharding = sharding.batch_sharding(mesh)
     self._num_shards = sharding.num_shards(self._sharding)
-    # Every device gets all: images differ in size.
-    self._predict = jax.jit(
-      sharding.on_mesh(mesh, task.predict),
-      out_shardings=sharding.replicated(mesh),
-    )
+    self._predict = sharding.jit_on_batches(mesh, task.predict)
 
   def run(self, state: TrainState) -> dict[str, float]:
     options = grain.ReadOptions(_NUM_THREADS, _NUM_THREADS)
@@ -103,7 +99,7 @@ class DetectionEvaluator:
       sizes = np.asarray(batch['image_size'])
       for i, place in enumerate(places):
         one = {name: x[i] for name, x in outputs.items()}
-        found[place] = self._results(self._source[place], one, sizes[i])
+        found[place] = results_of(self._source[place], one, sizes[i])
     values = {}
     for kind, name in (('bbox', 'box'), ('segm', 'mask')):
       everything = [x for results in found for x in results]
@@ -120,20 +116,6 @@ class DetectionEvaluator:
     self._album.write(int(state.step), self._drawn(found))
     return values
 
-  def _results(self, example, outputs, image_size):
-    """COCO's results of an image, in its own pixels."""
-    info, valid = example['info'], outputs['valid'].astype(bool)
-    size = info['height'], info['width']
-    scale = np.tile(image_size[::-1] / np.array(size[::-1]), 2)
-    boxes = outputs['boxes'][valid].astype(np.float64) / scale
-    return coco_metric.results(
-      example,
-      boxes,
-      outputs['scores'][valid],
-      outputs['classes'][valid],
-      coco_metric.paste(outputs['masks'][valid], boxes, size),
-    )
-
   def _drawn(self, found):
     """Yields pictures and what they are of."""
     for place in self._shown:
@@ -144,6 +126,29 @@ class DetectionEvaluator:
         f'{example["info"]["file_name"]}: {len(shown)} found with a score of '
         f'{self._min_score} or more',
       )
+
+
+def results_of(
+  example: dict[str, Any], outputs: dict[str, np.ndarray], size: np.ndarray
+) -> list[dict[str, Any]]:
+  """COCO's results of an image, by falling scores, in its own pixels.
+
+  Args:
+    example: of `coco.source`.
+    outputs: of `Detection.predict`, without the leading B.
+    size: [2], what the image was resized to, height and width.
+  """
+  info, valid = example['info'], outputs['valid'].astype(bool)
+  own = info['height'], info['width']
+  scale = np.tile(size[::-1] / np.array(own[::-1]), 2)
+  boxes = outputs['boxes'][valid].astype(np.float64) / scale
+  return coco_metric.results(
+    example,
+    boxes,
+    outputs['scores'][valid],
+    outputs['classes'][valid],
+    coco_metric.paste(outputs['masks'][valid], boxes, own),
+  )
 
 
 def same_size_batches(
