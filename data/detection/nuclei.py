@@ -33,6 +33,10 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
     data_dir: not read; the package has its own place.
   """
   del data_dir
+  if split not in _STEPS:
+    raise ValueError(
+      f'config.data.split: expected one of {list(_STEPS)}, found {split!r}.'
+    )
   image, labels = (
     _read(f'data/images/{name}2d.tif') for name in ('img', 'mask')
   )
