@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data.detection import coco, coco_json, coco_metric, detection_ops
-from train_lib import object_pictures, pictures, pipeline, sharding
+from train_lib import object_pictures, pictures, pipeline, sharding, writer
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -42,11 +42,10 @@ def make_evaluator(
   """Reads data; fast: whether faster-coco-eval counts; num_images and min_score
   of the pictures."""
   source, module = pipeline.open_source(config.data)
-  num_classes = config.data.preprocess['num_classes']
-  coco.check_classes(source[0]['categories'], num_classes)
-  preprocess = pipeline.eval_preprocess(module, config.data)
+  options = dict(config.data.preprocess)
+  coco.check_classes(source[0]['categories'], options['num_classes'])
   examples = grain.MapDataset.range(len(source)).map(
-    lambda i: preprocess(source[i])
+    lambda i: module.preprocess(source[i], train=False, rng=None, **options)
   )
   return DetectionEvaluator(
     task,
@@ -65,7 +64,7 @@ class DetectionEvaluator:
 
   Figures of a range of sizes that no object is in are left out. Writes, in
   `folder`, COCO's results <step>.bbox.json and <step>.segm.json, and pictures
-  <step>_<image>.png.
+  <step>_<number>.png.
   """
 
   def __init__(
@@ -100,7 +99,7 @@ class DetectionEvaluator:
       sizes = np.asarray(batch['image_size'])
       for i, place in enumerate(places):
         one = {name: x[i] for name, x in outputs.items()}
-        found[place] = self._results(self._source[place], one, sizes[i])
+        found[place] = results_of(self._source[place], one, sizes[i])
     values = {}
     for kind, name in (('bbox', 'box'), ('segm', 'mask')):
       everything = [x for results in found for x in results]
@@ -113,34 +112,43 @@ class DetectionEvaluator:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f'{int(state.step):07d}.{kind}.json'
         path.write_text(json.dumps(everything))
+        writer.say(f'Results as COCO has them: {path}')
     self._album.write(int(state.step), self._drawn(found))
     return values
 
-  def _results(self, example, outputs, image_size):
-    """COCO's results of an image, in its own pixels."""
-    info, valid = example['info'], outputs['valid'].astype(bool)
-    size = info['height'], info['width']
-    scale = np.tile(image_size[::-1] / np.array(size[::-1]), 2)
-    boxes = outputs['boxes'][valid].astype(np.float64) / scale
-    return coco_metric.results(
-      example,
-      boxes,
-      outputs['scores'][valid],
-      outputs['classes'][valid],
-      coco_metric.paste(outputs['masks'][valid], boxes, size),
-    )
-
   def _drawn(self, found):
+    """Yields pictures and what they are of."""
     for place in self._shown:
       example = self._source[place]
       shown = [x for x in found[place] if x['score'] >= self._min_score]
       yield (
         pictures.grid([tiles(example, shown)]),
-        (
-          f'{example["info"]["file_name"]}: {len(shown)} found with a score of '
-          f'{self._min_score} or more'
-        ),
+        f'{example["info"]["file_name"]}: {len(shown)} found with a score of '
+        f'{self._min_score} or more',
       )
+
+
+def results_of(
+  example: dict[str, Any], outputs: dict[str, np.ndarray], size: np.ndarray
+) -> list[dict[str, Any]]:
+  """COCO's results of an image, by falling scores, in its own pixels.
+
+  Args:
+    example: of `coco.source`.
+    outputs: of `Detection.predict`, without the leading B.
+    size: [2], what the image was resized to, height and width.
+  """
+  info, valid = example['info'], outputs['valid'].astype(bool)
+  own = info['height'], info['width']
+  scale = np.tile(size[::-1] / np.array(own[::-1]), 2)
+  boxes = outputs['boxes'][valid].astype(np.float64) / scale
+  return coco_metric.results(
+    example,
+    boxes,
+    outputs['scores'][valid],
+    outputs['classes'][valid],
+    coco_metric.paste(outputs['masks'][valid], boxes, own),
+  )
 
 
 def same_size_batches(
