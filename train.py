@@ -24,7 +24,7 @@ from train_lib import (
   train_state,
   writer,
 )
-from train_lib.task import make_task
+from train_lib.task import label_ranges_of, make_task
 from train_lib.train_state import TrainState
 
 
@@ -66,7 +66,10 @@ def train_and_evaluate(
   mesh = sharding.make_mesh(config.mesh)
   task = make_task(config)
   batches = pipeline.make_train_iterator(
-    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
+    config.data,
+    seed=config.seed,
+    sharding=sharding.batch_sharding(mesh),
+    label_ranges=label_ranges_of(task),
   )
   tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
   abstract, init = train_state.create(

@@ -19,8 +19,9 @@
 
 import functools
 import importlib
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -31,6 +32,14 @@ import numpy as np
 from train_lib import sharding as sharding_lib
 
 PyTree = Any
+
+
+# Key of integer labels -> (number of classes, what is ignored or None).
+LabelRanges = Mapping[str, tuple[int, int | None]]
+
+
+class ExampleError(ValueError):
+  """An example cannot be used; says of which data set, which and its file."""
 
 
 class TrainIterator:
@@ -116,6 +125,7 @@ def make_train_iterator(
   *,
   seed: int,
   sharding: jax.sharding.NamedSharding,
+  label_ranges: LabelRanges | None = None,
 ) -> TrainIterator:
   """Builds the training batches.
 
@@ -123,12 +133,14 @@ def make_train_iterator(
     data_config: see the top of this file.
     seed: of the order and of every example's augmentation.
     sharding: of a batch's leading dimension.
+    label_ranges: what every example is checked for.
   """
   source, module = open_source(data_config)
   preprocess = functools.partial(
     module.preprocess, train=True, **data_config.preprocess
   )
-  examples = train_examples(source, preprocess, seed)
+  prepare = checked(source, preprocess, data_config, label_ranges)
+  examples = train_examples(range(len(source)), prepare, seed)
   return TrainIterator(examples, data_config, sharding)
 
 
@@ -136,17 +148,23 @@ def make_eval_batches(
   data_config: ml_collections.ConfigDict,
   *,
   sharding: jax.sharding.NamedSharding,
+  label_ranges: LabelRanges | None = None,
 ) -> EvalBatches:
   """Builds the batches of an evaluation.
 
   Args:
     data_config: see the top of this file.
     sharding: of a batch's leading dimension.
+    label_ranges: what every example is checked for.
   """
-  return EvalBatches(eval_examples(data_config), data_config, sharding)
+  examples = eval_examples(data_config, label_ranges)
+  return EvalBatches(examples, data_config, sharding)
 
 
-def eval_examples(data_config: ml_collections.ConfigDict) -> grain.MapDataset:
+def eval_examples(
+  data_config: ml_collections.ConfigDict,
+  label_ranges: LabelRanges | None = None,
+) -> grain.MapDataset:
   """All examples in order, each preprocessed when it is asked for."""
   source, module = open_source(data_config)
   preprocess = functools.partial(
@@ -155,8 +173,65 @@ def eval_examples(data_config: ml_collections.ConfigDict) -> grain.MapDataset:
   # Indices through Grain, records past it: its counters cost more than a small
   # record's whole preprocessing.
   return grain.MapDataset.range(len(source)).map(
-    lambda index: preprocess(source[index])
+    checked(source, preprocess, data_config, label_ranges)
   )
+
+
+def checked(
+  source: Sequence[Any],
+  preprocess: Callable[..., PyTree],
+  data_config: ml_collections.ConfigDict,
+  label_ranges: LabelRanges | None,
+) -> Callable[..., PyTree]:
+  """(index, ...) -> preprocess(source[index], ...), whose errors say where.
+
+  The function raises ExampleError for whatever goes wrong with an example, also
+  for labels out of range.
+  """
+  where = f'{data_config.module}, split {data_config.split!r}'
+  label_ranges = label_ranges or {}
+
+  def prepare(index: int, **options):
+    raw = None
+    try:
+      raw = source[index]
+      example = preprocess(raw, **options)
+      for name, (num_classes, ignored) in label_ranges.items():
+        _check_labels(example[name], num_classes, ignored)
+      return example
+    except Exception as e:
+      text = str(e) if isinstance(e, ValueError) else f'{type(e).__name__}: {e}'
+      raise ExampleError(
+        f'{where}, example {index}{_file_name(raw)}: {text}'
+      ) from e
+
+  return prepare
+
+
+def _check_labels(labels, num_classes: int, ignored: int | None) -> None:
+  labels = np.asarray(labels)
+  if not np.issubdtype(labels.dtype, np.integer):
+    return  # Shares of classes.
+  wrong = labels[(labels < 0) | (labels >= num_classes)]
+  wrong = np.unique(wrong[wrong != ignored] if ignored is not None else wrong)
+  if wrong.size:
+    also = '' if ignored is None else f' or {ignored} (ignored)'
+    raise ValueError(
+      f'expected labels from 0 to {num_classes - 1}{also}, found '
+      f'{wrong[:5].tolist()}.'
+    )
+
+
+def _file_name(raw: Any) -> str:
+  """What a raw example says of the file that it is of."""
+  if isinstance(raw, Mapping):
+    for key in ('file_name', 'name', 'image'):
+      value = raw.get(key)
+      if isinstance(value, bytes) and key != 'image':
+        value = value.decode(errors='replace')
+      if isinstance(value, str | os.PathLike):
+        return f' ({os.fspath(value)})'
+  return ''
 
 
 def few_examples(

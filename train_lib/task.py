@@ -34,6 +34,8 @@ class Task(Protocol):
 
   `variables` is {'params': ..., **model_state}. Every batch has `mask` [B]: 1
   for examples, 0 for padding.
+
+  A task may also have `label_ranges`, see `label_ranges_of`.
   """
 
   def init(self, rng: jax.Array, batch: PyTree) -> PyTree:
@@ -65,6 +67,19 @@ def make_task(config: ml_collections.ConfigDict) -> Task:
       "as 'paca_vit.tasks.classification'."
     ) from e
   return module.make_task(config)
+
+
+def label_ranges_of(task: Task) -> dict[str, tuple[int, int | None]]:
+  """What the pipeline checks labels for, before they come to a device.
+
+  There a label out of range is no error: it counts from the end, or is no class
+  at all, and the loss looks plausible.
+
+  Returns:
+    The key of integer labels in an example -> the number of classes, and the
+    label that is ignored or None.
+  """
+  return getattr(task, 'label_ranges', {})
 
 
 def function_named(path: str) -> Callable:

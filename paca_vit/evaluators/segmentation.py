@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 from paca_vit.tasks import segmentation
 from perceiver_paca.ops import resize
 from train_lib import pipeline, sharding, writer
-from train_lib.task import Task
+from train_lib.task import Task, label_ranges_of
 from train_lib.train_state import TrainState
 
 
@@ -29,15 +29,9 @@ def make_evaluator(
 ) -> 'SegmentationEvaluator':
   """Reads data, window and stride: (height, width), or None: whole images."""
   del workdir  # It writes nothing.
-  source, module = pipeline.open_source(config.data)
-  options = dict(config.data.preprocess)
-
-  def examples():
-    for example in source:
-      yield module.preprocess(example, train=False, rng=None, **options)
-
+  examples = pipeline.eval_examples(config.data, label_ranges_of(task))
   return SegmentationEvaluator(
-    task, examples, mesh, config.window, config.stride
+    task, lambda: iter(examples), mesh, config.window, config.stride
   )
 
 

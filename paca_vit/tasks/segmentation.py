@@ -14,6 +14,8 @@ from perceiver_paca.ops import resize
 from train_lib import losses, metrics
 from train_lib.task import LossAux
 
+_IGNORED = 255  # the label of pixels that do not count
+
 
 @dataclasses.dataclass(frozen=True)
 class Segmentation:
@@ -34,6 +36,10 @@ class Segmentation:
   num_classes: int
   auxiliary_weight: float
   mean_over_ignored: bool
+
+  @property
+  def label_ranges(self):
+    return {'label': (self.num_classes, _IGNORED)}
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'], train=False)

@@ -39,6 +39,10 @@ class Classification:
   label_smoothing: float
   mixing: classification.Mixing | None
 
+  @property
+  def label_ranges(self):
+    return {'label': (self.model.outputs.num_classes, None)}
+
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'])
 
