@@ -19,6 +19,7 @@ from train_lib import (
   evaluate,
   optim,
   pipeline,
+  run_files,
   runtime,
   sharding,
   train_state,
@@ -167,7 +168,9 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
-  train_and_evaluate(runtime.CONFIG.value, runtime.WORKDIR.value)
+  config, classes = run_files.derived(runtime.CONFIG.value)
+  run_files.write(runtime.WORKDIR.value, config, classes, runtime.config_file())
+  train_and_evaluate(config, runtime.WORKDIR.value)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Folders and lists as people have them: what counts, what is passed by."""
 
 import collections
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -12,8 +13,17 @@ from train_lib import writer
 _LITTER = ('thumbs.db', 'desktop.ini', '__macosx')
 
 
+@functools.cache
+def say_once(message: str) -> None:
+  """A line on the console: data sets are opened by several evaluators."""
+  writer.say(message)
+
+
 def files(
-  folder: str | os.PathLike, suffixes: Sequence[str]
+  folder: str | os.PathLike,
+  suffixes: Sequence[str],
+  *,
+  recursive: bool = False,
 ) -> list[pathlib.Path]:
   """The files in a folder that have one of some suffixes, sorted by name.
 
@@ -22,17 +32,21 @@ def files(
   stdout.
 
   Args:
-    folder: which is not searched deeper.
+    folder: to look in.
     suffixes: in lower case, with their dot.
+    recursive: whether to look in the folders in it, too.
 
   Raises:
     FileNotFoundError: there is no such folder.
-    ValueError: two files differ in their suffix only.
   """
   root = pathlib.Path(folder)
   if not root.is_dir():
     raise FileNotFoundError(f'{folder}: expected a folder, there is none.')
-  entries = [p for p in root.iterdir() if is_meant(p) and not p.is_dir()]
+  entries = [
+    p
+    for p in (root.rglob('*') if recursive else root.iterdir())
+    if all(map(_is_meant, p.relative_to(root).parts)) and not p.is_dir()
+  ]
   found = sorted(p for p in entries if p.suffix.lower() in suffixes)
   others = collections.Counter(
     p.suffix.lower() or p.name
@@ -41,8 +55,7 @@ def files(
   )
   if others:
     kinds = ', '.join(f'{n} {suffix}' for suffix, n in sorted(others.items()))
-    writer.say(f'{folder}: passed by {kinds}; expected {", ".join(suffixes)}.')
-  by_stem(found)
+    say_once(f'{folder}: passed by {kinds}; expected {", ".join(suffixes)}.')
   return found
 
 
@@ -65,12 +78,7 @@ def by_stem(paths: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
 def subfolders(folder: str | os.PathLike) -> list[pathlib.Path]:
   """The folders in a folder, sorted by name, without litter."""
   root = pathlib.Path(folder)
-  return sorted(p for p in root.iterdir() if is_meant(p) and p.is_dir())
-
-
-def is_meant(path: pathlib.Path) -> bool:
-  """Whether it is not hidden and not what a file manager leaves."""
-  return not path.name.startswith('.') and path.name.lower() not in _LITTER
+  return sorted(p for p in root.iterdir() if _is_meant(p.name) and p.is_dir())
 
 
 def read_text(path: str | os.PathLike) -> str:
@@ -107,3 +115,7 @@ def read_lines(path: str | os.PathLike) -> tuple[str, ...]:
       + (f'{twice[0]!r} twice.' if twice else 'none.')
     )
   return lines
+
+
+def _is_meant(name: str) -> bool:
+  return not name.startswith('.') and name.lower() not in _LITTER

@@ -24,7 +24,6 @@ from PIL import ImageCms
 from PIL.Image import Image, Transpose
 
 from data import folders
-from train_lib import writer
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif')
 MASK_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp', '.gif')
@@ -127,7 +126,6 @@ def image_paths(folder: str | os.PathLike) -> list[pathlib.Path]:
 
   Raises:
     FileNotFoundError: there is no such folder, or no picture in it.
-    ValueError: two of them have one name, such as a.jpg and a.png.
   """
   there = os.path.isdir(folder)
   paths = folders.files(folder, SUFFIXES) if there else []
@@ -150,9 +148,12 @@ def readable(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
   faults = list(zip(paths, _all_faults(paths), strict=True))
   broken = [fault for _, fault in faults if fault]
   for fault in broken[:20]:
-    writer.say(f'Left out: {fault}')
+    folders.say_once(f'Left out: {fault}')
   if broken:
-    writer.say(f'{len(broken)} of {len(paths)} images cannot be read.')
+    where = os.path.commonpath([path.parent for path in paths])
+    folders.say_once(
+      f'{where}: {len(broken)} of {len(paths)} images cannot be read.'
+    )
   if len(broken) == len(paths):
     raise ValueError(f'None of {len(paths)} images can be read: {broken[0]}')
   return [path for path, fault in faults if not fault]
@@ -160,7 +161,10 @@ def readable(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
 
 def _all_faults(paths: Iterable[pathlib.Path]) -> list[str | None]:
   def look(path):
-    stat = path.stat()
+    try:
+      stat = path.stat()
+    except OSError as e:
+      return f'{path}: {e.strerror}.'
     return _fault(path, stat.st_size, stat.st_mtime_ns)
 
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -12,7 +12,14 @@ import pytest
 import train
 from configs.paca_vit import imagenet
 from tests import linear_task
-from train_lib import evaluate, optim, pipeline, sharding, train_state
+from train_lib import (
+  evaluate,
+  optim,
+  pipeline,
+  run_files,
+  sharding,
+  train_state,
+)
 from train_lib.task import make_task
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -81,7 +88,7 @@ def read_by_the_loop(tmp_path_factory):
 
 @pytest.mark.parametrize('module', config_modules(), ids=lambda m: m.__name__)
 def test_every_option_is_read(module, read_by_the_loop, tmp_path):
-  config = all_synthetic(module.get_config())
+  config, _ = run_files.derived(all_synthetic(module.get_config()))
   recorder = Recorder(config)
   mesh = sharding.make_mesh(recorder.mesh)
   task = make_task(recorder)

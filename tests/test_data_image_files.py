@@ -158,7 +158,7 @@ def test_folders_as_they_are(tmp_path, capsys):
   )
   (tmp_path / 'a.png').write_bytes(data)
   with pytest.raises(ValueError, match=r'a\.png: found a\.jpg, too'):
-    image_files.image_paths(tmp_path)
+    folders.by_stem(image_files.image_paths(tmp_path))
   with pytest.raises(FileNotFoundError, match='nowhere: .* no such folder'):
     image_files.image_paths(tmp_path / 'nowhere')
 

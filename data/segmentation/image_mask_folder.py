@@ -19,7 +19,6 @@ import PIL.Image
 
 from data import folders, image_files
 from data.segmentation import segmentation_ops
-from train_lib import writer
 
 
 def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
@@ -39,12 +38,13 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
     )
   root = pathlib.Path(data_dir).expanduser()
   classes = folders.read_lines(root / 'classes.txt')
-  paths = image_files.readable(image_files.image_paths(root / split / 'images'))
+  paths = image_files.image_paths(root / split / 'images')
+  folders.by_stem(paths)
   masks = folders.by_stem(
     folders.files(root / split / 'masks', image_files.MASK_SUFFIXES)
   )
   examples, seen = [], {}
-  for path in paths:
+  for path in image_files.readable(paths):
     if path.stem not in masks:
       mask = root / split / 'masks' / f'{path.stem}.png'
       raise FileNotFoundError(f'{mask}: the mask of {path} is missing.')
@@ -88,7 +88,9 @@ def _check_occurrence(
     if split.startswith('train'):
       found = ', '.join(f'{x} in {p.name}' for x, p in sorted(seen.items()))
       raise ValueError(f'{message}expected each class to occur, found {found}.')
-    writer.say(f'{message}{len(absent)} of {len(classes)} classes are absent.')
+    folders.say_once(
+      f'{message}{len(absent)} of {len(classes)} classes are absent.'
+    )
 
 
 def synthetic(split: str, num_examples: int = 16) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ import ml_collections
 from paca_vit import classifier
 from train_lib import classification, mixing
 
+PREDICTIONS = 'data.images.predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class Classification:

@@ -21,6 +21,8 @@ _INPUTS = {
   )
 }
 
+PREDICTIONS = 'data.images.predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
