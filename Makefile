@@ -1,4 +1,4 @@
-# make demo: set up, train PaCa-ViT on real digits, evaluate, draw.
+# make demo: set up, train PaCa-ViT on digits over photographs, draw what it sees.
 # make test: set up and run the tests. Nothing is needed but Python 3.11+.
 # make test-slow: the same recipes at larger sizes, minutes each.
 # make parity: set up PyTorch and compare with the models of transformers.
@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
-CONFIG := configs/paca_vit/mnist5k.py:demo
+CONFIG := configs/paca_vit/digits_on_photos.py:demo
 
 .PHONY: demo test test-slow parity tpu-compile compile-check clean
 

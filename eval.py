@@ -5,8 +5,9 @@ for weights without a run.
 
 Runs every evaluator of the config on the run's last checkpoint and prints what
 `train.py` printed for it. Without checkpoints in the workdir it evaluates the
-weights that `config.init_from` names, such as imported ones. The results are
-kept in results.json in the workdir, see `evaluate.write_results`.
+weights that `config.init_from` names, such as imported ones. It needs no
+training set. The results are kept in results.json in the workdir, see
+`results.write_results`.
 """
 
 import shlex
@@ -17,10 +18,11 @@ import ml_collections
 from absl import app, flags
 
 from train_lib import (
-  evaluate,
-  pipeline,
+  evaluators,
+  results,
   run_files,
   runtime,
+  setup,
   sharding,
   trained,
 )
@@ -31,12 +33,10 @@ def run_evaluators(
 ) -> dict[str, float]:
   """Returns {'<evaluator>/<metric>': value} of all evaluators."""
   mesh = sharding.make_mesh(config.mesh)
-  batches = pipeline.make_train_iterator(
-    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
-  )
-  task, state = trained.load(config, workdir, mesh, batches.element_spec, best)
-  evaluators = evaluate.make_evaluators(config, task, mesh, workdir)
-  return evaluate.run(evaluators, list(evaluators), state)
+  batch = setup.evaluation_batch(config)
+  task, state = trained.load(config, workdir, mesh, batch, best)
+  evals = evaluators.make_evaluators(config, task, mesh, workdir)
+  return evaluators.run(evals, list(evals), state)
 
 
 def main(argv):
@@ -45,18 +45,18 @@ def main(argv):
   runtime.initialize()
   workdir = runtime.WORKDIR.value
   config = run_files.config_of(runtime.CONFIG.value, workdir)
-  results = run_evaluators(config, workdir, trained.BEST.value)
+  metrics = run_evaluators(config, workdir, trained.BEST.value)
   if jax.process_index() == 0:
     imported = trained.is_imported(config, workdir)
-    evaluate.write_results(
+    results.write_results(
       workdir,
       config=runtime.config_file() or run_files.read_file_name(workdir),
       weights=config.init_from.path if imported else workdir,
       imported=imported,
       command=shlex.join(['python', *sys.argv]),
-      metrics=results,
+      metrics=metrics,
     )
-    for name, value in results.items():
+    for name, value in metrics.items():
       print(f'{name}: {value:.6g}')
 
 

@@ -16,16 +16,14 @@ from absl import app, flags
 
 from train_lib import (
   checkpoint,
-  evaluate,
+  evaluators,
   optim,
-  pipeline,
   run_files,
   runtime,
   sharding,
-  train_state,
   writer,
 )
-from train_lib.task import label_ranges_of, make_task
+from train_lib.setup import Setup, make_setup
 from train_lib.train_state import TrainState
 
 
@@ -53,6 +51,23 @@ def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
   return state, {'loss': loss, 'grad_norm': grad_norm, **aux.scalars}
 
 
+def make_step(run: Setup, config: ml_collections.ConfigDict):
+  """Jits `train_step` for the run's mesh; the state goes where it came from."""
+  step = functools.partial(
+    train_step,
+    task=run.task,
+    tx=run.tx,
+    seed=config.seed,
+    num_microbatches=config.optim.num_microbatches,
+  )
+  shardings = jax.tree.map(lambda x: x.sharding, run.state)
+  return jax.jit(
+    sharding.on_mesh(run.mesh, step),
+    donate_argnums=0,
+    out_shardings=(shardings, sharding.replicated(run.mesh)),
+  )
+
+
 def train_and_evaluate(
   config: ml_collections.ConfigDict, workdir: str
 ) -> TrainState:
@@ -64,47 +79,22 @@ def train_and_evaluate(
   Raises:
     FloatingPointError: the loss is not finite.
   """
-  mesh = sharding.make_mesh(config.mesh)
-  task = make_task(config)
-  batches = pipeline.make_train_iterator(
-    config.data,
-    seed=config.seed,
-    sharding=sharding.batch_sharding(mesh),
-    label_ranges=label_ranges_of(task),
-  )
-  tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
-  abstract, init = train_state.create(
-    task, tx, batches.element_spec, config.seed, mesh, config.sharding
-  )
+  run = make_setup(config)
   runtime.make_workdir(workdir)
-  evaluators = evaluate.make_evaluators(config, task, mesh, workdir)
+  evals = evaluators.make_evaluators(config, run.task, run.mesh, workdir)
 
   checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
-  restored = checkpoints.restore(abstract)
+  restored = checkpoints.restore(run.state)
   if restored is not None:
     state, data_state = restored
-    batches.set_state(data_state)
+    run.batches.set_state(data_state)
     writer.say(f'Resuming at step {state.step}.')
   else:
-    state = init()
+    state = run.init()
     if config.init_from.path:
-      state = checkpoint.init_from(state, tx, config.init_from)
+      state = checkpoint.init_from(state, run.tx, config.init_from)
 
-  step_fn = functools.partial(
-    train_step,
-    task=task,
-    tx=tx,
-    seed=config.seed,
-    num_microbatches=config.optim.num_microbatches,
-  )
-  step_fn = jax.jit(
-    sharding.on_mesh(mesh, step_fn),
-    donate_argnums=0,
-    out_shardings=(
-      jax.tree.map(lambda x: x.sharding, abstract),
-      sharding.replicated(mesh),
-    ),
-  )
+  step_fn = make_step(run, config)
   start = int(state.step)
   log = writer.Writer(workdir, start)
   progress = writer.Progress(start, config.num_steps, config.data.batch_size)
@@ -117,7 +107,7 @@ def train_and_evaluate(
       raise FloatingPointError(f'The loss of step {step} is {loss}.')
     if step % config.log_every_steps == 0 or step == config.num_steps:
       scalars = {name: float(value) for name, value in scalars.items()}
-      scalars = {'loss': loss, **scalars, 'lr': float(schedule(step - 1))}
+      scalars = {'loss': loss, **scalars, 'lr': float(run.schedule(step - 1))}
       log.write(step, scalars | progress.report(step, scalars))
 
   def evaluate_if_due(step):
@@ -128,8 +118,9 @@ def train_and_evaluate(
     ]
     if due:
       began = time.monotonic()
-      results = evaluate.run(evaluators, due, state)
+      results = evaluators.run(evals, due, state)
       log.write(step, results)
+      log.write_pictures(step, due)
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       best = config.checkpoint.best_metric
       if best in results:
@@ -144,7 +135,7 @@ def train_and_evaluate(
     pending = None
     # The range comes first: the end of the run draws no batch too many.
     for step, batch in zip(
-      range(start + 1, config.num_steps + 1), batches, strict=False
+      range(start + 1, config.num_steps + 1), run.batches, strict=False
     ):
       state, scalars = step_fn(state, batch)
       if pending is not None:
@@ -155,7 +146,7 @@ def train_and_evaluate(
       if is_last or preempted or step % config.checkpoint.every_steps == 0:
         report(*pending)  # What follows a loss that is not finite is not kept.
         pending = None
-        checkpoints.save(state, batches.get_state())
+        checkpoints.save(state, run.batches.get_state())
       if preempted:
         writer.say(f'SIGTERM: step {step} is saved, stopping.')
         break

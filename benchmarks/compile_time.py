@@ -1,6 +1,7 @@
 """How long a config's train step takes to compile, layers unrolled and scanned.
 
-  python -m benchmarks.compile_time --config=configs/perceiver_io/mlm.py
+  python -m benchmarks.compile_time \
+    --config=configs/perceiver_io/masked_language_modelling.py
 
 With a batch of one on one device of this machine; nothing is run, and the
 compile cache is off. What is measured is tracing, lowering and XLA together,
@@ -22,9 +23,9 @@ def compile_step(config: ml_collections.ConfigDict, scan_layers: bool):
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.model.get('encoder', config.model).scan_layers = scan_layers
-  made = one_device.make_train_step(config)
+  run, step = one_device.make_train_step(config)
   wall, cpu = time.monotonic(), time.process_time()
-  program = made.lower().compile()
+  program = step.lower(run.state, run.batch).compile()
   return program, time.monotonic() - wall, time.process_time() - cpu
 
 

@@ -16,17 +16,17 @@ import ml_collections
 from absl import app, flags
 
 from benchmarks import one_device
-from train_lib import runtime
+from train_lib import runtime, setup
 
 
 class Programs(NamedTuple):
   """Attributes:
-  made: the step they are of.
+  run: what they are of.
   step: compiled, (state, batch) -> (state, scalars).
   predict: compiled, (variables, batch) -> outputs.
   """
 
-  made: one_device.TrainStep
+  run: setup.Setup
   step: jax.stages.Compiled
   predict: jax.stages.Compiled
 
@@ -39,13 +39,12 @@ def make_programs(
   if not bounded:
     with config.unlocked():
       config.model.encoder.implementation = 'plain'
-    if 'decode_mib' in config:
-      config.decode_mib = 1e9
-  made = one_device.make_train_step(config)
-  predict = jax.jit(made.task.predict).lower(
-    made.state.eval_variables, made.batches.element_spec
-  )
-  return Programs(made, made.lower().compile(), predict.compile())
+    if 'decode_mib' in config.task:
+      config.task.decode_mib = 1e9
+  run, step = one_device.make_train_step(config)
+  predict = jax.jit(run.task.predict).lower(run.state.eval_variables, run.batch)
+  step = step.lower(run.state, run.batch)
+  return Programs(run, step.compile(), predict.compile())
 
 
 def print_temporaries(what: str, programs: Programs) -> None:
@@ -67,7 +66,7 @@ def main(_) -> None:
   programs = make_programs(config, bounded=True)
   print_temporaries('as configured', programs)
 
-  state, batch = programs.made.init(), next(programs.made.batches)
+  state, batch = programs.run.init(), next(programs.run.batches)
   began = time.monotonic()
   state, scalars = jax.block_until_ready(programs.step(state, batch))
   seconds = time.monotonic() - began

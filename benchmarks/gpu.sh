@@ -86,7 +86,7 @@ fi
 
 echo '| | batch | examples/s | ms | MFU | peak GiB | first result, s |'
 echo '|---|--:|--:|--:|--:|--:|--:|'
-lm=configs/perceiver_io/mlm.py paca=configs/paca_vit/imagenet.py
+lm=configs/perceiver_io/masked_language_modelling.py paca=configs/paca_vit/imagenet.py
 imagenet=configs/perceiver_io/imagenet.py flow=configs/perceiver_io/optical_flow.py
 digits=configs/perceiver_io/mnist5k.py:tiny
 paca_digits=configs/paca_vit/mnist5k.py:tiny

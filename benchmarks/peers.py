@@ -34,7 +34,7 @@ def make_ours() -> Callable[[np.ndarray], np.ndarray]:
 
   from perceiver_io import models
 
-  model = models.mlm(
+  model = models.masked_language_modelling(
     vocab_size=262,
     max_length=2048,
     token_channels=768,

@@ -1,6 +1,7 @@
 """Speed and memory of a config's training step or prediction on one device.
 
-  python -m benchmarks.throughput --config=configs/perceiver_io/mlm.py \
+  python -m benchmarks.throughput \
+    --config=configs/perceiver_io/masked_language_modelling.py \
     --batch_size=128 --config.model.dtype=bfloat16 --config.optim.name=adamw
 
 Prints a Markdown row as soon as it has it: examples a second, seconds each
@@ -12,7 +13,7 @@ not fit is halved. --mode=predict times the forward pass.
 
 --peer measures in its place a model in PyTorch under torch.compile, in the same
 precision, trained by fused AdamW: a class of `transformers`
-(PerceiverForMaskedLM for mlm:base_bytes, and for ImageNet
+(PerceiverForMaskedLM for masked_language_modelling:base_bytes, and for ImageNet
 PerceiverForImageClassificationFourier, ...Learned and ...ConvProcessing) or
 `timm:<name>`, an image classifier of timm. Needs the extra `parity`; on a GPU,
 PyTorch for it.
@@ -97,21 +98,25 @@ def ours(config, dtype: str, batch_size: int) -> dict[str, float]:
 
   ceiling = product_flops(dtype)
   # Some tasks make one example of two.
-  mixed = config.get('mixing') and config.task.startswith('perceiver_io')
-  made = one_device.make_train_step(config, batch_size * (2 if mixed else 1))
+  mixed = config.task.get('mixing') and config.task.module.startswith(
+    'perceiver_io'
+  )
+  run, train_step = one_device.make_train_step(
+    config, batch_size * (2 if mixed else 1)
+  )
   began = time.perf_counter()
-  batch = next(made.batches)
-  state, result = made.init(), None
+  batch = next(run.batches)
+  state, result = run.init(), None
   if _MODE.value == 'train':
-    fn, args = made.step, (made.state, batch)
+    fn, args = train_step, (run.state, batch)
 
     def step():
       nonlocal state, result
       state, result = program(state, batch)
   else:
     state = state.eval_variables
-    fn = jax.jit(lambda *args: _outputs(made.task.predict(*args)))
-    args = made.state.eval_variables, batch
+    fn = jax.jit(lambda *args: _outputs(run.task.predict(*args)))
+    args = run.state.eval_variables, batch
 
     def step():
       nonlocal result

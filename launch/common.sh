@@ -1,5 +1,7 @@
 # shellcheck shell=bash
-# What the launchers share: options, errors and --dry-run.
+# What the launchers share: options and what they may be, errors, --dry-run.
+
+LC_ALL=C # ranges such as a-z mean these letters
 
 dry_run=no
 # shellcheck disable=SC2034 # what follows `--`, for those who source this
@@ -28,7 +30,7 @@ parse() {
         return
         ;;
       --*=*)
-        [[ $_known == *" $_option "* ]] ||
+        [[ $_option =~ ^[a-z-]+$ && $_known == *" $_option "* ]] ||
           fail "no option --$_option; expected one of:$_known--dry-run"
         printf -v "${_option//-/_}" %s "${1#*=}"
         ;;
@@ -44,6 +46,21 @@ required() {
   for _option in "$@"; do
     [[ -n ${!_option} ]] || fail "--${_option//_/-} is missing"
   done
+}
+
+# A whole number from 1 to 99,999.
+# shellcheck disable=SC2034
+NUMBER='[1-9][0-9]{0,4}'
+# What names of Google Cloud and Kubernetes begin and end with.
+# shellcheck disable=SC2034
+LABEL='[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?'
+
+# check name expression what: fails unless the option's value is, as a whole,
+# what the regular expression says.
+check() {
+  local _name=${1//-/_}
+  [[ ${!_name} =~ ^($2)$ ]] ||
+    fail "--$1: found $(printf %q "${!_name}"), expected $3"
 }
 
 # run command...: runs it, or prints it under --dry-run.

@@ -26,31 +26,55 @@ parse "project cluster location name bucket image accelerator topology \
 chips-per-host slices" "$@"
 required project cluster location name bucket image
 bucket=${bucket#gs://}
+check project '[a-z0-9][-a-z0-9.:]*' "a project's id"
+check cluster "$LABEL" "a cluster's name"
+check location "$LABEL" 'a region or zone, such as us-east5-a'
+check name '[a-z]([-a-z0-9]{0,38}[a-z0-9])?' \
+  'at most 40 of a-z, 0-9 and -, a letter first'
+check bucket '[a-z0-9][-_.a-z0-9]*' "a bucket's name"
+check image '[A-Za-z0-9][-_./:@A-Za-z0-9]*' 'an image, such as host/name:tag'
+check accelerator "$LABEL" 'a type, such as tpu-v5-lite-podslice'
+check topology "$NUMBER(x$NUMBER){1,2}" 'numbers of chips, such as 8x8 or 2x2x4'
+check chips-per-host "$NUMBER" 'a number from 1'
+check slices "$NUMBER" 'a number from 1'
 chips=$((${topology//x/*}))
 ((chips % chips_per_host == 0)) ||
   fail "--topology=$topology: $chips chips are not hosts of $chips_per_host"
 
-# The options of train.py as a list of YAML strings.
+# The options of train.py as YAML strings, a comma before each. Kubernetes would
+# put variables in the place of $(NAME), and reads $$ as $.
 flags() {
-  local flag list=''
-  for flag in "${arguments[@]}" "--workdir=/bucket/runs/$name"; do
-    list+=", '${flag//\'/\'\'}'"
-  done
-  echo "$list"
+  python3 - "${arguments[@]}" "--workdir=/bucket/runs/$name" << 'EOF'
+import re, sys
+escapes = {'"': '\\"', '\\': '\\\\'}
+for flag in sys.argv[1:]:
+  try:
+    flag.encode()
+  except UnicodeEncodeError:
+    sys.exit(f'gke.sh: {flag!a}: expected UTF-8')
+  special = r'\$(?=\$|\([A-Z_][A-Z0-9_]*\))|(?<=\$)\$'
+  flag = re.sub(special, '$$', flag)
+  text = ''.join(
+    escapes.get(c, c if c.isprintable() else f'\\U{ord(c):08x}') for c in flag
+  )
+  print(f', "{text}"', end='')
+EOF
 }
 
 manifest() {
-  local text
+  local text list
+  list=$(flags) || exit 2
   text=$(< "${BASH_SOURCE%/*}/jobset.yaml")
-  text=${text//@NAME@/$name}
-  text=${text//@BUCKET@/$bucket}
-  text=${text//@IMAGE@/$image}
-  text=${text//@ACCELERATOR@/$accelerator}
-  text=${text//@TOPOLOGY@/$topology}
+  text=${text//@NAME@/"$name"}
+  text=${text//@BUCKET@/"$bucket"}
+  text=${text//@IMAGE@/"$image"}
+  text=${text//@ACCELERATOR@/"$accelerator"}
+  text=${text//@TOPOLOGY@/"$topology"}
   text=${text//@HOSTS@/$((chips / chips_per_host))}
   text=${text//@CHIPS@/$chips_per_host}
   text=${text//@SLICES@/$slices}
-  echo "${text//@FLAGS@/$(flags)}"
+  # Last, since what stands in it is the user's; quoted, or & would be special.
+  echo "${text//@FLAGS@/"$list"}"
 }
 
 credentials() {
@@ -62,13 +86,10 @@ case $command in
   print) manifest ;;
   apply)
     ((${#arguments[@]})) || fail "expected -- --config=... for train.py"
+    text=$(manifest)
     credentials
-    manifest | if [[ $dry_run == yes ]]; then
-      echo kubectl apply --filename=-
-      cat
-    else
-      kubectl apply --filename=-
-    fi
+    run kubectl apply --filename=- <<< "$text"
+    [[ $dry_run == no ]] || echo "$text"
     ;;
   logs)
     credentials

@@ -15,6 +15,13 @@ project='' bucket='' name='' partition=''
 nodes=2 gpus_per_node=8 time=24:00:00
 parse 'project bucket name nodes gpus-per-node time partition' "$@"
 required project bucket name
+check project '[A-Za-z0-9][-_.A-Za-z0-9]*' 'an account'
+check bucket '/.*' 'the full path of a folder'
+check name '[A-Za-z0-9][-_.A-Za-z0-9]*' 'letters, digits, -, _ and .'
+check nodes "$NUMBER" 'a number from 1'
+check gpus-per-node "$NUMBER" 'a number from 1'
+check time '([0-9]+-)?[0-9]+(:[0-9]+){0,2}' 'a time, such as 24:00:00 or 2-12'
+check partition '([A-Za-z0-9][-_.,A-Za-z0-9]*)?' 'names of partitions'
 ((${#arguments[@]})) || fail "expected -- --config=... for train.py"
 
 options=("--account=$project" "--job-name=$name" "--nodes=$nodes"

@@ -10,7 +10,8 @@
 #   run     starts train.py on all of them and returns; its workdir is runs/N in
 #           the bucket, its output log.txt in the home of every worker
 #   keep    create, copy, run, then looks every minute: where the machines were
-#           taken away it begins again, and the run resumes from its workdir
+#           taken away, or the run was told to stop before its end, it begins
+#           again, and the run resumes from its workdir
 #   logs    follows the output of worker 0
 #   delete  gives the machines back
 set -euo pipefail
@@ -24,6 +25,14 @@ type=v5litepod-64 runtime=v2-alpha-tpuv5-lite
 parse 'project zone name bucket type runtime spot' "$@"
 required project zone name bucket
 bucket=${bucket#gs://}
+check project '[a-z0-9][-a-z0-9.:]*' "a project's id"
+check zone "$LABEL" 'a zone, such as us-east5-a'
+check name '[a-z]([-a-z0-9]{0,38}[a-z0-9])?' \
+  'at most 40 of a-z, 0-9 and -, a letter first'
+check bucket '[a-z0-9][-_.a-z0-9]*' "a bucket's name"
+check type '[a-z0-9][-a-z0-9]*' 'a type, such as v5litepod-64'
+check runtime '[a-z0-9][-.a-z0-9]*' 'a version, such as v2-alpha-tpuv5-lite'
+check spot 'yes|no' 'yes or no'
 place=("--project=$project" "--zone=$zone")
 poll_seconds=${POLL_SECONDS:-60}
 
@@ -66,8 +75,10 @@ bash repo/launch/worker.sh $(quoted "$bucket")"
 start() {
   local flags
   flags=$(quoted "${arguments[@]}" "--workdir=../bucket/runs/$name")
-  on_all "cd repo && TFDS_DATA_DIR=../bucket/tensorflow_datasets \
-nohup .venv/bin/python train.py $flags > ../log.txt 2>&1 < /dev/null &"
+  # Its exit code is for `keep`; 75 says that it was told to stop and has saved.
+  on_all "rm -f status; cd repo || exit; (trap '' HUP; \
+TFDS_DATA_DIR=../bucket/tensorflow_datasets .venv/bin/python train.py $flags ; \
+echo \$? > ../status) > ../log.txt 2>&1 < /dev/null &"
 }
 
 wait_until_active() {
@@ -98,7 +109,9 @@ keep() {
     start
     while [[ $(state) == ACTIVE ]]; do
       if on_all '! pgrep -f "python train.py" > /dev/null'; then
-        return # It has ended everywhere; `logs` says how.
+        # It has ended everywhere; `logs` says how.
+        on_all 'grep -qx 75 status' || return 0
+        start
       fi
       sleep "$poll_seconds"
     done

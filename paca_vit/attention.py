@@ -32,9 +32,18 @@ class PatchToClusterAttention(nn.Module):
 
   @nn.compact
   def __call__(
-    self, patches: jax.Array, cluster_assignment: jax.Array | None
+    self,
+    patches: jax.Array,
+    cluster_assignment: jax.Array | None,
+    cluster_mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Maps patches [B, N, C] and an assignment [B, M, N] to [B, N, C]."""
+    """Maps patches [B, N, C] and an assignment [B, M, N] to [B, N, C].
+
+    Args:
+      patches: who asks.
+      cluster_assignment: None: every patch is a cluster.
+      cluster_mask: boolean [B, M], True for the clusters that answer.
+    """
     channels = patches.shape[-1]
     if channels % self.num_heads:
       raise ValueError(
@@ -54,6 +63,7 @@ class PatchToClusterAttention(nn.Module):
       project(patches, 'query'),
       project(clusters, 'key'),
       project(clusters, 'value'),
+      key_mask=cluster_mask,
       implementation=self.implementation,
     )
     return layers.Linear(channels, dtype=self.dtype, name='out')(

@@ -239,11 +239,24 @@ class ConvNorm(nn.Module):
     return layers.BatchNorm(self.dtype, name='norm')(layers.gelu(x), train)
 
 
-def blur(x: jax.Array) -> jax.Array:
+class Blur(nn.Module):
   """A fixed binomial 3x3 low-pass filter on x [B, H, W, C], zero padding."""
-  kernel = np.outer([1, 2, 1], [1, 2, 1])[:, :, None] / 16
-  kernel = np.broadcast_to(kernel, (3, 3, x.shape[-1]))
-  return depthwise_conv.depthwise_conv(x, jnp.asarray(kernel, x.dtype))
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    kernel = np.outer([1, 2, 1], [1, 2, 1])[:, :, None] / 16
+    kernel = np.broadcast_to(kernel, (3, 3, x.shape[-1]))
+    return depthwise_conv.depthwise_conv(x, jnp.asarray(kernel, x.dtype))
+
+
+class Resize(nn.Module):
+  """Bilinear interpolation of x [B, H, W, C] to [B, *size, C]."""
+
+  size: tuple[int, int]
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return resize.resize_bilinear(x, self.size)
 
 
 class ClusteringTeacher(nn.Module):
@@ -282,7 +295,7 @@ class ClusteringTeacher(nn.Module):
       if i > 0:
         x = ConvNorm(
           self.channels[i], self.dtype, strided=True, name=f'transition_{i}'
-        )(blur(x), train)
+        )(Blur()(x), train)
       for j in range(self.depths[i]):
         x = mixer(name=f'stage_{i + 1}_block_{j}')(x, train)
       features.append(x)
@@ -290,7 +303,7 @@ class ClusteringTeacher(nn.Module):
     pyramid = [features[-1]]
     for i in reversed(range(1, num_stages)):
       lower = features[i - 1]
-      top = resize.resize_bilinear(pyramid[0], lower.shape[1:3])
+      top = Resize(lower.shape[1:3])(pyramid[0])
       top = ConvNorm(self.channels[i - 1], self.dtype, name=f'lateral_{i}')(
         top, train
       )

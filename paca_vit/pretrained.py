@@ -6,7 +6,7 @@ weight lies there.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax
@@ -14,14 +14,16 @@ import numpy as np
 
 Array = Any  # numpy's or jax's, or a tracer
 PyTree = Any
+# (pattern of our path, their name, how our kernel becomes their weight).
+Modules = Sequence[tuple[str, str, Callable[[Array], Array]]]
 
 
-def _linear(kernel):
+def linear(kernel):
   """[I, O] to theirs [O, I]."""
   return kernel.transpose(1, 0)
 
 
-def _conv(kernel):
+def conv(kernel):
   """[k, k, I, O], 1x1 [I, O] or depth-wise [k, k, C] to theirs [O, I, k, k]."""
   if kernel.ndim == 2:
     kernel = kernel[None, None]
@@ -44,21 +46,21 @@ _TEACHER_BLOCK = r'teacher/stage_(\d+)_block_(\d+)/'
 _PYRAMID = r'teacher/pyramid_(\d+)/'
 
 _MODULES = [
-  (r'stem/conv_(\d)', r'patch_embed.proj.\1', _conv),
+  (r'stem/conv_(\d)', r'patch_embed.proj.\1', conv),
   (r'stem/norm', r'patch_embed.norm', _same),
   (r'stage_(\d+)_norm', r'norm\1', _same),
-  (r'transition_(\d+)/conv_0', r'transition\1.proj', _conv),
+  (r'transition_(\d+)/conv_0', r'transition\1.proj', conv),
   (r'transition_(\d+)/norm', r'transition\1.norm', _same),
   (_BLOCK + r'norm(\d)', r'stage\1.\2.norm\3_before', _same),
   (_BLOCK + r'norm(\d)_after', r'stage\1.\2.norm\3_after', _same),
   (_BLOCK + r'layer_scale(\d)', r'stage\1.\2.gamma\3', _same),
   (_BLOCK + r'positions', r'stage\1.\2.pos_embed', _table),
-  (_BLOCK + r'mlp/fc(\d)', r'stage\1.\2.mlp.fc\3', _linear),
-  (_BLOCK + r'mlp/spatial', r'stage\1.\2.mlp.dwconv.dwconv', _conv),
-  (_BLOCK + r'attention/query', r'stage\1.\2.attn.q', _linear),
-  (_BLOCK + r'attention/key', r'stage\1.\2.attn.k', _linear),
-  (_BLOCK + r'attention/value', r'stage\1.\2.attn.v', _linear),
-  (_BLOCK + r'attention/out', r'stage\1.\2.attn.proj', _linear),
+  (_BLOCK + r'mlp/fc(\d)', r'stage\1.\2.mlp.fc\3', linear),
+  (_BLOCK + r'mlp/spatial', r'stage\1.\2.mlp.dwconv.dwconv', conv),
+  (_BLOCK + r'attention/query', r'stage\1.\2.attn.q', linear),
+  (_BLOCK + r'attention/key', r'stage\1.\2.attn.k', linear),
+  (_BLOCK + r'attention/value', r'stage\1.\2.attn.v', linear),
+  (_BLOCK + r'attention/out', r'stage\1.\2.attn.proj', linear),
   (
     _BLOCK + r'attention/cluster_norm',
     r'stage\1.\2.attn.cluster_norm',
@@ -73,54 +75,54 @@ _MODULES = [
   (
     _BLOCK + r'clustering/spatial',
     r'stage\1.\2.attn.clustering.clustering.0',
-    _conv,
+    conv,
   ),
   (
     _BLOCK + r'clustering/mix',
     r'stage\1.\2.attn.clustering.clustering.2',
-    _conv,
+    conv,
   ),
   (
     _BLOCK + r'clustering/to_clusters',
     r'stage\1.\2.attn.clustering.clustering.4',
-    _conv,
+    conv,
   ),
   # MlpClustering
   (
     _BLOCK + r'clustering/fc1',
     r'stage\1.\2.attn.clustering.clustering.0',
-    _linear,
+    linear,
   ),
   (
     _BLOCK + r'clustering/fc2',
     r'stage\1.\2.attn.clustering.clustering.2',
-    _linear,
+    linear,
   ),
   # LinearClustering
   (
     _BLOCK + r'clustering/fc',
     r'stage\1.\2.attn.clustering.clustering.0',
-    _linear,
+    linear,
   ),
   # ClusteringTeacher
-  (_TEACHER_BLOCK + r'spatial', r'paca_teacher.block\1.\2.0.fn.0', _conv),
+  (_TEACHER_BLOCK + r'spatial', r'paca_teacher.block\1.\2.0.fn.0', conv),
   (_TEACHER_BLOCK + r'spatial_norm', r'paca_teacher.block\1.\2.0.fn.2', _same),
-  (_TEACHER_BLOCK + r'mix/conv', r'paca_teacher.block\1.\2.1', _conv),
+  (_TEACHER_BLOCK + r'mix/conv', r'paca_teacher.block\1.\2.1', conv),
   (_TEACHER_BLOCK + r'mix/norm', r'paca_teacher.block\1.\2.3', _same),
-  (_PYRAMID + r'spatial', r'paca_teacher.fpn\1.0.fn.0', _conv),
+  (_PYRAMID + r'spatial', r'paca_teacher.fpn\1.0.fn.0', conv),
   (_PYRAMID + r'spatial_norm', r'paca_teacher.fpn\1.0.fn.2', _same),
-  (_PYRAMID + r'mix/conv', r'paca_teacher.fpn\1.1', _conv),
+  (_PYRAMID + r'mix/conv', r'paca_teacher.fpn\1.1', conv),
   (_PYRAMID + r'mix/norm', r'paca_teacher.fpn\1.3', _same),
   (
     r'teacher/transition_(\d+)/conv',
     r'paca_teacher.transition\1.0.conv',
-    _conv,
+    conv,
   ),
   (r'teacher/transition_(\d+)/norm', r'paca_teacher.transition\1.2', _same),
-  (r'teacher/lateral_(\d+)/conv', r'paca_teacher.lateral\1.0', _conv),
+  (r'teacher/lateral_(\d+)/conv', r'paca_teacher.lateral\1.0', conv),
   (r'teacher/lateral_(\d+)/norm', r'paca_teacher.lateral\1.2', _same),
-  (r'teacher/to_clusters_(\d+)', r'paca_teacher.to_clusters\1', _conv),
-  (r'head', r'head', _linear),
+  (r'teacher/to_clusters_(\d+)', r'paca_teacher.to_clusters\1', conv),
+  (r'head', r'head', linear),
 ]
 
 # Of dense models: (ours, theirs) of a convolution or linear layer and its norm.
@@ -140,16 +142,16 @@ _CONV_NORMS = [
   (r'auxiliary_head/conv', r'auxiliary_head.convs.0'),
 ]
 _HEADS = [
-  (r'(decode|auxiliary)_head/outputs/linear', r'\1_head.conv_seg', _conv),
-  (r'decode_head/to_clusters', r'decode_head.clustering.1', _conv),
-  (r'decode_head/key/linear', r'decode_head.k.0', _linear),
+  (r'(decode|auxiliary)_head/outputs/linear', r'\1_head.conv_seg', conv),
+  (r'decode_head/to_clusters', r'decode_head.clustering.1', conv),
+  (r'decode_head/key/linear', r'decode_head.k.0', linear),
   (r'decode_head/key/norm', r'decode_head.k.2', _same),
-  (r'decode_head/value/linear', r'decode_head.v.0', _linear),
+  (r'decode_head/value/linear', r'decode_head.v.0', linear),
   (r'decode_head/value/norm', r'decode_head.v.2', _same),
 ]
 for _ours_prefix, _theirs_prefix in _CONV_NORMS:
   _HEADS += [
-    (_ours_prefix + '/conv', _theirs_prefix + '.conv', _conv),
+    (_ours_prefix + '/conv', _theirs_prefix + '.conv', conv),
     (_ours_prefix + '/norm', _theirs_prefix + '.bn', _same),
   ]
 
@@ -165,12 +167,15 @@ _LEAVES = {
 _BLUR = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
 
 
-def to_state_dict(variables: PyTree) -> dict[str, Array]:
+def to_state_dict(
+  variables: PyTree, beside: Modules | None = None
+) -> dict[str, Array]:
   """Names and lays out our variables as the authors' model expects them.
 
   Args:
     variables: {'params', 'batch_stats'} of a `PacaViT` or `PacaSegmenter`;
       arrays, or tracers under `jax.eval_shape`.
+    beside: modules beside a backbone; None: those of the models named above.
 
   Returns:
     name -> array of the type and dtype given, and their untrained buffers:
@@ -180,8 +185,9 @@ def to_state_dict(variables: PyTree) -> dict[str, Array]:
     ValueError: if a variable has no counterpart in the authors' code.
   """
   state_dict, unknown = {}, []
+  places = _places(variables, beside)
   for path, value in _leaves(variables).items():
-    name, layout = _name_and_layout(path, _is_dense(variables))
+    name, layout = _name_and_layout(path, places)
     if name is None:
       unknown.append(path)
     else:
@@ -194,7 +200,9 @@ def to_state_dict(variables: PyTree) -> dict[str, Array]:
 
 
 def from_state_dict(
-  state_dict: Mapping[str, np.ndarray], variables: PyTree
+  state_dict: Mapping[str, np.ndarray],
+  variables: PyTree,
+  beside: Modules | None = None,
 ) -> PyTree:
   """Makes variables like `variables` of the authors' tensors.
 
@@ -203,6 +211,7 @@ def from_state_dict(
       `num_batches_tracked`) may be absent.
     variables: {'params', 'batch_stats'} of a `PacaViT` or `PacaSegmenter`, or
       their ShapeDtypeStructs: the tree, shapes and dtypes to return.
+    beside: as in `to_state_dict`.
 
   Returns:
     numpy arrays in the tree, shapes and dtypes of `variables`.
@@ -212,8 +221,9 @@ def from_state_dict(
       variable, every tensor of another shape and every other blur filter.
   """
   leaves, shapes, problems = {}, {}, []
+  places = _places(variables, beside)
   for path, leaf in _leaves(variables).items():
-    name, layout = _name_and_layout(path, _is_dense(variables))
+    name, layout = _name_and_layout(path, places)
     if name is None:
       problems.append(f"{path}: no counterpart in the authors' code")
       continue
@@ -227,7 +237,8 @@ def from_state_dict(
         f'{path}: expected {name} of shape {shapes[name]}, found {tensor.shape}'
       )
     else:
-      leaves[path] = _ours(tensor).reshape(leaf.shape).astype(leaf.dtype)
+      ours = _ours(tensor, leaf.shape).reshape(leaf.shape)
+      leaves[path] = ours.astype(leaf.dtype)
 
   buffers = _buffers(shapes)
   problems += [
@@ -252,16 +263,20 @@ def _leaves(variables):
   return flax.traverse_util.flatten_dict(dict(variables), sep='/')
 
 
-def _is_dense(variables):
-  return any('decode_head' in collection for collection in variables.values())
+def _places(variables, beside):
+  """(our prefix, theirs, modules): where to look for what."""
+  if beside is None:
+    if not any(
+      'decode_head' in collection for collection in variables.values()
+    ):
+      return [(r'(?:backbone/)?', '', _MODULES)]
+    beside = _HEADS
+  return [(r'backbone/', 'backbone.', _MODULES), ('', '', beside)]
 
 
-def _name_and_layout(path, dense):
+def _name_and_layout(path, places):
   """Their name for our path and what lays our array out as theirs."""
   suffix = r'(?:/(?P<leaf>kernel|scale|bias|mean|var))?'
-  places = [(r'(?:backbone/)?', '', _MODULES)]
-  if dense:
-    places = [(r'backbone/', 'backbone.', _MODULES), ('', '', _HEADS)]
   for ours, theirs, modules in places:
     for module, name, layout in modules:
       match = re.fullmatch(
@@ -274,8 +289,11 @@ def _name_and_layout(path, dense):
   return None, None
 
 
-def _ours(tensor):
+def _ours(tensor, shape):
   """The axes of a tensor in our order; lengths of 1 are still to drop."""
+  if tensor.ndim == 2 and len(shape) == 4:  # a layer over a grid
+    height, width, in_channels, out_channels = shape
+    tensor = tensor.reshape(out_channels, in_channels, height, width)
   if tensor.ndim == 4:
     return tensor.transpose(2, 3, 1, 0)
   return tensor.transpose() if tensor.ndim == 2 else tensor

@@ -70,7 +70,7 @@ def classifier(
     num_classes: logits.
     query_channels: of the query; 1,024.
   """
-  return models.imagenet(
+  return models.classifier(
     inputs=MultimodalInputs(dict(modalities)),
     encoder=encoder,
     num_classes=num_classes,

@@ -30,7 +30,7 @@ from perceiver_paca.ops.attention import Implementation
 Dtype = jax.typing.DTypeLike
 
 
-def mlm(
+def masked_language_modelling(
   *,
   vocab_size: int,
   max_length: int,
@@ -202,7 +202,7 @@ def conv_features(
   )
 
 
-def imagenet(
+def classifier(
   *,
   inputs: inputs_lib.GridInputs,
   encoder: Encoder,

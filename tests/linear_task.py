@@ -60,15 +60,16 @@ class LinearTask:
     return {'logits': self._logits(variables, batch)}
 
 
-def make_task(config):
-  return LinearTask(config.model.num_classes, config.model.poison)
+def make_task(config, model):
+  del config
+  return LinearTask(model.num_classes, model.poison)
 
 
 def get_config():
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 6
-  config.task = 'tests.linear_task'
+  config.task = dict(module='tests.linear_task')
   config.model = dict(num_classes=10, poison=0.0)
   config.data = common.data('data.images.mnist5k', 'train', 64)
   test = common.data('data.images.mnist5k', 'test', 64)

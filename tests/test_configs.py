@@ -12,15 +12,7 @@ import pytest
 import train
 from configs.paca_vit import imagenet
 from tests import linear_task
-from train_lib import (
-  evaluate,
-  optim,
-  pipeline,
-  run_files,
-  sharding,
-  train_state,
-)
-from train_lib.task import make_task
+from train_lib import evaluators, run_files, setup, sharding
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -90,17 +82,9 @@ def read_by_the_loop(tmp_path_factory):
 def test_every_option_is_read(module, read_by_the_loop, tmp_path):
   config, _ = run_files.derived(all_synthetic(module.get_config()))
   recorder = Recorder(config)
-  mesh = sharding.make_mesh(recorder.mesh)
-  task = make_task(recorder)
-  batches = pipeline.make_train_iterator(
-    recorder.data, seed=recorder.seed, sharding=sharding.batch_sharding(mesh)
-  )
-  tx, _ = optim.make_optimizer(recorder.optim, recorder.num_steps)
-  abstract, _ = train_state.create(
-    task, tx, batches.element_spec, recorder.seed, mesh, recorder.sharding
-  )
-  assert jax.tree.leaves(abstract.params)
-  evaluate.make_evaluators(recorder, task, mesh, str(tmp_path))
+  run = setup.make_setup(recorder)
+  assert jax.tree.leaves(run.state.params)
+  evaluators.make_evaluators(recorder, run.task, run.mesh, str(tmp_path))
 
   read = recorder.read | {
     path.replace('evals.*.', f'evals.{name}.')
@@ -114,35 +98,21 @@ def test_every_option_is_read(module, read_by_the_loop, tmp_path):
 
 
 def imagenet_run(size):
-  """The recipe with two JPEGs a batch: batches, abstract state, init, step."""
+  """The recipe with two JPEGs a batch on one device, and its step."""
   config = all_synthetic(imagenet.get_config(f'{size}_p2cconv_100_0'))
   config.data.batch_size = 2
   # The first epoch's rate is 1e-6: too small to see a difference.
   config.optim.schedule.warmup_steps = 0
-  mesh = jax.sharding.Mesh(jax.devices()[:1], ('data',))
-  task = make_task(config)
-  batches = pipeline.make_train_iterator(
-    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
-  )
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
-  abstract, init = train_state.create(
-    task, tx, batches.element_spec, config.seed, mesh, [('.*', ())]
-  )
-  step = jax.jit(
-    lambda state, batch: train.train_step(
-      state, batch, task=task, tx=tx, seed=config.seed, num_microbatches=1
-    ),
-    donate_argnums=0,
-    compiler_options={'xla_backend_optimization_level': 0},  # half the time
-  )
-  return batches, abstract, init, step
+  mesh = sharding.make_mesh(dict.fromkeys(config.mesh, 1), jax.devices()[:1])
+  run = setup.make_setup(config, mesh=mesh)
+  return run, train.make_step(run, config).lower(run.state, run.batch)
 
 
 @pytest.mark.parametrize('size', ['tiny', 'small', 'base'])
 def test_imagenet_recipe_lowers(size):
-  batches, abstract, _, step = imagenet_run(size)
-  new_state, scalars = step.lower(abstract, batches.element_spec).out_info
-  shapes = jax.tree.map(lambda x: (x.shape, x.dtype), (abstract, new_state))
+  run, step = imagenet_run(size)
+  new_state, scalars = step.out_info
+  shapes = jax.tree.map(lambda x: (x.shape, x.dtype), (run.state, new_state))
   assert shapes[0] == shapes[1]
   assert scalars['loss'].shape == ()
 
@@ -157,11 +127,13 @@ def test_imagenet_recipe_lowers(size):
 )
 def test_imagenet_recipe_takes_two_steps(size):
   """The whole recipe at 224: JPEGs, augmentation, mixing, update."""
-  batches, _, init, step = imagenet_run(size)
-  state = init()
+  run, step = imagenet_run(size)
+  # Half the time of compilation.
+  step = step.compile({'xla_backend_optimization_level': 0})
+  state = run.init()
   head = jax.device_get(state.params['head']['kernel'])
   for _ in range(2):
-    state, scalars = step(state, next(batches))
+    state, scalars = step(state, next(run.batches))
     assert 0 < scalars['loss'] < 20 and 0 < scalars['grad_norm'] < 1e3
   change = abs(jax.device_get(state.params['head']['kernel']) - head).max()
   # Two updates of Adam, each at most the learning rate 1e-3 long.

@@ -17,8 +17,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 STUB = """#!/usr/bin/env bash
 printf '%s\\n' "$(printf '%q ' "${0##*/}" "$@")" >> "$RECORD"
 case "$*" in
-  *queued-resources\\ describe*) head -n 1 "$STATES"; sed -i 1d "$STATES" ;;
-  *pgrep*) [[ ! -s $STATES ]] ;;
+  *queued-resources\\ describe*)
+    head -n 1 "$STATES"
+    sed -i '1{$!d}' "$STATES" ;;
+  *pgrep*) [[ $(wc -l < "$STATES") -lt 2 ]] ;;
+  *grep\\ -qx\\ 75*) [[ -s $STOPS ]] && sed -i 1d "$STOPS" ;;
   apply*) cat > "$MANIFEST" ;;
 esac
 """
@@ -27,7 +30,10 @@ GKE = (
   '--project=p --cluster=c --location=l --name=n --bucket=b --image=i'.split()
 )
 SLURM = '--project=account --bucket=/shared --name=n'.split()
-TRAIN = ['--', '--config=configs/perceiver_io/mlm.py:base_bytes']
+TRAIN = [
+  '--',
+  '--config=configs/perceiver_io/imagenet.py:fourier',
+]
 
 
 class Launcher:
@@ -37,12 +43,17 @@ class Launcher:
       (folder / name).write_text(STUB)
       (folder / name).chmod(0o755)
     self._files = {
-      name: folder / name for name in ('RECORD', 'STATES', 'MANIFEST')
+      name: folder / name for name in ('RECORD', 'STATES', 'STOPS', 'MANIFEST')
     }
     self.states()
+    self.stops(0)
 
   def states(self, *states):
     self._files['STATES'].write_text(''.join(f'{s}\n' for s in states))
+
+  def stops(self, number):
+    """How often the run ends with 75 before it is through."""
+    self._files['STOPS'].write_text('75\n' * number)
 
   def __call__(self, script, *flags):
     """The exit status, what was printed and what was called."""
@@ -61,6 +72,11 @@ class Launcher:
 
   def manifest(self):
     return yaml.safe_load(self._files['MANIFEST'].read_text())
+
+  def container(self):
+    (jobs,) = self.manifest()['spec']['replicatedJobs']
+    (container,) = jobs['template']['spec']['template']['spec']['containers']
+    return container
 
 
 @pytest.fixture
@@ -110,35 +126,143 @@ def test_tpu_machines_are_queued_for(launch):
   )
 
 
-def test_flags_arrive_as_they_were_given(launch):
+# What a shell, YAML, a regular expression or Kubernetes could read otherwise.
+HOSTILE = [
+  "it's here",
+  '"quoted"',
+  '',
+  ' ',
+  ' padded ',
+  'a\nb',
+  'a\tb',
+  '\\',
+  'back\\slash',
+  '\\n',
+  '&',
+  'a&b',
+  '$HOME',
+  '$(touch hacked)',
+  '`touch hacked`',
+  '; touch hacked',
+  '| touch hacked',
+  '> hacked',
+  '*',
+  '?',
+  '[a]',
+  '{a,b}',
+  '~',
+  '#',
+  '@FLAGS@',
+  '@NAME@',
+  '%s%n',
+  '!!python/object',
+  '- a: b',
+  'yes',
+  'null',
+  '1e3',
+  '0x10',
+  'ünïcode',
+  '😀',
+  '\x85',
+  '\x7f',
+  '\ufeff',
+  '-- --workdir=/elsewhere',
+  "'; touch hacked; '",
+]
+
+
+@pytest.mark.parametrize('value', HOSTILE)
+def test_flags_arrive_as_they_were_given(launch, value, tmp_path, monkeypatch):
   """Through two shells: this one and the workers'."""
-  text = "--config.data.data_dir=it's here"
+  monkeypatch.chdir(tmp_path)
+  text = f'--config.data.data_dir={value}'
   _, _, (call,) = launch('tpu_vm.sh', 'run', *TPU, *TRAIN, text)
-  words = shlex.split(call)
+  words = bash_words(call)
   assert '--worker=all' in words
-  command = shlex.split(words[-1].removeprefix('--command='))
-  start = command.index('train.py')
-  assert command[start : start + 4] == [
+  command = words[-1].removeprefix('--command=')
+  # As the worker's shell reads it, with what prints its arguments for Python.
+  (tmp_path / 'repo').mkdir()
+  python = '.venv/bin/python'
+  assert python in command
+  shown = command.replace(python, "printf '%s\\0'").removesuffix('&')
+  subprocess.run(['bash', '-c', shown], check=True, cwd=tmp_path)
+  assert (tmp_path / 'log.txt').read_text().split('\0')[:-1] == [
     'train.py',
     TRAIN[1],
     text,
     '--workdir=../bucket/runs/n',
   ]
+  assert (tmp_path / 'status').read_text() == '0\n'
+
   launch('gke.sh', 'apply', *GKE, *TRAIN, text)
-  job = launch.manifest()['spec']['replicatedJobs'][0]['template']['spec']
-  (container,) = job['template']['spec']['containers']
-  assert container['args'] == [
+  assert launch.container()['args'] == [
     'train.py',
     TRAIN[1],
     text,
     '--workdir=/bucket/runs/n',
   ]
   _, _, (call,) = launch('slurm.sh', *SLURM, *TRAIN, text)
-  assert shlex.split(call)[-3:] == [
-    TRAIN[1],
-    text,
-    '--workdir=/shared/runs/n',
+  assert bash_words(call)[-3:] == [TRAIN[1], text, '--workdir=/shared/runs/n']
+  assert not list(tmp_path.rglob('hacked'))
+
+
+def bash_words(line):
+  """What bash reads of a line, which %q may have written as $'...'."""
+  shown = subprocess.run(
+    ['bash', '-c', f"printf '%s\\0' {line}"], check=True, capture_output=True
+  )
+  return shown.stdout.decode().split('\0')[:-1]
+
+
+def test_kubernetes_puts_no_variables_into_flags(launch):
+  """It reads $$ as $, and $(NAME) as a variable where there is one."""
+  launch('gke.sh', 'apply', *GKE, *TRAIN, '--a=$(TFDS_DATA_DIR)', '--b=a$$b')
+  assert launch.container()['args'][2:4] == [
+    '--a=$$(TFDS_DATA_DIR)',
+    '--b=a$$$$b',
   ]
+
+
+OPTIONS = {
+  'tpu_vm.sh': 'project zone name bucket type runtime spot',
+  'gke.sh': 'project cluster location name bucket image accelerator topology '
+  'chips-per-host slices',
+  'slurm.sh': 'project name nodes gpus-per-node time partition',
+}
+
+
+@pytest.mark.parametrize(
+  'script, option',
+  [(s, option) for s, options in OPTIONS.items() for option in options.split()],
+)
+def test_other_values_are_refused_by_name(launch, script, option):
+  commands = {
+    'tpu_vm.sh': ['create', *TPU],
+    'gke.sh': ['print', *GKE],
+    'slurm.sh': SLURM,
+  }
+  for value in HOSTILE:
+    if value in ('', 'yes', 'null', '1e3', '0x10'):
+      continue  # Names, some of them; tested below.
+    flags = [*commands[script], f'--{option}={value}']
+    if script == 'slurm.sh':
+      flags += TRAIN
+    status, output, calls = launch(script, *flags)
+    assert (status, calls) == (2, []), value
+    assert output.startswith(f'{script}: --{option}: found '), output
+    assert output.count('\n') == 1, output
+
+
+def test_a_name_that_yaml_could_take_for_a_number_stays_one(launch):
+  for image in ('1e3', '123', 'null', 'yes', '0x10'):
+    launch('gke.sh', 'apply', *GKE, f'--image={image}', *TRAIN)
+    assert launch.container()['image'] == image
+
+
+def test_the_folder_of_slurm_may_be_called_anything(launch):
+  bucket = "/a b/$(x)/'it'"
+  _, _, (call,) = launch('slurm.sh', *SLURM, f'--bucket={bucket}', *TRAIN)
+  assert bash_words(call)[-1] == f'--workdir={bucket}/runs/n'
 
 
 def test_keep_begins_again_where_machines_are_taken_away(launch):
@@ -151,11 +275,19 @@ def test_keep_begins_again_where_machines_are_taken_away(launch):
   kinds = [
     kind
     for call in calls
-    for kind in ('create', 'delete', ' scp ', 'nohup')
+    for kind in ('create', 'delete', ' scp ', '/status')
     if kind in call
   ]
-  begins = ['create', ' scp ', 'nohup']
+  begins = ['create', ' scp ', '/status']
   assert kinds == [*begins, 'delete', *begins]
+
+
+def test_keep_goes_on_with_a_run_that_was_told_to_stop(launch):
+  launch.states('ACTIVE')
+  launch.stops(1)
+  status, output, calls = launch('tpu_vm.sh', 'keep', *TPU, *TRAIN)
+  assert status == 0, output
+  assert sum('python\\ train.py\\ --config' in call for call in calls) == 2
 
 
 def test_jobset_has_a_process_for_every_host(launch):
@@ -190,6 +322,9 @@ def test_slurm_has_a_process_for_every_gpu(launch):
     ('tpu_vm.sh', ['destroy', *TPU], "found 'destroy', expected create"),
     ('gke.sh', ['apply', *GKE, '--topo=4x4', *TRAIN], 'no option --topo'),
     ('gke.sh', ['apply', *GKE, '--topology=3x3', *TRAIN], '9 chips are not'),
+    ('gke.sh', ['print', *GKE, '--a b=c'], 'no option --a b'),
+    ('gke.sh', ['print', *GKE, '--project cluster=c'], 'no option --project'),
+    ('tpu_vm.sh', ['create', *TPU, '--spot=true'], 'expected yes or no'),
     ('slurm.sh', [*SLURM, '--config=x'], 'no option --config'),
   ],
 )

@@ -60,7 +60,7 @@ def evaluator(config, workdir):
     config,
     task=HalvesTask(),
     mesh=sharding.make_mesh({'data': -1}),
-    workdir=str(workdir),
+    folder=workdir / 'clusters',
   )
 
 

@@ -38,7 +38,7 @@ def evaluator(num_clusters, workdir):
     task,
     state,
     deciding_clusters.make_evaluator(
-      config, task=task, mesh=mesh, workdir=str(workdir)
+      config, task=task, mesh=mesh, folder=workdir / 'decisions'
     ),
   )
 

@@ -84,7 +84,7 @@ def examples():
 def test_images_of_all_sizes_count_once(num_devices, window):
   mesh = jax.sharding.Mesh(jax.devices()[:num_devices], ('data',))
   evaluator = segmentation.SegmentationEvaluator(
-    ThresholdTask(), examples, mesh, window, window
+    ThresholdTask(), list(examples()), mesh, window, window
   )
   got = evaluator.run(STATE)
   predictions, labels = [], []
@@ -113,7 +113,7 @@ def test_labels_keep_their_own_size():
   mesh = sharding.make_mesh({'data': -1})
   results = [
     segmentation.SegmentationEvaluator(
-      ThresholdTask(), source, mesh, None, None
+      ThresholdTask(), list(source()), mesh, None, None
     ).run(STATE)
     for source in (examples, magnified)
   ]

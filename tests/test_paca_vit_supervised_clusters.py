@@ -50,7 +50,7 @@ def evaluator(workdir, model=None, class_names=('ground', 'square')):
       model or Threshold(), NUM_CLASSES, 0.4, False
     ),
     mesh=jax.sharding.Mesh(jax.devices()[:1], ('data',)),
-    workdir=str(workdir),
+    folder=workdir / 'segmentation',
   )
 
 

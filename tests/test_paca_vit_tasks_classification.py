@@ -16,7 +16,11 @@ from train_lib import task as task_lib
 def config(**model):
   return ml_collections.ConfigDict(
     dict(
-      task='paca_vit.tasks.classification',
+      task=dict(
+        module='paca_vit.tasks.classification',
+        mixing=None,
+        label_smoothing=0.0,
+      ),
       model=dict(
         models.model('demo'),
         **dict(
@@ -30,8 +34,6 @@ def config(**model):
           **model,
         ),
       ),
-      mixing=None,
-      label_smoothing=0.0,
     )
   )
 

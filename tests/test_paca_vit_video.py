@@ -6,7 +6,7 @@ import pytest
 
 from configs.paca_vit import video as video_config
 from paca_vit import video
-from paca_vit.evaluators import mean_frame
+from paca_vit.evaluators import linear_pixels
 from tests import golden_paca
 
 
@@ -129,10 +129,10 @@ def test_mean_frame_tells_what_is_shown_and_no_order():
     frames = np.repeat(np.stack(shown), 2, axis=0)  # in order and shuffled
     return frames, np.tile([0, 1, 2, 3], num)
 
-  baseline = mean_frame.MeanFrame(windows(5), windows(8))
+  baseline = linear_pixels.LinearPixels(windows(5), windows(8))
   assert baseline.run(None) == {'accuracy': 0.5}
   (train, labels), (test, test_labels) = windows(5), windows(8)
-  baseline = mean_frame.MeanFrame(
+  baseline = linear_pixels.LinearPixels(
     (train, labels // 2), (test, test_labels // 2)
   )
   assert baseline.run(None) == {'accuracy': 1.0}

@@ -27,7 +27,7 @@ def make(num_heads=1):
     num_self_attends_per_block=1,
     num_self_attend_heads=2,
   )
-  model = models.imagenet(
+  model = models.classifier(
     inputs=models.fourier_pixels((HEIGHT, WIDTH), num_bands=3),
     encoder=encoder.copy(cross_attend=CrossAttention(num_heads)),
     num_classes=3,
@@ -82,7 +82,7 @@ def test_latents_that_ask_nothing_read_all_inputs(tmp_path):
   found = evaluator.run(state)
   assert found['inputs_of_a_latent'] == pytest.approx(HEIGHT * WIDTH, rel=1e-4)
   # All places are as bright: beside the digits there is one colour, and white.
-  picture = np.asarray(PIL.Image.open(tmp_path / '0000007.png'))
+  picture = np.asarray(PIL.Image.open(tmp_path / '0000007_0.png'))
   below = picture[20:, picture.shape[1] // 2 :, :3]
   colours, counts = np.unique(below.reshape(-1, 3), axis=0, return_counts=True)
   assert len(colours[counts > 500]) == 2

@@ -69,8 +69,7 @@ def make_evaluator(folder, baselines, tiles=None, num_pictures=0):
   return optical_flow.OpticalFlowEvaluator(
     ColoursTask(),
     sharding.make_mesh({'data': 8}),
-    range(len(examples)),
-    lambda i: examples[i],
+    examples,
     tiles=dict(tile_size=TILE, min_overlap=3, num_tiles=tiles),
     baselines=baselines,
     num_pictures=num_pictures,
@@ -105,6 +104,11 @@ def test_results_are_over_all_known_pixels_whatever_the_tiles(tiles, tmp_path):
   assert not any(tmp_path.iterdir())
 
 
+def panels(picture):
+  """The four tiles without their margins and captions."""
+  return [x[20:-2, 2:-2] for x in np.split(picture, 4, axis=1)]
+
+
 def test_pictures_show_frames_truth_and_flow(tmp_path):
   folder = tmp_path / 'flow'
   make_evaluator(folder, {}, num_pictures=5).run(state())
@@ -115,7 +119,7 @@ def test_pictures_show_frames_truth_and_flow(tmp_path):
   }
   for i, example in enumerate(examples):
     picture = np.asarray(PIL.Image.open(folder / f'0000007_{i}.png'))
-    first, second, truth, flow = np.split(picture, 4, axis=1)
+    first, second, truth, flow = panels(picture)
     for panel, frame in zip((first, second), example['frames'], strict=True):
       assert np.abs(panel / 127.5 - 1 - frame).max() <= 1 / 127.5
     unknown = example['valid'] == 0
@@ -125,7 +129,7 @@ def test_pictures_show_frames_truth_and_flow(tmp_path):
     known = example | {'flow': colours_as_flow(example['frames'])}
     same = optical_flow.draw(known, known['flow'])
     np.testing.assert_array_equal(
-      *[x[~unknown] for x in np.split(same, 4, axis=1)[2:]]
+      *[x[~unknown] for x in panels(np.asarray(same))[2:]]
     )
     np.testing.assert_array_equal(
       flow,
@@ -151,9 +155,7 @@ def test_unknown_baselines_are_named(tmp_path):
   config = config_lib.get_config('tiny').evals.test
   config.baselines = ('zero', 'raft')
   with pytest.raises(ValueError, match=r"baselines: found \['raft'\]; .*dis"):
-    optical_flow.make_evaluator(
-      config, task=None, mesh=None, workdir=str(tmp_path)
-    )
+    optical_flow.make_evaluator(config, task=None, mesh=None, folder=tmp_path)
 
 
 def test_the_config_s_evaluator_measures_its_data(tmp_path):
@@ -169,7 +171,7 @@ def test_the_config_s_evaluator_measures_its_data(tmp_path):
     config,
     task=Zero(),
     mesh=jax.sharding.Mesh(jax.devices()[:1], ('data',)),
-    workdir=str(tmp_path),
+    folder=tmp_path,
   )
   found = evaluator.run(state())
   assert found['epe'] == pytest.approx(found['zero_epe'], rel=1e-6)

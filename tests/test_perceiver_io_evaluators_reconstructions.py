@@ -127,7 +127,7 @@ def test_the_config_chooses_clips_from_first_to_last(tmp_path):
     films,
     task=Negative(),
     mesh=jax.sharding.Mesh(jax.devices()[:1], ('data',)),
-    workdir=str(tmp_path),
+    folder=tmp_path / 'reconstructions',
   )
   variables = {'params': {'gain': jnp.float32(1)}}
   evaluator.run(types.SimpleNamespace(step=1, eval_variables=variables))

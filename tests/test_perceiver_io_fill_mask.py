@@ -8,12 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from configs.perceiver_io import mlm
+from configs.perceiver_io import masked_language_modelling
 from data.language import tokenizer
 from tools import fill_mask
-from train_lib import checkpoint, optim, train_state, trained
+from train_lib import checkpoint, setup, trained
 from train_lib import sharding as sharding_lib
-from train_lib.task import make_task
 
 BYTES = tokenizer.make_tokenizer(None)
 
@@ -67,17 +66,13 @@ def test_bad_input_is_named(text, blank, message):
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
   """A run's folder with a checkpoint of a new model."""
-  config = mlm.get_config('tiny')
-  mesh = sharding_lib.make_mesh(config.mesh)
-  task = make_task(config)
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
   ids = np.zeros((1, 64), np.int32)
-  _, init = train_state.create(
-    task, tx, {'ids': ids}, config.seed, mesh, config.sharding
+  made = setup.make_setup(
+    masked_language_modelling.get_config('tiny'), batch={'ids': ids}
   )
   path = tmp_path_factory.mktemp('run')
   checkpoints = checkpoint.Checkpoints(str(path), 1)
-  state = init()
+  state = made.init()
   checkpoints.save(state, {'next_batch': 0})
   checkpoints.close()
   return path, state
@@ -85,7 +80,7 @@ def workdir(tmp_path_factory):
 
 def test_a_checkpoint_is_what_predicts(workdir):
   path, state = workdir
-  config = mlm.get_config('tiny')
+  config = masked_language_modelling.get_config('tiny')
   ids = fill_mask.encode('some _ text', '_', BYTES, 64)
   mesh = sharding_lib.make_mesh(config.mesh)
   batch = {'ids': ids[None], 'input_mask': np.ones((1, len(ids)), np.float32)}
@@ -103,7 +98,7 @@ def run(*flags, stdin=b''):
   return subprocess.run(
     [
       *(sys.executable, '-m', 'tools.fill_mask'),
-      '--config=configs/perceiver_io/mlm.py:tiny',
+      '--config=configs/perceiver_io/masked_language_modelling.py:tiny',
       *flags,
     ],
     input=stdin,

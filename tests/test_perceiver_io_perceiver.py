@@ -199,7 +199,7 @@ def language_model(**options):
     num_heads=2,
     num_self_attends=2,
   )
-  return models.mlm(**sizes | options)
+  return models.masked_language_modelling(**sizes | options)
 
 
 def test_language_model_of_a_short_text_is_that_of_a_padded_one():

@@ -63,7 +63,7 @@ def shapes(model, x):
 
 
 def conv_model():
-  model = models.imagenet(
+  model = models.classifier(
     inputs=models.conv_features((56, 56)),
     encoder=models.encoder(
       num_latents=512,

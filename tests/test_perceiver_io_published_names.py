@@ -16,7 +16,7 @@ from tests.test_perceiver_io_pretrained import (
 from tools import published_models
 
 MODELS = {
-  'mlm': 'perceiver_io/mlm:base_bytes',
+  'mlm': 'perceiver_io/masked_language_modelling:base_bytes',
   'imagenet_learned': 'perceiver_io/imagenet:learned',
   'imagenet_fourier': 'perceiver_io/imagenet:fourier',
   'imagenet_conv': 'perceiver_io/imagenet:conv',

@@ -201,4 +201,4 @@ def test_unknown_names_are_refused():
   config = mnist5k.get_config('tiny')
   config.model.inputs.kind = 'pixels'
   with pytest.raises(ValueError, match="inputs.kind: found 'pixels'; expected"):
-    classification.make_task(config)
+    classification.make_task(config.task, config.model)

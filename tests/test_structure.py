@@ -79,6 +79,16 @@ def test_imports_point_one_way(room):
     assert not wrong, f'{path} imports {wrong}'
 
 
+def test_evaluators_compile_for_the_mesh_alone():
+  """By `sharding.jit_on_batches` and `jit_everywhere`, not without a mesh."""
+  paths = sorted(ROOT.glob('*/evaluators/*.py'))
+  assert paths
+  for path in [*paths, ROOT / 'train_lib' / 'evaluate.py']:
+    for node in ast.walk(ast.parse(path.read_text())):
+      name = node.attr if isinstance(node, ast.Attribute) else None
+      assert name not in ('jit', 'pmap', 'on_mesh'), f'{path}: {name}'
+
+
 @pytest.mark.parametrize('room', PACKAGES)
 def test_some_rooms_need_little(room):
   known = PACKAGES[room] | set(sys.stdlib_module_names) | {room.split('.')[0]}

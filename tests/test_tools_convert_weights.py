@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import eval as evaluation
-from configs.perceiver_io import mlm
+from configs.perceiver_io import masked_language_modelling
 from perceiver_paca.weights import files, torch_files
 from tests import golden_paca, linear_task, perceiver_goldens
 from tools import convert_weights, published_models
@@ -146,7 +146,7 @@ def hollow(described):
 @pytest.mark.parametrize(
   'file, model',
   [
-    ('mlm', 'perceiver_io/mlm:base_bytes'),
+    ('mlm', 'perceiver_io/masked_language_modelling:base_bytes'),
     ('imagenet_learned', 'perceiver_io/imagenet:learned'),
     ('imagenet_fourier', 'perceiver_io/imagenet:fourier'),
     ('imagenet_conv', 'perceiver_io/imagenet:conv'),
@@ -243,7 +243,7 @@ def test_kernels_of_hugging_faces_converter(tmp_path):
   """Which way they lie must be said; both ways lead to the same variables."""
   variables = golden_paca.random_variables(
     jax.eval_shape(
-      lambda: published_models.models.imagenet(
+      lambda: published_models.models.classifier(
         inputs=published_models.models.conv_features((4, 4), 2, 8),
         encoder=published_models.models.encoder(
           num_latents=4, latent_channels=8, num_self_attends_per_block=1
@@ -273,7 +273,7 @@ def test_kernels_of_hugging_faces_converter(tmp_path):
 
 
 def test_eval_takes_what_was_converted(tmp_path):
-  config = mlm.get_config('tiny')
+  config = masked_language_modelling.get_config('tiny')
   del config.evals['baselines']
   variables = golden_paca.random_variables(convert_weights.variables_of(config))
   naming = convert_weights.NAMINGS['haiku']

@@ -13,9 +13,7 @@ from configs.perceiver_io import optical_flow as config_lib
 from data.flow import flow_io
 from perceiver_io import tiling
 from tools import flow as program
-from train_lib import checkpoint, optim, train_state
-from train_lib import sharding as sharding_lib
-from train_lib.task import make_task
+from train_lib import checkpoint, setup
 
 SIZE = (67, 51)  # A tile of `tiny` is 48 x 64: higher, and less wide.
 
@@ -24,15 +22,10 @@ SIZE = (67, 51)  # A tile of `tiny` is 48 x 64: higher, and less wide.
 def run(tmp_path_factory):
   """A run's folder with a checkpoint, its task and its state."""
   config = config_lib.get_config('tiny')
-  mesh = sharding_lib.make_mesh(config.mesh)
-  task = make_task(config)
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
   frames = np.zeros((1, 2, *config.model.image_size, 3), np.float32)
-  _, init = train_state.create(
-    task, tx, {'frames': frames}, config.seed, mesh, config.sharding
-  )
+  made = setup.make_setup(config, batch={'frames': frames})
   rng = np.random.default_rng(0)
-  state = init()
+  state = made.init()
   state = state.replace(  # New models say that nothing moves.
     params=jax.tree.map(
       lambda p: p + 0.5 * rng.standard_normal(p.shape).astype('f'),
@@ -43,7 +36,7 @@ def run(tmp_path_factory):
   checkpoints = checkpoint.Checkpoints(str(folder), 1)
   checkpoints.save(state, {'next_batch': 0})
   checkpoints.close()
-  return folder, task, state
+  return folder, made.task, state
 
 
 def write_image(path, seed, size=SIZE):

@@ -6,7 +6,7 @@ import pytest
 
 from tests import linear_task
 from tools import paper_tables, published_models
-from train_lib import evaluate, trained
+from train_lib import results, trained
 
 DATA = json.loads(paper_tables.PUBLISHED.read_text())
 MODEL = 'paca_vit/imagenet:tiny_p2cconv_100_0'
@@ -133,7 +133,7 @@ def test_ported_and_trained_are_kept_apart_and_the_latest_counts():
 
 
 def test_eval_writes_what_is_read(tmp_path):
-  evaluate.write_results(
+  results.write_results(
     str(tmp_path / 'run'),
     config='configs/x.py:y',
     weights='weights',

@@ -28,15 +28,15 @@ def workdir(tmp_path):
   lines = '\n'.join(json.dumps(row) for row in rows)
   (folder / 'metrics.jsonl').write_text(lines + '\n')
   picture = PIL.Image.new('RGB', (300, 100), COLOR)
+  album = pictures.Album(
+    pictures.folder_of(folder, 'my pictures'),
+    'Colours & more',
+    'How to read them.',
+  )
   for step in (5, 10):
-    for i in range(11):
-      pictures.save(
-        picture,
-        folder / 'my pictures' / f'{step:07d}_{i}.png',
-        title='Colours & more',
-        comment='How to read them.',
-        description=f'At {step} < 11, number {i}',
-      )
+    album.write(
+      step, ((picture, f'At {step} < 11, number {i}') for i in range(11))
+    )
   return folder
 
 
@@ -71,12 +71,18 @@ def test_page_has_the_last_pictures_and_metrics(workdir):
   text = report.make_page(workdir)
   assert text.startswith('<!DOCTYPE html>')
   page = Page(text)
-  names = [f'my%20pictures/0000010_{i}.png' for i in range(11)]
+  names = [f'pictures/my%20pictures/0000010_{i}.png' for i in range(11)]
   assert page.images == page.links == names
   for name in names:
     assert (workdir / name.replace('%20', ' ')).exists()
   for want in (
-    *('a <run>', 'Colours & more', 'How to read them.', '10 steps.'),
+    *(
+      'a <run>',
+      'Colours & more ',
+      'my pictures',
+      'How to read them.',
+      '10 steps.',
+    ),
     *('At 10 < 11, number 0', '0.75', '0.25', 'accuracy', 'test'),
   ):
     assert want in page.texts, want
@@ -100,11 +106,25 @@ def test_origin_is_what_eval_kept(workdir):
   assert page.texts.count('0.125') == page.texts.count('accuracy') == 1
 
 
-def test_pictures_of_others_are_shown_under_their_folder(workdir):
-  (workdir / 'plain').mkdir()
-  PIL.Image.new('L', (4, 4)).save(workdir / 'plain' / '0000003_0.png')
+def test_pictures_that_say_nothing_are_shown_under_their_folder(workdir):
+  folder = workdir / 'pictures' / 'flow' / 'plain'
+  folder.mkdir(parents=True)
+  PIL.Image.new('L', (4, 4)).save(folder / '0000003_0.png')
   page = Page(report.make_page(workdir))
-  assert 'plain' in page.texts and 'plain/0000003_0.png' in page.images
+  assert 'flow/plain ' in page.texts
+  assert 'pictures/flow/plain/0000003_0.png' in page.images
+
+
+def test_two_of_a_kind_are_both_shown_and_so_is_svg(workdir):
+  svg = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"></svg>'
+  for name in ('first', 'second'):
+    album = pictures.Album(pictures.folder_of(workdir, name), 'Boards', 'So.')
+    album.write(10, [(svg, f'a <b> of {name}')])
+  page = Page(report.make_page(workdir))
+  assert page.texts.count('Boards ') == page.texts.count('So.') == 2
+  for name in ('first', 'second'):
+    assert f'a <b> of {name}' in page.texts
+    assert f'pictures/{name}/0000010_0.svg' in page.images
 
 
 @pytest.mark.skipif(BROWSER is None, reason='needs Chromium')

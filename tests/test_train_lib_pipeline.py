@@ -15,7 +15,7 @@ from absl import flags
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from data.images import digits
-from train_lib import pipeline
+from train_lib import checks, pipeline
 
 SOURCE = [{'id': np.int32(i)} for i in range(10)]
 
@@ -208,7 +208,7 @@ jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 sys.path.insert(0, 'tests')
 from test_train_lib_pipeline import config
-from train_lib import pipeline
+from train_lib import checks, pipeline
 mesh = jax.make_mesh((2, 2), ('a', 'b'), axis_types=(AxisType.Auto,) * 2)
 found = {}
 for axes in ('a', 'b', ('a', 'b')):
@@ -257,6 +257,27 @@ def test_two_real_processes_assemble_one_batch():
       assert len(rows) == rows_per_process
 
 
+def test_batches_of_a_group_hold_every_example_of_the_stream_once():
+  """The group is drawn: it must be that of the example, also elsewhere."""
+
+  def group(example, *, rng):
+    return rng.random() < 0.3
+
+  examples = pipeline.train_examples(SOURCE, preprocess, seed=3)
+  groups = pipeline.train_examples(SOURCE, group, seed=3)
+  batches = pipeline.train_batches(examples, 4, range(4), groups)
+  found = [batches[i] for i in (30, *range(30))][1:]
+  for batch in found:
+    assert len(set(batch['draw'] < 0.3)) == 1
+  draws = np.concatenate([batch['draw'] for batch in found])
+  stream = [float(examples[i]['draw']) for i in range(130)]
+  assert len(set(draws)) == 120 and set(draws.tolist()) < set(stream)
+  # Processes hold rows of the same batches.
+  share = pipeline.train_batches(examples, 4, [2, 3], groups)
+  for i in (5, 0):
+    assert_same([share[i]], [jax.tree.map(lambda x: x[2:], found[i])])
+
+
 def label_module(monkeypatch, *labels):
   """A data set of files with these labels."""
   examples = [
@@ -303,7 +324,7 @@ def test_example_that_cannot_be_used_is_named(
 ):
   label_module(monkeypatch, label)
   where = r"data.images.digits, split 'train', example 0 \(0\.jpg\): "
-  with pytest.raises(pipeline.ExampleError, match=f'^{where}.*{message}'):
+  with pytest.raises(checks.ExampleError, match=f'^{where}.*{message}'):
     first_label(labels)
 
 

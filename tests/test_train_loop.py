@@ -135,6 +135,21 @@ def test_eval_takes_init_from_without_checkpoints(config, tmp_path):
   assert not (tmp_path / 'none').exists()
 
 
+def test_evaluating_needs_no_training_set(config, tmp_path):
+  run(config, tmp_path / 'source')
+  expected = evaluation.run_evaluators(
+    config, str(tmp_path / 'source'), best=False
+  )
+  config.data.update(source='real', split='none', data_dir='/proc/none')
+  got = evaluation.run_evaluators(config, str(tmp_path / 'source'), best=False)
+  assert got == expected
+  config.init_from.path = str(tmp_path / 'source')
+  got = evaluation.run_evaluators(config, str(tmp_path / 'none'), best=False)
+  assert got == expected
+  with pytest.raises(Exception, match='/proc/none'):
+    run(config, tmp_path / 'new')
+
+
 def test_best_checkpoint_is_the_best(config, tmp_path):
   config.optim.schedule.lr = 0.5  # wild enough to have ups and downs
   config.optim.schedule.decay = 'constant'
@@ -150,7 +165,10 @@ def test_best_checkpoint_is_the_best(config, tmp_path):
   'change, message',
   [
     (dict(mesh=dict(data=3)), 'config.mesh.*does not fit 8 device'),
-    (dict(task='paca_vit.tasks.classfication'), 'config.task: no module'),
+    (
+      dict(task=dict(module='paca_vit.tasks.classfication')),
+      'config.task.module: no module',
+    ),
     (dict(data=dict(batch_size=100)), 'batch_size.*multiple of 8.*found 100'),
     (dict(data=dict(source='disk')), "source.*'real'.*found 'disk'"),
     (dict(init_from=dict(path='/nowhere')), 'init_from.path.*/nowhere'),

@@ -34,8 +34,7 @@ from perceiver_io import published_names
 from perceiver_paca.weights import files, torch_files
 from tools import published_models
 from tools.output import OUTPUT
-from train_lib import checkpoint, pipeline, runtime, sharding, stacking
-from train_lib.task import make_task
+from train_lib import checkpoint, pipeline, runtime, setup, stacking
 
 PyTree = Any
 
@@ -101,7 +100,7 @@ def _named(prefix):
 
 
 _PERCEIVERS = (
-  'perceiver_io/mlm:base_bytes',
+  'perceiver_io/masked_language_modelling:base_bytes',
   'perceiver_io/imagenet:fourier',
   'perceiver_io/imagenet:learned',
   'perceiver_io/imagenet:conv',
@@ -181,21 +180,11 @@ def identify(tensors: Mapping[str, np.ndarray], naming: str) -> str:
 
 def variables_of(config: ml_collections.ConfigDict) -> PyTree:
   """Shapes of a config's variables, layers one by one; reads no data set."""
-  config = config.copy_and_resolve_references()
-  with config.unlocked():
-    config.data.source = 'synthetic'
-  mesh = sharding.make_mesh(config.mesh)
-  batches = pipeline.make_train_iterator(
-    config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
-  )
-  batch = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype),
-    batches.element_spec,
-  )
-  init = make_task(config).init
-  return jax.eval_shape(
-    lambda *args: stacking.unstacked(init(*args)), jax.random.key(0), batch
-  )
+  made_up = pipeline.changed(config.data, source='synthetic')
+  batch = pipeline.batch_spec(pipeline.training_example(made_up))
+  state = setup.make_setup(config, batch=batch).state
+  variables = {'params': state.params, **state.model_state}
+  return jax.eval_shape(stacking.unstacked, variables)
 
 
 def import_weights(

@@ -1,7 +1,8 @@
 """Fills the blanks of a text with what a trained model predicts.
 
-  python -m tools.fill_mask --config=configs/perceiver_io/mlm.py:demo \
-    --workdir=runs/mlm --text='Return [MASK][MASK][MASK] list of strings.'
+  python -m tools.fill_mask --workdir=runs/mlm \
+    --config=configs/perceiver_io/masked_language_modelling.py:demo \
+    --text='Return [MASK][MASK][MASK] list of strings.'
 
 Every [MASK] is one token; for a model of bytes a word of three letters is
 three. `--blank=_` lets underscores stand for tokens. Without --text the text is

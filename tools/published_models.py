@@ -22,7 +22,7 @@ from configs.paca_vit import models as paca_config
 from configs.perceiver_io import (
   audioset,
   imagenet,
-  mlm,
+  masked_language_modelling,
   optical_flow,
   starcraft,
 )
@@ -30,8 +30,7 @@ from paca_vit import classifier, segmentation
 from perceiver_io import inputs, models, multimodal, outputs
 from perceiver_io.perceiver import PooledPerceiver
 from perceiver_io.position_encoding import FourierPositions
-from perceiver_io.tasks import audioset as audioset_task
-from perceiver_io.tasks import classification
+from perceiver_io.tasks import classification, tagging
 from train_lib import task as task_lib
 
 PyTree = Any
@@ -60,9 +59,9 @@ def _shape(*dims, dtype='float32'):
 
 
 def _language(variant, **options):
-  sizes = mlm.MODELS[variant]
+  sizes = masked_language_modelling.MODELS[variant]
   ids = _shape(1, sizes['max_length'], dtype='int32')
-  return Published(models.mlm(**sizes, **options), (ids,))
+  return Published(models.masked_language_modelling(**sizes, **options), (ids,))
 
 
 def _bert(variant, **options):
@@ -97,7 +96,9 @@ def _flow_variant(variant, **options):
   config = optical_flow.get_config(variant)
   sizes = dict(config.model)
   encoder = models.encoder(**(dict(sizes.pop('encoder')) | options))
-  module = task_lib.function_named(config.make_model)(encoder=encoder, **sizes)
+  module = task_lib.function_named(config.task.make_model)(
+    encoder=encoder, **sizes
+  )
   return Published(module, (_shape(1, 2, 368, 496, 3),))
 
 
@@ -145,7 +146,7 @@ def _audioset(latent_channels, pooled=False, **options):
   if pooled:
     module = PooledPerceiver(both, encoder, outputs.MeanLogits(527))
   else:
-    module = models.imagenet(
+    module = models.classifier(
       inputs=both,
       encoder=encoder,
       num_classes=527,
@@ -160,16 +161,16 @@ def _mel(**options):
   config = audioset.get_config('mel')
   config.model.encoder.update(options)
   x = {'image': _shape(1, 32, 224, 224, 3), 'audio': _shape(1, 60, 80)}
-  return Published(audioset_task.make_task(config).model, (x,))
+  return Published(tagging.make_task(config.task, config.model).model, (x,))
 
 
 def _entities(module, **options):
   """The encoder alone of 512 entities."""
   config = module.get_config()
-  encoder = dict(config.encoder)
+  encoder = dict(config.model.encoder)
   if 'fold_projections' in encoder:
     encoder['fold_projections'] = options.get('fold_projections', True)
-  model = task_lib.function_named(config.make_encoder)(**encoder)
+  model = task_lib.function_named(config.task.make_encoder)(**encoder)
   return Published(model, (_shape(1, 512, 256), _shape(1, 512)))
 
 
@@ -190,7 +191,11 @@ def _partials(make, config, variants):
 
 
 _MODELS: dict[str, Callable[..., Published]] = {
-  **_partials(_language, 'perceiver_io/mlm', mlm.MODELS),
+  **_partials(
+    _language,
+    'perceiver_io/masked_language_modelling',
+    masked_language_modelling.MODELS,
+  ),
   **_partials(_image, 'perceiver_io/imagenet', imagenet.VARIANTS),
   'perceiver_io/optical_flow': functools.partial(_flow, 2048, 24),
   'perceiver_io/optical_flow:1024x16': functools.partial(_flow, 1024, 16),

@@ -4,22 +4,22 @@ index.html in the workdir: the last evaluation, the learning curves and the
 pictures of the run's evaluators as of their last step, with their captions. It
 needs no server and nothing from elsewhere; all of it moves with the workdir.
 
-What pictures show they say themselves, by PNG's keywords: Title and Comment are
-a folder's, taken from its first picture, Description is each picture's own.
+The albums are the folders in `pictures`, and those in them. What pictures show
+they say themselves (`train_lib.pictures`): title and comment are an album's,
+taken from its first picture, the description is each picture's own.
 """
 
 import html
 import json
 import pathlib
-import re
 import urllib.parse
 from collections import defaultdict
 from typing import Any
 
-import PIL.Image
 from absl import app, flags
 
 from tools import plot_metrics
+from train_lib import pictures
 
 _STYLE = """
 :root { color-scheme: light; --line: #e2e5e9; --quiet: #5d6673; }
@@ -28,6 +28,7 @@ body { margin: 0 auto; max-width: 72rem; padding: 2rem 1.5rem 4rem;
   font: 16px/1.5 system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; }
 h1 { margin: 0; font-size: 1.75rem; }
 h2 { margin: 3rem 0 .75rem; font-size: 1.2rem; }
+h2 small { color: var(--quiet); font-weight: normal; }
 p, figcaption { color: var(--quiet); }
 p { margin: .25rem 0; }
 code { font: .9em ui-monospace, 'DejaVu Sans Mono', monospace;
@@ -44,7 +45,6 @@ figure { margin: 0; }
 figcaption { font-size: .875rem; }
 img { display: block; max-width: 100%; height: auto; }
 """
-_STEP = re.compile(r'(\d+)_')
 
 
 def make_page(workdir: pathlib.Path) -> str:
@@ -62,12 +62,14 @@ def make_page(workdir: pathlib.Path) -> str:
       '<h2>Learning curves</h2>',
       _figure(workdir, workdir / 'curves.png', '', 'loss and metrics'),
     ]
-  for title, paths in last_pictures(workdir).items():
-    comment = html.escape(_text(paths[0], 'Comment', ''))
-    parts += [f'<h2>{html.escape(title)}</h2>', f'<p>{comment}</p>']
+  for album, paths in last_pictures(workdir).items():
+    texts = pictures.texts(paths[0])
+    title, comment = texts.get('Title', album), texts.get('Comment', '')
+    head = f'{html.escape(title)} <small>{html.escape(album)}</small>'
+    parts += [f'<h2>{head}</h2>', f'<p>{html.escape(comment)}</p>']
     parts.append('<div class="pictures">')
     for path in paths:
-      caption = _text(path, 'Description', '')
+      caption = pictures.texts(path).get('Description', '')
       parts.append(_figure(workdir, path, caption, caption or title))
     parts.append('</div>')
   return (
@@ -80,22 +82,14 @@ def make_page(workdir: pathlib.Path) -> str:
 
 
 def last_pictures(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-  """Title -> PNG files <folder>/<step>_<number>.png of the last step."""
+  """Album, such as clusters or flow/sintel -> its files of the last step."""
+  root = workdir / 'pictures'
   found = {}
-  for folder in sorted(x for x in workdir.iterdir() if x.is_dir()):
-    steps = defaultdict(list)
-    for path in folder.glob('*.png'):
-      if match := _STEP.match(path.name):
-        steps[int(match[1])].append(path)
+  for folder in sorted({*root.glob('*/'), *root.glob('*/*/')}):
+    steps = pictures.by_step(folder)
     if steps:
-      paths = sorted(steps[max(steps)], key=lambda x: (len(x.name), x.name))
-      found[_text(paths[0], 'Title', folder.name)] = paths
+      found[folder.relative_to(root).as_posix()] = steps[max(steps)]
   return found
-
-
-def _text(path, keyword, default) -> str:
-  with PIL.Image.open(path) as picture:
-    return picture.info.get(keyword, default)
 
 
 def _results(workdir) -> dict[str, Any]:
@@ -146,8 +140,7 @@ def _table(curves, results) -> str:
 
 def _figure(workdir, path, caption, alternative) -> str:
   link = urllib.parse.quote(path.relative_to(workdir).as_posix())
-  with PIL.Image.open(path) as picture:
-    width, height = picture.size
+  width, height = pictures.size(path)
   return (
     f'<figure><a href="{link}"><img src="{link}" width="{width}" '
     f'height="{height}" alt="{html.escape(alternative)}"></a>'

@@ -4,7 +4,7 @@
   python -m tools.train_sentencepiece --model=english.model
 
 The model's path is then --config.data.preprocess.tokenizer_model of
-configs/perceiver_io/mlm.py:base_sentencepiece.
+configs/perceiver_io/masked_language_modelling.py:base_sentencepiece.
 """
 
 import importlib

@@ -19,6 +19,28 @@ class Metric(Protocol):
     """The value to print."""
 
 
+def merged(
+  total: dict[str, Metric] | None, current: dict[str, Metric] | None
+) -> dict[str, Metric] | None:
+  """Adds a batch's sums to the host's, which are kept in float64.
+
+  Args:
+    total: of the batches before, None before the first.
+    current: of one more, None for none.
+  """
+  if current is None:
+    return total
+  current = jax.tree.map(lambda x: np.asarray(x, np.float64), current)
+  if total is None:
+    return current
+  return {name: total[name].merge(metric) for name, metric in current.items()}
+
+
+def computed(total: dict[str, Metric]) -> dict[str, float]:
+  """The values to print."""
+  return {name: metric.compute() for name, metric in total.items()}
+
+
 @flax.struct.dataclass
 class Mean:
   """A weighted mean, kept as its two sums."""

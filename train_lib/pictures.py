@@ -1,16 +1,23 @@
-"""Tiles, overlays and captions of the pictures that evaluators write.
+"""The pictures that evaluators write: tiles, overlays, captions, and albums.
 
 A picture is a grid of tiles, an image or what is drawn on it, each under its
-caption. Its PNG file says itself what it shows (the standard's keywords
-Title, Comment and Description), so that tools/report.py finds it.
+caption. Those of an evaluator are in a folder of its own, an album. A file says
+itself what it shows: PNG by the standard's keywords Title, Comment and
+Description, SVG by the elements title, metadata and desc.
 
 Shapes: H, W of an image, h, w of a map on it.
 """
 
+import colorsys
+import html
+import io
 import pathlib
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
-import matplotlib
-import matplotlib.colors
+import jax
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
@@ -18,6 +25,12 @@ import PIL.ImageFont
 import PIL.PngImagePlugin
 from PIL.Image import Resampling
 
+if TYPE_CHECKING:  # Matplotlib is an extra: runs without pictures do without.
+  from matplotlib.figure import Figure
+
+_KEYWORDS = ('Title', 'Comment', 'Description')  # of PNG
+_ELEMENTS = ('title', 'metadata', 'desc')  # of SVG
+_NAME = re.compile(r'(\d+)_(\d+)\.(?:png|svg)')
 _CAPTION = 22  # pixels above a tile
 _FOR, _AGAINST = np.array([[255, 60, 50], [70, 140, 255]])
 
@@ -38,20 +51,56 @@ def segments(
 
   The result is as large as `plain`, the tile of an image.
   """
-  hues = np.arange(num_classes) * 0.618034 % 1  # neighbours are far apart
-  palette = matplotlib.colors.hsv_to_rgb(
-    np.stack([hues, np.full(num_classes, 0.65), np.full(num_classes, 0.95)], -1)
-  )
-  palette = np.concatenate([palette, np.full((1, 3), 0.5)])
   known = (classes >= 0) & (classes < num_classes)
-  colors = palette[np.where(known, classes, num_classes)]
-  return _resize(
-    (colors * 255).astype(np.uint8), plain.shape, Resampling.NEAREST
-  )
+  colors = palette(num_classes)[np.where(known, classes, num_classes)]
+  return _resize(colors, plain.shape, Resampling.NEAREST)
+
+
+def palette(num_classes: int) -> np.ndarray:
+  """Colours uint8 [num_classes + 1, 3], the last a grey for what is none."""
+  colors = []
+  for i in range(num_classes):  # Neighbours are far apart.
+    colors.append(colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.65, 0.95))
+  return (np.array([*colors, (0.5, 0.5, 0.5)]) * 255).astype(np.uint8)
+
+
+def legend(colors: np.ndarray, names: Iterable[str]) -> PIL.Image.Image:
+  """A line of squares, each before its name.
+
+  Args:
+    colors: uint8 [K, 3].
+    names: K of them.
+  """
+  font = PIL.ImageFont.load_default(14)
+  names = list(names)
+  ends = np.cumsum([_CAPTION + 12 + round(font.getlength(x)) for x in names])
+  picture = PIL.Image.new('RGB', (int(ends[-1]), _CAPTION), 'white')
+  pen = PIL.ImageDraw.Draw(picture)
+  starts = [0, *ends[:-1].tolist()]
+  for left, color, name in zip(starts, colors, names, strict=True):
+    pen.rectangle(
+      (left + 2, 4, left + _CAPTION - 8, _CAPTION - 8), tuple(color.tolist())
+    )
+    pen.text((left + _CAPTION - 2, 2), name, 'black', font)
+  return picture
+
+
+def stacked(parts: Iterable[PIL.Image.Image]) -> PIL.Image.Image:
+  """One below the other; narrow ones are filled up with white."""
+  parts = list(parts)
+  size = max(x.width for x in parts), sum(x.height for x in parts)
+  picture = PIL.Image.new('RGB', size, 'white')
+  top = 0
+  for part in parts:
+    picture.paste(part, (0, top))
+    top += part.height
+  return picture
 
 
 def heat(plain: np.ndarray, weights: np.ndarray) -> np.ndarray:
   """Weights [h, w], 0 or above, as a glow on the tile of an image."""
+  import matplotlib
+
   colors = matplotlib.colormaps['inferno'](weights / weights.max())[:, :, :3]
   colors = (colors * 255).astype(np.uint8)
   glow = _resize(colors, plain.shape, Resampling.BICUBIC)
@@ -96,32 +145,104 @@ def grid(rows: list[list[np.ndarray]]) -> PIL.Image.Image:
   )
 
 
-def save(
-  picture: PIL.Image.Image,
-  path: pathlib.Path,
-  *,
-  title: str,
-  comment: str,
-  description: str,
-) -> None:
-  """Writes a PNG that says what it shows.
+def of_figure(figure: 'Figure') -> PIL.Image.Image:
+  """What Matplotlib draws, at 80 dots an inch."""
+  file = io.BytesIO()
+  figure.savefig(file, format='png', dpi=80)
+  return PIL.Image.open(file).convert('RGB')
 
-  Args:
-    picture: what to write.
-    path: of the file, whose folder is made if it does not exist.
-    title: the same for all pictures of an evaluator.
-    comment: likewise, how to read them.
-    description: this picture's own.
-  """
-  path.parent.mkdir(parents=True, exist_ok=True)
-  info = PIL.PngImagePlugin.PngInfo()
-  for keyword, text in (
-    ('Title', title),
-    ('Comment', comment),
-    ('Description', description),
-  ):
-    info.add_text(keyword, text)
-  picture.save(path, pnginfo=info)
+
+Picture = PIL.Image.Image | str  # PNG, or SVG as its text
+
+
+class Album:
+  """An evaluator's pictures, `folder`/<step>_<number>.png or .svg."""
+
+  def __init__(self, folder: pathlib.Path, title: str, comment: str = ''):
+    """Nothing is written yet.
+
+    Args:
+      folder: the evaluator's own.
+      title: the same for all pictures.
+      comment: likewise, how to read them.
+    """
+    self._folder, self._title, self._comment = folder, title, comment
+
+  def path(self, step: int, number: int, suffix: str) -> pathlib.Path:
+    """Of a file of this album, whose folder is made if it does not exist."""
+    self._folder.mkdir(parents=True, exist_ok=True)
+    return self._folder / f'{step:07d}_{number}{suffix}'
+
+  def write(self, step: int, pictures: Iterable[tuple[Picture, str]]) -> None:
+    """Writes on process 0; elsewhere it does not even draw.
+
+    Args:
+      step: of the state that they are of.
+      pictures: each with a description, '' for none.
+    """
+    if jax.process_index():
+      return
+    count = 0
+    for picture, description in pictures:
+      texts = self._title, self._comment, description
+      if isinstance(picture, str):
+        path = self.path(step, count, '.svg')
+        path.write_text(_with_texts(picture, texts), encoding='utf-8')
+      else:
+        info = PIL.PngImagePlugin.PngInfo()
+        for keyword, text in zip(_KEYWORDS, texts, strict=True):
+          info.add_text(keyword, text)
+        picture.save(self.path(step, count, '.png'), pnginfo=info)
+      count += 1
+    if count:
+      print(f'{count} pictures in {self._folder}', flush=True)
+
+
+def folder_of(workdir: str | pathlib.Path, evaluator: str) -> pathlib.Path:
+  """Where the evaluator of that name in the config has its pictures."""
+  return pathlib.Path(workdir) / 'pictures' / evaluator
+
+
+def by_step(folder: pathlib.Path) -> dict[int, list[pathlib.Path]]:
+  """The pictures of an album, step -> files by number."""
+  found = {}
+  for path in folder.iterdir() if folder.is_dir() else ():
+    match = _NAME.fullmatch(path.name)
+    if match:
+      found.setdefault(int(match[1]), []).append((int(match[2]), path))
+  return {step: [p for _, p in sorted(x)] for step, x in found.items()}
+
+
+def texts(path: pathlib.Path) -> dict[str, str]:
+  """Title, Comment and Description of a file, those that it has."""
+  if path.suffix == '.svg':
+    root = ElementTree.parse(path).getroot()
+    found = {}
+    for keyword, tag in zip(_KEYWORDS, _ELEMENTS, strict=True):
+      element = root.find(f'{{*}}{tag}')
+      if element is not None and element.text:
+        found[keyword] = element.text
+    return found
+  with PIL.Image.open(path) as picture:
+    return {k: picture.info[k] for k in _KEYWORDS if k in picture.info}
+
+
+def size(path: pathlib.Path) -> tuple[int, int]:
+  """Width and height of a file in pixels."""
+  if path.suffix == '.svg':
+    root = ElementTree.parse(path).getroot()
+    return round(float(root.get('width'))), round(float(root.get('height')))
+  with PIL.Image.open(path) as picture:
+    return picture.size
+
+
+def _with_texts(svg: str, texts: Iterable[str]) -> str:
+  elements = ''.join(
+    f'<{tag}>{html.escape(text)}</{tag}>'
+    for tag, text in zip(_ELEMENTS, texts, strict=True)
+  )
+  start = re.search(r'<svg[^>]*>', svg).end()
+  return svg[:start] + elements + svg[start:]
 
 
 def _resize(pixels, shape, resampling):

@@ -6,6 +6,9 @@
     source(split, data_dir) -> a random access sequence of raw examples
     synthetic(split) -> the same, invented
     preprocess(example, *, train, rng, <options>) -> {name: numpy array}
+    select(source, **options) -> source, if not all are trained on
+    group(example, *, rng, **options), of the same draws as `preprocess`, if
+      not all training examples have the same shapes: those of a group have
   split: which part of the data set.
   source: 'real' or 'synthetic', made up in the real format.
   data_dir: where TFDS keeps data sets; None for its default.
@@ -19,9 +22,9 @@
 
 import functools
 import importlib
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grain
@@ -29,17 +32,10 @@ import jax
 import ml_collections
 import numpy as np
 
+from train_lib import checks, grouping
 from train_lib import sharding as sharding_lib
 
 PyTree = Any
-
-
-# Key of integer labels -> (number of classes, what is ignored or None).
-LabelRanges = Mapping[str, tuple[int, int | None]]
-
-
-class ExampleError(ValueError):
-  """An example cannot be used; says of which data set, which and its file."""
 
 
 class TrainIterator:
@@ -58,13 +54,14 @@ class TrainIterator:
     examples: grain.MapDataset,
     data_config: ml_collections.ConfigDict,
     sharding: jax.sharding.NamedSharding,
+    groups: grain.MapDataset | None = None,
   ):
     batch_size = data_config.batch_size
     rows = local_rows(sharding, batch_size)
-    self._batches = train_batches(examples, batch_size, rows)
+    self._batches = train_batches(examples, batch_size, rows, groups)
     self._prefetch = _make_prefetch(data_config)
     self._to_global = functools.partial(_to_global, sharding, batch_size)
-    self.element_spec = _batch_spec(examples[0], sharding, batch_size)
+    self.element_spec = batch_spec(examples[0], batch_size, sharding)
     self.set_state({'next_batch': 0})
 
   def __iter__(self) -> 'TrainIterator':
@@ -111,7 +108,7 @@ class EvalBatches:
     self._prefetch = _make_prefetch(data_config)
     self._to_global = functools.partial(_to_global, sharding, batch_size)
     self.num_examples = len(examples)
-    self.element_spec = _batch_spec(examples[0], sharding, batch_size)
+    self.element_spec = batch_spec(examples[0], batch_size, sharding)
 
   def __len__(self) -> int:
     return len(self._batches)
@@ -125,7 +122,7 @@ def make_train_iterator(
   *,
   seed: int,
   sharding: jax.sharding.NamedSharding,
-  label_ranges: LabelRanges | None = None,
+  label_ranges: checks.LabelRanges | None = None,
 ) -> TrainIterator:
   """Builds the training batches.
 
@@ -136,19 +133,24 @@ def make_train_iterator(
     label_ranges: what every example is checked for.
   """
   source, module = open_source(data_config)
-  preprocess = functools.partial(
-    module.preprocess, train=True, **data_config.preprocess
-  )
-  prepare = checked(source, preprocess, data_config, label_ranges)
-  examples = train_examples(range(len(source)), prepare, seed)
-  return TrainIterator(examples, data_config, sharding)
+  options = dict(data_config.preprocess)
+  if hasattr(module, 'select'):
+    source = module.select(source, **options)
+  preprocess = functools.partial(module.preprocess, train=True, **options)
+  preprocess = checks.checked(source, preprocess, data_config, label_ranges)
+  examples = train_examples(range(len(source)), preprocess, seed)
+  groups = None
+  if hasattr(module, 'group'):
+    group = functools.partial(module.group, **options)
+    groups = train_examples(source, group, seed)
+  return TrainIterator(examples, data_config, sharding, groups)
 
 
 def make_eval_batches(
   data_config: ml_collections.ConfigDict,
   *,
   sharding: jax.sharding.NamedSharding,
-  label_ranges: LabelRanges | None = None,
+  label_ranges: checks.LabelRanges | None = None,
 ) -> EvalBatches:
   """Builds the batches of an evaluation.
 
@@ -161,77 +163,47 @@ def make_eval_batches(
   return EvalBatches(examples, data_config, sharding)
 
 
+def eval_preprocess(module, data_config) -> Callable[[Any], PyTree]:
+  """A data module's `preprocess`, as evaluations call it."""
+  return functools.partial(
+    module.preprocess, train=False, rng=None, **data_config.preprocess
+  )
+
+
+def each_example(data_config: ml_collections.ConfigDict) -> Iterator[PyTree]:
+  """`eval_examples`, one after the other; nothing is read ahead."""
+  examples = eval_examples(data_config)
+  return (examples[i] for i in range(len(examples)))
+
+
 def eval_examples(
   data_config: ml_collections.ConfigDict,
-  label_ranges: LabelRanges | None = None,
+  label_ranges: checks.LabelRanges | None = None,
 ) -> grain.MapDataset:
   """All examples in order, each preprocessed when it is asked for."""
   source, module = open_source(data_config)
-  preprocess = functools.partial(
-    module.preprocess, train=False, rng=None, **data_config.preprocess
-  )
+  preprocess = eval_preprocess(module, data_config)
   # Indices through Grain, records past it: its counters cost more than a small
   # record's whole preprocessing.
   return grain.MapDataset.range(len(source)).map(
-    checked(source, preprocess, data_config, label_ranges)
+    checks.checked(source, preprocess, data_config, label_ranges)
   )
 
 
-def checked(
-  source: Sequence[Any],
-  preprocess: Callable[..., PyTree],
-  data_config: ml_collections.ConfigDict,
-  label_ranges: LabelRanges | None,
-) -> Callable[..., PyTree]:
-  """(index, ...) -> preprocess(source[index], ...), whose errors say where.
-
-  The function raises ExampleError for whatever goes wrong with an example, also
-  for labels out of range.
-  """
-  where = f'{data_config.module}, split {data_config.split!r}'
-  label_ranges = label_ranges or {}
-
-  def prepare(index: int, **options):
-    raw = None
-    try:
-      raw = source[index]
-      example = preprocess(raw, **options)
-      for name, (num_classes, ignored) in label_ranges.items():
-        _check_labels(example[name], num_classes, ignored)
-      return example
-    except Exception as e:
-      text = str(e) if isinstance(e, ValueError) else f'{type(e).__name__}: {e}'
-      raise ExampleError(
-        f'{where}, example {index}{_file_name(raw)}: {text}'
-      ) from e
-
-  return prepare
+def training_example(data_config: ml_collections.ConfigDict) -> PyTree:
+  """One, preprocessed as in training; to learn what shapes there are."""
+  source, module = open_source(data_config)
+  rng = np.random.default_rng(0)
+  return module.preprocess(
+    source[0], train=True, rng=rng, **data_config.preprocess
+  )
 
 
-def _check_labels(labels, num_classes: int, ignored: int | None) -> None:
-  labels = np.asarray(labels)
-  if not np.issubdtype(labels.dtype, np.integer):
-    return  # Shares of classes.
-  wrong = labels[(labels < 0) | (labels >= num_classes)]
-  wrong = np.unique(wrong[wrong != ignored] if ignored is not None else wrong)
-  if wrong.size:
-    also = '' if ignored is None else f' or {ignored} (ignored)'
-    raise ValueError(
-      f'expected labels from 0 to {num_classes - 1}{also}, found '
-      f'{wrong[:5].tolist()}.'
-    )
-
-
-def _file_name(raw: Any) -> str:
-  """What a raw example says of the file that it is of."""
-  if isinstance(raw, Mapping):
-    for key in ('file_name', 'name', 'image'):
-      value = raw.get(key)
-      if isinstance(value, bytes) and key != 'image':
-        value = value.decode(errors='replace')
-      if isinstance(value, str | os.PathLike):
-        return f' ({os.fspath(value)})'
-  return ''
+def changed(
+  data_config: ml_collections.ConfigDict, **options: Any
+) -> types.SimpleNamespace:
+  """The same section but for some options, such as the split."""
+  return types.SimpleNamespace(**{**data_config, **options})
 
 
 def few_examples(
@@ -258,11 +230,27 @@ def train_examples(source, preprocess, seed: int) -> grain.MapDataset:
 
 
 def train_batches(
-  examples: grain.MapDataset, batch_size: int, rows: Sequence[int]
+  examples: grain.MapDataset,
+  batch_size: int,
+  rows: Sequence[int],
+  groups: grain.MapDataset | None = None,
 ) -> grain.MapDataset:
-  """This process's rows of each global batch, ascending, as numpy arrays."""
-  return grain.MapDataset.range(sys.maxsize // batch_size).map(
-    lambda i: collate([examples[i * batch_size + row] for row in rows])
+  """This process's rows of each global batch, ascending, as numpy arrays.
+
+  Args:
+    examples: the endless stream.
+    batch_size: of a global batch.
+    rows: this process's.
+    groups: of the same stream's examples, if a batch holds those of one only.
+  """
+  indices = grain.MapDataset.range(sys.maxsize // batch_size)
+  if groups is None:
+    return indices.map(
+      lambda i: collate([examples[i * batch_size + row] for row in rows])
+    )
+  places = grouping.Grouping(groups, batch_size)
+  return indices.map(
+    lambda i: collate([examples[places[i][row]] for row in rows])
   )
 
 
@@ -351,7 +339,21 @@ def _make_prefetch(data_config):
   return prefetch
 
 
-def _batch_spec(example, sharding, batch_size) -> PyTree:
+def batch_spec(
+  example: PyTree,
+  batch_size: int = 1,
+  sharding: jax.sharding.NamedSharding | None = None,
+) -> PyTree:
+  """Shapes and types of a batch of examples like this one, and its shardings.
+
+  Args:
+    example: numpy arrays.
+    batch_size: of the batch.
+    sharding: of its leading dimension; None to leave the layout open.
+
+  Raises:
+    ValueError: the example has a `mask` already.
+  """
   if 'mask' in example:
     raise ValueError(
       "preprocess: the key 'mask' is the pipeline's own; found it in an "
@@ -361,9 +363,8 @@ def _batch_spec(example, sharding, batch_size) -> PyTree:
   def spec(x):
     dtype = jax.dtypes.canonicalize_dtype(x.dtype)
     shape = batch_size, *x.shape
-    return jax.ShapeDtypeStruct(
-      shape, dtype, sharding=sharding_lib.leaf_sharding(sharding, shape)
-    )
+    layout = sharding and sharding_lib.leaf_sharding(sharding, shape)
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=layout)
 
   return jax.tree.map(spec, {**example, 'mask': np.float32(1)})
 

@@ -78,10 +78,11 @@ class Predictor:
     Raises:
       ValueError: the run's task has no predictions.
     """
-    module = importlib.import_module(config.task)
+    module = importlib.import_module(config.task.module)
     if not hasattr(module, 'PREDICTIONS'):
       raise ValueError(
-        f'config.task: there are no predictions for {config.task}.'
+        'config.task.module: there are no predictions for '
+        f'{config.task.module}.'
       )
     kind = importlib.import_module(module.PREDICTIONS)
     self._kind = kind.make_predictions(config, run_files.read_classes(workdir))
@@ -166,12 +167,9 @@ class Predictor:
     task, state = trained.load(
       self._config, self._workdir, self._mesh, batch, self._best
     )
-    apply = jax.jit(
-      sharding.on_mesh(
-        self._mesh,
-        lambda variables, batch: self._kind.outputs(task, variables, batch),
-      ),
-      out_shardings=sharding.replicated(self._mesh),
+    apply = sharding.jit_on_batches(
+      self._mesh,
+      lambda variables, batch: self._kind.outputs(task, variables, batch),
     )
     return lambda batch: apply(state.eval_variables, batch)
 

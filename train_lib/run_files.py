@@ -112,7 +112,7 @@ def write(
     changed = differing(config, read_config(workdir))
     if changed:
       writer.say(f'config: differs from the run so far in {changed}.')
-    if any(name.startswith(('model.', 'task')) for name in changed):
+    if any(name.startswith(('model.', 'task.')) for name in changed):
       return
   versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
   text = json.dumps(

@@ -138,6 +138,29 @@ def on_mesh(mesh: Mesh, fn: Callable) -> Callable:
   return traced
 
 
+def jit_on_batches(mesh: Mesh, fn: Callable) -> Callable:
+  """Jits fn(variables, batch) for batches laid out on the mesh, `on_mesh`.
+
+  Every device gets the whole result.
+  """
+  return jax.jit(on_mesh(mesh, fn), out_shardings=replicated(mesh))
+
+
+def jit_everywhere(mesh: Mesh, fn: Callable) -> Callable:
+  """Jits fn(variables, batch) for a few examples that are on the host.
+
+  They are too few for many devices: all compute the same. Every process gets
+  the result, as numpy arrays.
+  """
+  jitted = jit_on_batches(mesh, fn)
+
+  def call(variables, batch):
+    batch = jax.device_put(batch, replicated(mesh))
+    return jax.device_get(jitted(variables, batch))
+
+  return call
+
+
 def num_shards(sharding: NamedSharding) -> int:
   """Into how many parts a leading dimension is split."""
   num_devices = sharding.mesh.size

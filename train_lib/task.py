@@ -56,17 +56,22 @@ class Task(Protocol):
 
 
 def make_task(config: ml_collections.ConfigDict) -> Task:
-  """Builds the task that `config.task` names by its dotted module path."""
+  """Builds the task of `config.task.module`, a dotted path.
+
+  The module's own `make_task` gets two sections: `config.task`, where the
+  task's other options stand, and `config.model`.
+  """
+  path = config.task.module
   try:
-    module = importlib.import_module(config.task)
+    module = importlib.import_module(path)
   except ModuleNotFoundError as e:
-    if e.name is not None and not config.task.startswith(e.name):
+    if e.name is not None and not path.startswith(e.name):
       raise  # the task exists, something that it imports does not
     raise ValueError(
-      f'config.task: no module {config.task!r}; expected a dotted path such '
+      f'config.task.module: no module {path!r}; expected a dotted path such '
       "as 'paca_vit.tasks.classification'."
     ) from e
-  return module.make_task(config)
+  return module.make_task(config.task, config.model)
 
 
 def label_ranges_of(task: Task) -> dict[str, tuple[int, int | None]]:

@@ -7,8 +7,9 @@ import ml_collections
 from absl import flags
 from jax.sharding import Mesh
 
-from train_lib import checkpoint, optim, train_state
-from train_lib.task import Task, make_task
+from train_lib import checkpoint, setup
+from train_lib.task import Task
+from train_lib.train_state import TrainState
 
 BEST = flags.DEFINE_bool('best', False, 'The best checkpoint, not the last.')
 
@@ -19,7 +20,7 @@ def load(
   mesh: Mesh,
   batch: Any,
   best: bool = False,
-) -> tuple[Task, train_state.TrainState]:
+) -> tuple[Task, TrainState]:
   """The task of a config, and the state that its run saved.
 
   Without checkpoints in the workdir it is the weights that `config.init_from`
@@ -36,17 +37,13 @@ def load(
     FileNotFoundError: there is none.
     ValueError: it does not fit the config.
   """
-  task = make_task(config)
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
-  abstract, init = train_state.create(
-    task, tx, batch, config.seed, mesh, config.sharding
-  )
+  run = setup.make_setup(config, mesh=mesh, batch=batch)
   if is_imported(config, workdir):
     whole = ml_collections.ConfigDict(
       dict(path=config.init_from.path, exclude=())
     )
-    return task, checkpoint.init_from(init(), tx, whole)
-  return task, checkpoint.load_state(workdir, abstract, best)
+    return run.task, checkpoint.init_from(run.init(), run.tx, whole)
+  return run.task, checkpoint.load_state(workdir, run.state, best)
 
 
 def is_imported(config: ml_collections.ConfigDict, workdir: str) -> bool:

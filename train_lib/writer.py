@@ -1,11 +1,16 @@
-"""Scalars to a JSONL file, to TensorBoard and to the console."""
+"""Scalars to a JSONL file, to TensorBoard (pictures, too), to the console."""
 
 import json
 import os
 import time
+from collections.abc import Iterable
 
 import jax
+import numpy as np
+import PIL.Image
 import tensorboardX
+
+from train_lib import pictures
 
 
 def say(message: str) -> None:
@@ -34,6 +39,7 @@ class Writer:
     self._active = jax.process_index() == 0
     if not self._active:
       return
+    self._workdir = workdir
     path = os.path.join(workdir, 'metrics.jsonl')
     _drop_unsaved(path, start_step)
     self._file = open(path, 'a')
@@ -49,6 +55,24 @@ class Writer:
     self._file.flush()
     for name, value in scalars.items():
       self._tensorboard.add_scalar(name, value, step)
+
+  def write_pictures(self, step: int, evaluators: Iterable[str]) -> None:
+    """Shows in TensorBoard, too, what evaluators of these names have drawn.
+
+    TensorBoard knows pixels alone: SVG is left out.
+    """
+    if not self._active:
+      return
+    for name in evaluators:
+      folder = pictures.folder_of(self._workdir, name)
+      for path in pictures.by_step(folder).get(step, []):
+        if path.suffix == '.png':
+          number = path.stem.rpartition('_')[2]
+          with PIL.Image.open(path) as picture:
+            pixels = np.asarray(picture.convert('RGB'))
+          self._tensorboard.add_image(
+            f'{name}/{number}', pixels, step, dataformats='HWC'
+          )
 
   def close(self) -> None:
     if self._active:

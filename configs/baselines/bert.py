@@ -13,7 +13,7 @@ Perceiver IO's own recipe. Not trained here. `base` needs
 
 import ml_collections
 
-from configs.perceiver_io import mlm
+from configs.perceiver_io import masked_language_modelling as mlm
 
 MODELS = {
   'base': dict(

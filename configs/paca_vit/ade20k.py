@@ -56,13 +56,15 @@ def get_config(
   config.num_steps = 160_000
   is_upernet = variant.startswith('upernet_')
 
-  config.task = 'paca_vit.tasks.segmentation'
+  config.task = dict(
+    module='paca_vit.tasks.segmentation',
+    auxiliary_weight=0.4,
+    mean_over_ignored=is_upernet,
+  )
   if is_upernet:
     config.model = models.uper_segmenter(variant.removeprefix('upernet_'), 150)
   else:
     config.model = models.paca_segmenter(variant, 150)
-  config.auxiliary_weight = 0.4
-  config.mean_over_ignored = is_upernet
 
   config.data = common.data(
     DATA,

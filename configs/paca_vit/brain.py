@@ -25,10 +25,12 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.seed = 0
   config.num_steps = 1_000
 
-  config.task = 'paca_vit.tasks.segmentation'
+  config.task = dict(
+    module='paca_vit.tasks.segmentation',
+    auxiliary_weight=0.4,
+    mean_over_ignored=False,
+  )
   config.model = models.demo_segmenter(num_classes=4)
-  config.auxiliary_weight = 0.4
-  config.mean_over_ignored = False
 
   config.data = common.data(
     DATA, split='train', batch_size=8, crop_size=96, scale=(0.8, 1.25)

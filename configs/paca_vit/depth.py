@@ -22,19 +22,18 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     raise ValueError(f"variant: found {variant!r}; expected 'demo' or 'nyu'.")
   config = ml_collections.ConfigDict()
   config.seed = 0
-  config.task = 'paca_vit.tasks.depth'
-  config.variance_focus = 0.5
+  config.task = dict(module='paca_vit.tasks.depth', variance_focus=0.5)
   if variant == 'demo':
     config.num_steps = 400
     config.model = models.demo_segmenter(num_classes=1)
     config.model.in_channels = 3
-    config.mean_depth = 3.2
+    config.task.mean_depth = 3.2
     module, test, crop_size = 'data.depth.motorcycle', 'test', (128, 64)
     batch_size, warmup_steps, lr = 8, 20, 2e-3
   else:
     config.num_steps = 60_000
     config.model = models.paca_segmenter('small_p2cconv_100_0', 1)
-    config.mean_depth = 2.7
+    config.task.mean_depth = 2.7
     module, test, crop_size = (
       'data.depth.nyu_depth',
       'validation',

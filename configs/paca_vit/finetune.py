@@ -31,13 +31,15 @@ def get_config(
   config.num_steps = config_dict.placeholder(int)
   config.derive = common.derive('model.num_classes')
 
-  config.task = 'paca_vit.tasks.classification'
+  config.task = dict(
+    module='paca_vit.tasks.classification',
+    label_smoothing=0.1,
+    mixing=config_dict.placeholder(ml_collections.ConfigDict),
+  )
   small = variant in ('demo', 'tiny')
   config.model = models.model('demo' if small else variant)
   config.model.in_channels = 3
   config.model.num_classes = config_dict.placeholder(int)
-  config.label_smoothing = 0.1
-  config.mixing = config_dict.placeholder(ml_collections.ConfigDict)
 
   image_size = 64 if small else 224
   config.data = common.data(

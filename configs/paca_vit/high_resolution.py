@@ -35,7 +35,7 @@ def get_config(variant: str = '512') -> ml_collections.ConfigDict:
   batch_size = 512
   steps_per_epoch = imagenet.NUM_TRAIN // batch_size
   config.num_steps = 30 * steps_per_epoch
-  config.mixing = ml_collections.config_dict.placeholder(
+  config.task.mixing = ml_collections.config_dict.placeholder(
     ml_collections.ConfigDict
   )
   config.data.batch_size = batch_size

@@ -33,16 +33,18 @@ def get_config(
   steps_per_epoch = NUM_TRAIN // batch_size
   config.num_steps = 300 * steps_per_epoch
 
-  config.task = 'paca_vit.tasks.classification'
-  config.model = models.model(variant)
-  config.label_smoothing = 0.1
-  config.mixing = dict(
-    mixup_alpha=0.8,
-    cutmix_alpha=1.0,
-    prob=1.0,
-    switch_prob=0.5,
-    erasing_prob=0.25,
+  config.task = dict(
+    module='paca_vit.tasks.classification',
+    label_smoothing=0.1,
+    mixing=dict(
+      mixup_alpha=0.8,
+      cutmix_alpha=1.0,
+      prob=1.0,
+      switch_prob=0.5,
+      erasing_prob=0.25,
+    ),
   )
+  config.model = models.model(variant)
 
   config.data = common.data(
     'data.images.imagenet',

@@ -21,12 +21,12 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   steps_per_epoch = NUM_TRAIN // batch_size
   config.num_steps = 40 * steps_per_epoch
 
-  config.task = 'paca_vit.tasks.classification'
-  config.model = models.model('demo')
-  config.label_smoothing = 0.1
-  config.mixing = ml_collections.config_dict.placeholder(
-    ml_collections.ConfigDict
+  config.task = dict(
+    module='paca_vit.tasks.classification',
+    label_smoothing=0.1,
+    mixing=ml_collections.config_dict.placeholder(ml_collections.ConfigDict),
   )
+  config.model = models.model('demo')
 
   config.data = common.data(
     'data.images.mnist5k',

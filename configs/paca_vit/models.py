@@ -117,6 +117,17 @@ def uper_segmenter(variant: str, num_classes: int) -> ml_collections.ConfigDict:
   return config
 
 
+def mask_rcnn(variant: str, num_classes: int) -> ml_collections.ConfigDict:
+  """The model section of a variant with a Mask R-CNN's pyramid and heads."""
+  config = model(variant)
+  config.drop_path_rate = 0.1
+  config.num_classes = num_classes
+  config.pyramid_channels = 256
+  config.box_channels = 1024
+  config.detector = dict()  # other fields of paca_vit.detection's MaskRcnn
+  return config
+
+
 def _dense(variant, num_classes):
   config = model(variant)
   config.num_clusters = tuple(200 if m else 0 for m in config.num_clusters)

@@ -30,7 +30,9 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   if variant == 'tiny':
     config.num_steps, image_size = 6, 16
 
-  config.task = 'paca_vit.tasks.video_classification'
+  config.task = dict(
+    module='paca_vit.tasks.video_classification', label_smoothing=0.0
+  )
   config.model = models.demo()
   config.model.update(
     num_clusters=(32, 16),
@@ -39,7 +41,6 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     num_classes=6,
   )
   config.model.tubelet_frames = tubelet_frames
-  config.label_smoothing = 0.0
   if variant == 'tiny':
     config.model.update(channels=(8, 12), depths=(1, 1), num_clusters=(4, 3))
 

@@ -68,7 +68,13 @@ def _audioset(
   num_train, batch_size = 1_700_000, 1_024
   steps_per_epoch = num_train // batch_size
   config.num_steps = 100 * steps_per_epoch
-  config.task = 'perceiver_io.tasks.audioset'
+  mel = modalities['audio']['kind'] == 'spectrogram'
+  config.task = dict(
+    module='perceiver_io.tasks.tagging',
+    dropout={'image': 0.3} if 'image' in modalities else {},
+    input_shift=3.0 if mel else 0.0,
+    input_scale=0.5 if mel else 1.0,
+  )
   config.model = dict(
     modalities=modalities,
     encoder=dict(
@@ -83,9 +89,6 @@ def _audioset(
     query_channels=1024,
     dtype=_placeholder(str),
   )
-  config.dropout = {'image': 0.3} if 'image' in modalities else {}
-  mel = modalities['audio']['kind'] == 'spectrogram'
-  config.input_shift, config.input_scale = (3.0, 0.5) if mel else (0.0, 1.0)
 
   config.data, config.evals = _data(
     'data.sound.audioset',

@@ -20,7 +20,7 @@ from configs.perceiver_io import imagenet, mnist5k
 def get_config(variant: str = 'conv') -> ml_collections.ConfigDict:
   small = variant in ('demo', 'tiny')
   config = finetune.get_config('tiny' if variant == 'tiny' else 'demo')
-  config.task = 'perceiver_io.tasks.classification'
+  config.task.module = 'perceiver_io.tasks.classification'
   if small:
     config.model = mnist5k.get_config('fourier').model
     side = config.data.preprocess.image_size

@@ -8,18 +8,18 @@ Variants: a task (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb), for one query;
 et al. 2021b, table 2: 81.5, 81.8, 81.8, and 81.0 for one at a time); `tiny` for
 tests; `wordnet`, pairs of WordNet's definitions for a machine without GLUE,
 trained and reported as RTE (`rte_accuracy`), from --config.init_from.path, a
-run of mlm.py:demo, or from scratch.
+run of masked_language_modelling.py:demo, or from scratch.
 
 Published recipe (table 13): 10 epochs, LAMB, 200 steps of warm-up, the best of
 batches of 16, 32, 64 and rates of 1e-4, 5e-5, 2e-5, 1e-5. Not trained here. The
 paper does not say how the rate decays: linearly here, as BERT's. `init_from`
-expects the run of configs/perceiver_io/mlm.py:base_bytes.
+expects the run of configs/perceiver_io/masked_language_modelling.py:base_bytes.
 """
 
 import ml_collections
 
 from configs import common
-from configs.perceiver_io import mlm
+from configs.perceiver_io import masked_language_modelling as mlm
 
 # Training examples. Names sorted.
 NUM_TRAIN = dict(
@@ -75,16 +75,18 @@ def _glue(
   steps_per_epoch = num_train // batch_size
   config.num_steps = 10 * steps_per_epoch
 
-  config.task = 'perceiver_io.tasks.glue'
+  config.task = dict(
+    module='perceiver_io.tasks.sentence_classification',
+    num_queries=ml_collections.config_dict.placeholder(int),
+    query_of_task=query_of_task,
+    task_tokens=task_tokens,
+    names=tasks,
+  )
+  config.task.num_queries = num_queries
   config.model = dict(
     mlm.MODELS['base_bytes'],
     dtype=ml_collections.config_dict.placeholder(str),
   )
-  placeholder = ml_collections.config_dict.placeholder(int)
-  config.num_queries = placeholder if num_queries is None else num_queries
-  config.query_of_task = query_of_task
-  config.task_tokens = task_tokens
-  config.tasks = tasks
 
   def data(split, batch_size):
     return common.data(
@@ -121,7 +123,7 @@ def _glue(
 
 
 def _wordnet() -> ml_collections.ConfigDict:
-  """A small model, from the run of mlm.py:demo or, without a path, scratch."""
+  """A small model, from a pretraining run's weights or from scratch."""
   demo = mlm.get_config('demo')
   config = _glue(_SINGLE, ('rte',), 'rte', NUM_TRAIN['rte'])
   config.model = demo.model

@@ -133,10 +133,12 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   steps_per_epoch = NUM_TRAIN // batch_size
   config.num_steps = 110 * NUM_TRAIN // batch_size
 
-  config.task = 'perceiver_io.tasks.classification'
+  config.task = dict(
+    module='perceiver_io.tasks.classification',
+    label_smoothing=0.1,
+    mixing=dict(mixup_alpha=0.2),
+  )
   config.model = model(variant)
-  config.label_smoothing = 0.1
-  config.mixing = dict(mixup_alpha=0.2)
 
   config.data = common.data(
     'data.images.imagenet',

@@ -48,7 +48,13 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 100_000
-  config.task = 'perceiver_io.tasks.autoencoding'
+  config.task = dict(
+    module='perceiver_io.tasks.autoencoding',
+    num_points=dict(image=512, audio=512),
+    loss_weights=dict(image=0.03, audio=1.0, label=1e-4),
+    label_mask_rate=0.5,
+    decode_mib=2048.0,
+  )
   config.model = dict(
     video_size=(16, 224, 224),
     num_audio_samples=30_720,
@@ -69,10 +75,6 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
     half_open_points=False,
     dtype=ml_collections.config_dict.placeholder(str),
   )
-  config.num_points = dict(image=512, audio=512)
-  config.loss_weights = dict(image=0.03, audio=1.0, label=1e-4)
-  config.label_mask_rate = 0.5
-  config.decode_mib = 2048.0
 
   config.data = _data('data.video.kinetics', 'train', 1_024)
   config.evals = _evals(
@@ -107,8 +109,8 @@ def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
   config.model.encoder.update(
     num_latents=64, latent_channels=128, num_self_attends_per_block=2
   )
-  config.num_points = dict(image=384, audio=60)
-  config.loss_weights = dict(image=1.0, audio=10.0, label=1e-2)
+  config.task.num_points = dict(image=384, audio=60)
+  config.task.loss_weights = dict(image=1.0, audio=10.0, label=1e-2)
   config.num_steps = 1_500
   config.data = _data('data.video.big_buck_bunny', 'train', 8, **size)
   config.evals = _evals(
@@ -133,7 +135,7 @@ def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
     config.model.encoder.update(
       num_latents=8, latent_channels=16, num_self_attends_per_block=1
     )
-    config.num_points = dict(image=16, audio=16)
+    config.task.num_points = dict(image=16, audio=16)
     config.num_steps, config.log_every_steps = 4, 1
     config.optim.schedule.warmup_steps = 1
     config.checkpoint.every_steps = 2

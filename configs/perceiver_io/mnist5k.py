@@ -46,7 +46,11 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   steps_per_epoch = NUM_TRAIN // batch_size
   config.num_steps = 100 * steps_per_epoch
 
-  config.task = 'perceiver_io.tasks.classification'
+  config.task = dict(
+    module='perceiver_io.tasks.classification',
+    label_smoothing=0.1,
+    mixing=config_dict.placeholder(ml_collections.ConfigDict),
+  )
   positions = variant.removesuffix('_permuted')
   config.model = config_dict.create(
     inputs=_POSITIONS.get(positions, _POSITIONS['fourier']),
@@ -66,8 +70,6 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     num_classes=10,
     dtype='float32',
   )
-  config.label_smoothing = 0.1
-  config.mixing = config_dict.placeholder(ml_collections.ConfigDict)
 
   permutation = config_dict.placeholder(int)
   if variant.endswith('_permuted'):

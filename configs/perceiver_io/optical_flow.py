@@ -99,7 +99,6 @@ _TILED = dict(
   min_overlap=20,
   baselines=('zero', 'dis', 'farneback'),
   num_pictures=6,
-  folder='flow',
 )
 
 
@@ -113,17 +112,19 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = NUM_STEPS
-  config.task = 'perceiver_io.tasks.optical_flow'
   function, sizes = _VARIANTS[name]
-  config.make_model = f'perceiver_io.models.{function}'
+  config.task = dict(
+    module='perceiver_io.tasks.optical_flow',
+    make_model=f'perceiver_io.models.{function}',
+    reverse_pairs=variant.endswith(_FIRST),
+  )
   config.model = _model(_IMAGE_SIZE, _ENCODER, sizes)
   if name == 'conv_light':
     config.model.encoder.update(num_latents=1024, num_self_attends_per_block=16)
 
-  config.reverse_pairs = variant.endswith(_FIRST)
   options = dict(size=_IMAGE_SIZE)
   batch_size = 512
-  if config.reverse_pairs:
+  if config.task.reverse_pairs:
     config.num_steps //= 5
     batch_size //= 2  # pairs, each of them twice
   else:
@@ -139,7 +140,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
       every_steps=10_000,
       data=common.examples('data.flow.flow_archives', f'{benchmark}/train'),
       num_tiles=(2, 3),  # six, as published
-      **_TILED | dict(tile_size=_IMAGE_SIZE, folder=f'flow/{benchmark}'),
+      **_TILED | dict(tile_size=_IMAGE_SIZE),
     )
     for benchmark in ('sintel_clean', 'sintel_final', 'kitti2015')
   }
@@ -170,8 +171,11 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 2_500
-  config.task = 'perceiver_io.tasks.optical_flow'
-  config.make_model = 'perceiver_io.models.conv_optical_flow'
+  config.task = dict(
+    module='perceiver_io.tasks.optical_flow',
+    make_model='perceiver_io.models.conv_optical_flow',
+    reverse_pairs=True,
+  )
   config.model = _model(
     size,
     dict(
@@ -184,7 +188,6 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     ),
     dict(channels=64, num_bands=8, concatenate=True, batch_norm=True),
   )
-  config.reverse_pairs = True
   pairs = dict(size=size, max_motion=5.0, max_cutouts=3)
   config.data = common.data(
     'data.flow.photo_flow',
@@ -197,14 +200,14 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
       every_steps=500,
       data=common.examples('data.flow.photo_flow', 'test', **pairs),
       num_tiles=config_dict.placeholder(tuple),
-      **_TILED | dict(tile_size=size, folder='flow/test'),
+      **_TILED | dict(tile_size=size),
     ),
     motorcycle=dict(
       every_steps=500,
       # A twelfth, so that nothing moves by more than 5 pixels.
       data=common.examples('data.flow.stereo_motorcycle', 'test', scale=1 / 12),
       num_tiles=config_dict.placeholder(tuple),
-      **_TILED | dict(tile_size=size, folder='flow/motorcycle'),
+      **_TILED | dict(tile_size=size),
     ),
   )
   config.optim = common.adamw(lr=1e-3, warmup_steps=100)

@@ -82,10 +82,11 @@ def starcraft(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 100_000
-  config.task = 'perceiver_io.tasks.starcraft'
-  config.make_encoder = make_encoder
-  config.encoder = encoder
+  config.task = dict(
+    module='perceiver_io.tasks.behavioural_cloning', make_encoder=make_encoder
+  )
   config.model = dict(
+    encoder=encoder,
     vocab_sizes=(256, 8, 8),
     entity_channels=256,
     channels=256,

@@ -24,14 +24,9 @@ def load(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
       pipeline.few_examples(config.data, config.num_images)
     )
   source, module = pipeline.open_source(config.data)
-  return pipeline.collate(
-    [
-      module.preprocess(x, train=False, rng=None, **config.data.preprocess)
-      for x in _folder_examples(
-        config.image_folder, config.num_images, source[0]
-      )
-    ]
-  )
+  preprocess = pipeline.eval_preprocess(module, config.data)
+  raw = _folder_examples(config.image_folder, config.num_images, source[0])
+  return pipeline.collate([preprocess(x) for x in raw])
 
 
 def _folder_examples(folder: str, num_images: int, like: dict) -> list[dict]:

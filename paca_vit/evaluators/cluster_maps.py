@@ -16,14 +16,13 @@ Shapes: B batch, M clusters, H, W of a stage's map, N = H W patches.
 import pathlib
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
 import PIL.Image
 from jax.sharding import Mesh
 
 from data.images import folder_examples
-from train_lib import pictures, sharding, writer
+from train_lib import pictures, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -36,46 +35,39 @@ COMMENT = (
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'ClusterMaps':
   """Reads data, image_folder ('' for the data set's images), num_images."""
   batch = folder_examples.load(config)
-  return ClusterMaps(task, batch, mesh, pathlib.Path(workdir) / 'clusters')
+  return ClusterMaps(task, batch, mesh, folder)
 
 
 class ClusterMaps:
   """Writes `folder`/<step>_<image>.png."""
 
   def __init__(self, task: Task, batch: Any, mesh: Mesh, folder: pathlib.Path):
-    # Few images and many devices: all compute the same.
-    everywhere = sharding.replicated(mesh)
-    self._batch = jax.device_put(batch, everywhere)
-    self._images = batch['image']
-    self._predict = jax.jit(
-      sharding.on_mesh(mesh, task.predict), out_shardings=everywhere
-    )
-    self._folder = folder
+    self._batch = batch
+    self._predict = sharding.jit_everywhere(mesh, task.predict)
+    self._album = pictures.Album(folder, TITLE, COMMENT)
 
   def run(self, state: TrainState) -> dict[str, float]:
-    outputs = self._predict(state.eval_variables, self._batch)
-    if not outputs.get('cluster_maps'):
+    maps = self._predict(state.eval_variables, self._batch).get('cluster_maps')
+    if not maps:
       raise ValueError(
         'cluster_maps: the task predicts none; expected a PaCa model with '
         'num_clusters above 0 in some stage.'
       )
-    maps = {k: np.asarray(v) for k, v in outputs['cluster_maps'].items()}
-    if jax.process_index() == 0:
-      for i, image in enumerate(self._images):
-        picture = draw(image, {name: x[i] for name, x in maps.items()})
-        path = self._folder / f'{int(state.step):07d}_{i}.png'
-        pictures.save(
-          picture,
-          path,
-          title=TITLE,
-          comment=COMMENT,
-          description=f'Image {i}',
-        )
-      writer.say(f'{len(self._images)} cluster maps in {self._folder}')
+    self._album.write(
+      int(state.step),
+      (
+        (draw(image, {name: x[i] for name, x in maps.items()}), f'Image {i}')
+        for i, image in enumerate(self._batch['image'])
+      ),
+    )
     results = {}
     for name, x in maps.items():
       won, effective = clusters_in_use(x)

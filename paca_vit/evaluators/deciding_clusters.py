@@ -25,7 +25,7 @@ from jax.sharding import Mesh
 from data.images import folder_examples
 from paca_vit import relevance
 from paca_vit.tasks.classification import Classification
-from train_lib import pictures, sharding, writer
+from train_lib import pictures, sharding
 from train_lib.train_state import TrainState
 
 NUM_CLUSTERS = 4
@@ -42,13 +42,11 @@ def make_evaluator(
   *,
   task: Classification,
   mesh: Mesh,
-  workdir: str,
+  folder: pathlib.Path,
 ) -> 'DecidingClusters':
   """Reads data, image_folder ('' for the data set's images), num_images."""
   batch = folder_examples.load(config)
-  return DecidingClusters(
-    task, batch, mesh, pathlib.Path(workdir) / 'decisions'
-  )
+  return DecidingClusters(task, batch, mesh, folder)
 
 
 class DecidingClusters:
@@ -57,10 +55,8 @@ class DecidingClusters:
   def __init__(
     self, task: Classification, batch: Any, mesh: Mesh, folder: pathlib.Path
   ):
-    # Few images and many devices: all compute the same.
-    everywhere = sharding.replicated(mesh)
-    self._batch = jax.device_put(batch, everywhere)
-    self._folder = folder
+    self._batch = batch
+    self._album = pictures.Album(folder, TITLE, COMMENT)
 
     def explain(variables, images):
       logits = task.model.apply(variables, images, train=False)
@@ -93,28 +89,21 @@ class DecidingClusters:
       }
       return classes, probabilities, found, assignments
 
-    self._explain = jax.jit(explain, out_shardings=everywhere)
+    self._explain = sharding.jit_everywhere(mesh, explain)
 
   def run(self, state: TrainState) -> dict[str, float]:
-    classes, probabilities, found, assignments = jax.tree.map(
-      np.asarray, self._explain(state.eval_variables, self._batch['image'])
+    classes, probabilities, found, assignments = self._explain(
+      state.eval_variables, self._batch['image']
     )
-    if jax.process_index() == 0:
-      for i, image in enumerate(np.asarray(self._batch['image'])):
-        picture = draw(
-          image,
-          *({k: v[i] for k, v in x.items()} for x in (found, assignments)),
-        )
-        pictures.save(
-          picture,
-          self._folder / f'{int(state.step):07d}_{i}.png',
-          title=TITLE,
-          comment=COMMENT,
-          description=f'Image {i}: label {int(self._batch["label"][i])}, '
-          f'predicted {classes[i]} with probability '
-          f'{probabilities["probability"][i]:.2f}',
-        )
-      writer.say(f'{len(classes)} decisions in {self._folder}')
+
+    def drawn(i):
+      maps = ({k: v[i] for k, v in x.items()} for x in (found, assignments))
+      return draw(self._batch['image'][i], *maps), (
+        f'Image {i}: label {int(self._batch["label"][i])}, predicted '
+        f'{classes[i]} with probability {probabilities["probability"][i]:.2f}'
+      )
+
+    self._album.write(int(state.step), map(drawn, range(len(classes))))
     return {name: float(x.mean()) for name, x in probabilities.items()}
 
 

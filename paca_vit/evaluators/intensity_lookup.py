@@ -5,12 +5,14 @@ training images; no class threshold can do better there. The images are those
 that the model sees, unmagnified crops apart: `preprocess` of an evaluation.
 """
 
+import pathlib
+
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
 from paca_vit.tasks import segmentation
-from train_lib import pipeline
+from train_lib import metrics, pipeline
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -18,22 +20,17 @@ _NUM_STEPS = 256
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'IntensityLookup':
   """Reads data and fit_split, the split from which it learns."""
-  del mesh, workdir
-  splits = []
-  for split in (config.fit_split, config.data.split):
-    section = ml_collections.ConfigDict(dict(config.data))
-    section.split = split
-    source, module = pipeline.open_source(section)
-    splits.append(
-      [
-        module.preprocess(x, train=False, rng=None, **config.data.preprocess)
-        for x in source
-      ]
-    )
-  return IntensityLookup(*splits, task.num_classes)
+  del mesh, folder
+  fit = pipeline.changed(config.data, split=config.fit_split)
+  train, test = (list(pipeline.each_example(x)) for x in (fit, config.data))
+  return IntensityLookup(train, test, task.num_classes)
 
 
 class IntensityLookup:
@@ -56,7 +53,7 @@ class IntensityLookup:
       np.ones(len(test)),
       num_classes,
     )
-    self._results = {name: metric.compute() for name, metric in found.items()}
+    self._results = metrics.computed(found)
 
   def run(self, state: TrainState) -> dict[str, float]:
     del state

@@ -7,8 +7,9 @@ size only.
 Shapes: B batch, H height, W width, C channels, K classes.
 """
 
+import pathlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,16 +20,20 @@ from jax.sharding import Mesh
 
 from paca_vit.tasks import segmentation
 from perceiver_paca.ops import resize
-from train_lib import pipeline, sharding, writer
+from train_lib import metrics, pipeline, sharding, writer
 from train_lib.task import Task, label_ranges_of
 from train_lib.train_state import TrainState
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'SegmentationEvaluator':
   """Reads data, window and stride: (height, width), or None: whole images."""
-  del workdir  # It writes nothing.
+  del folder  # It writes nothing.
   examples = pipeline.eval_examples(config.data, label_ranges_of(task))
   return SegmentationEvaluator(
     task, lambda: iter(examples), mesh, config.window, config.stride
@@ -41,7 +46,7 @@ class SegmentationEvaluator:
   def __init__(
     self,
     task: Task,
-    examples: Callable[[], Iterator[dict[str, np.ndarray]]],
+    examples: Sequence[dict[str, np.ndarray]],
     mesh: Mesh,
     window: tuple[int, int] | None,
     stride: tuple[int, int] | None,
@@ -66,33 +71,23 @@ class SegmentationEvaluator:
         jnp.argmax(logits, axis=-1), labels, jnp.ones(1), num_classes
       )
 
-    # Every device gets all: the labels of a batch may differ in size.
-    self._predict = jax.jit(
-      sharding.on_mesh(mesh, predict), out_shardings=sharding.replicated(mesh)
-    )
-    self._count = jax.jit(count)
+    # Every device gets all logits: the labels of a batch may differ in size.
+    self._predict = sharding.jit_on_batches(mesh, predict)
+    self._count = sharding.jit_everywhere(mesh, count)
 
   def run(self, state: TrainState) -> dict[str, float]:
     total = None
-    for images, labels in same_size_batches(self._examples(), self._num_shards):
+    examples = (self._examples[i] for i in range(len(self._examples)))
+    for images, labels in same_size_batches(examples, self._num_shards):
       images = jax.device_put(images, self._sharding)
       logits = self._predict(state.eval_variables, images)
       for i, label in enumerate(labels):
-        found = jax.tree.map(
-          lambda x: np.asarray(x, np.float64),
-          self._count(logits[i : i + 1], label[None]),
-        )
-        total = (
-          found
-          if total is None
-          else {
-            name: total[name].merge(metric) for name, metric in found.items()
-          }
-        )
+        found = self._count(logits[i : i + 1], label[None])
+        total = metrics.merged(total, found)
     per_class = total['mean_iou'].per_class()
     if len(per_class) <= 10:
       writer.say(f'IoU of the classes: {np.round(per_class, 4).tolist()}')
-    return {name: metric.compute() for name, metric in total.items()}
+    return metrics.computed(total)
 
 
 def same_size_batches(

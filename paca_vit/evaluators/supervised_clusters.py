@@ -11,7 +11,6 @@ Shapes: H, W of an image, h, w of the head's map, K classes and clusters.
 
 import pathlib
 
-import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
@@ -21,7 +20,7 @@ from jax.sharding import Mesh
 from paca_vit import clustering
 from paca_vit.tasks import segmentation
 from perceiver_paca.ops import resize
-from train_lib import pictures, pipeline, sharding, writer
+from train_lib import metrics, pictures, pipeline, sharding
 from train_lib.train_state import TrainState
 
 NUM_CLASSES_SHOWN = 4
@@ -39,7 +38,7 @@ def make_evaluator(
   *,
   task: segmentation.Segmentation,
   mesh: Mesh,
-  workdir: str,
+  folder: pathlib.Path,
 ) -> 'SupervisedClusters':
   """Reads data, num_images and class_names, () for numbers."""
   chosen = pipeline.few_examples(config.data, config.num_images)
@@ -49,7 +48,6 @@ def make_evaluator(
       f'config.evals.<name>.class_names: expected {task.num_classes}, found '
       f'{len(names)}.'
     )
-  folder = pathlib.Path(workdir) / 'segmentation'
   return SupervisedClusters(task, chosen, mesh, folder, [str(x) for x in names])
 
 
@@ -68,13 +66,12 @@ class SupervisedClusters:
     folder: pathlib.Path,
     class_names: list[str],
   ):
-    everywhere = sharding.replicated(mesh)
     self._examples, self._class_names = chosen, class_names
-    self._place = lambda x: jax.device_put(x, everywhere)
-    self._folder = folder
+    self._album = pictures.Album(folder, TITLE, COMMENT)
 
-    def predict(variables, image, labels):
-      """One example: maps of classes [H, W], assignment [K, h, w], metrics."""
+    def predict(variables, example):
+      """Maps of classes [H, W], assignment [K, h, w], metrics."""
+      image, labels = example['image'], example['label']
       outputs = task.model.apply(variables, image[None], train=False)
       clusters = outputs.auxiliary_logits
       if clusters is None:
@@ -93,38 +90,29 @@ class SupervisedClusters:
       return maps, weights.reshape(-1, *clusters.shape[1:3]), found
 
     # Images of several sizes: one compilation each.
-    self._predict = jax.jit(
-      sharding.on_mesh(mesh, predict), out_shardings=everywhere
-    )
+    self._predict = sharding.jit_everywhere(mesh, predict)
 
   def run(self, state: TrainState) -> dict[str, float]:
-    totals = {}
+    total, shown = None, []
     for i, example in enumerate(self._examples):
-      maps, weights, found = jax.tree.map(
-        np.asarray,
-        self._predict(
-          state.eval_variables,
-          self._place(example['image']),
-          self._place(example['label']),
-        ),
-      )
-      for name, metrics in found.items():
-        for key, metric in metrics.items():
-          key = f'{name}_{key}'
-          total = totals.get(key)
-          totals[key] = metric if total is None else total.merge(metric)
-      if jax.process_index() == 0:
-        pictures.save(
+      keys = {name: example[name] for name in ('image', 'label')}
+      maps, weights, found = self._predict(state.eval_variables, keys)
+      found = {
+        f'{name}_{key}': metric
+        for name, of_map in found.items()
+        for key, metric in of_map.items()
+      }
+      total = metrics.merged(total, found)
+      shown.append(
+        (
           draw(example, maps, weights, self._class_names),
-          self._folder / f'{int(state.step):07d}_{i}.png',
-          title=TITLE,
-          comment=COMMENT,
-          description=f'Image {i}: pixel accuracy '
-          f'{found["prediction"]["accuracy"].compute():.3f}, of the clusters '
-          f'{found["clusters"]["accuracy"].compute():.3f}',
+          f'Image {i}: pixel accuracy '
+          f'{found["prediction_accuracy"].compute():.3f}, of the clusters '
+          f'{found["clusters_accuracy"].compute():.3f}',
         )
-    writer.say(f'{len(self._examples)} segmentations in {self._folder}')
-    return {name: metric.compute() for name, metric in totals.items()}
+      )
+    self._album.write(int(state.step), shown)
+    return metrics.computed(total)
 
 
 def draw(
@@ -134,6 +122,8 @@ def draw(
   class_names: list[str],
 ) -> PIL.Image.Image:
   """Two rows: image, labels, prediction, clusters; the clusters' assignments.
+
+  Below them the colours of the classes that are to be seen.
 
   Args:
     example: `image` [H, W, C] and `label` [H, W].
@@ -159,4 +149,8 @@ def draw(
     )
     for c in largest
   ]
-  return pictures.grid([first, second])
+  known = np.unique([*maps.values(), example['label']])
+  shown = known[known < num_classes]
+  colors = pictures.palette(num_classes)[shown]
+  legend = pictures.legend(colors, [class_names[c] for c in shown])
+  return pictures.stacked([pictures.grid([first, second]), legend])

@@ -69,17 +69,19 @@ class Classification:
     return {'logits': logits, 'cluster_maps': features.cluster_maps()}
 
 
-def make_task(config: ml_collections.ConfigDict) -> Classification:
-  """Reads config.model, config.label_smoothing and config.mixing or None."""
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Classification:
+  """Reads label_smoothing and mixing, or None; model: see `make_classifier`."""
   mix = None
   if config.mixing is not None:
     mix = mixing.Mixing(
       **config.mixing,
-      num_classes=config.model.num_classes,
+      num_classes=model.num_classes,
       label_smoothing=config.label_smoothing,
     )
   return Classification(
-    model=classifier.make_classifier(config.model),
+    model=classifier.make_classifier(model),
     label_smoothing=config.label_smoothing,
     mixing=mix,
   )

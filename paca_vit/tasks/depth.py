@@ -131,15 +131,17 @@ def make_metrics(
   }
 
 
-def make_task(config: ml_collections.ConfigDict) -> Depth:
-  """Reads config.model, config.mean_depth and config.variance_focus."""
-  if config.model.num_classes != 1 or config.model.auxiliary_head is not None:
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Depth:
+  """Reads mean_depth and variance_focus; model: see `make_segmenter`."""
+  if model.num_classes != 1 or model.auxiliary_head is not None:
     raise ValueError(
       'config.model: depth needs num_classes 1 and no auxiliary_head, found '
-      f'{config.model.num_classes} and {config.model.auxiliary_head}.'
+      f'{model.num_classes} and {model.auxiliary_head}.'
     )
   return Depth(
-    model=segmentation.make_segmenter(config.model),
+    model=segmentation.make_segmenter(model),
     mean_depth=config.mean_depth,
     variance_focus=config.variance_focus,
   )

@@ -145,9 +145,10 @@ def _resize_like(logits, labels):
   return resize.resize_bilinear(logits, labels.shape[1:])
 
 
-def make_task(config: ml_collections.ConfigDict) -> Segmentation:
-  """Reads config.model, config.auxiliary_weight, config.mean_over_ignored."""
-  model = config.model
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Segmentation:
+  """Reads auxiliary_weight, mean_over_ignored; model: see `make_segmenter`."""
   head = model.decode_head
   if head.get('num_clusters', model.num_classes) != model.num_classes:
     raise ValueError(

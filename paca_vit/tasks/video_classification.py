@@ -11,11 +11,11 @@ from paca_vit.tasks import classification
 
 
 def make_task(
-  config: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
 ) -> classification.Classification:
-  """Reads config.model and config.label_smoothing."""
+  """Reads label_smoothing; model: see `make_video_classifier`."""
   return classification.Classification(
-    model=video.make_video_classifier(config.model),
+    model=video.make_video_classifier(model),
     label_smoothing=config.label_smoothing,
     mixing=None,
   )

@@ -27,26 +27,34 @@ from jax.sharding import Mesh
 from matplotlib.figure import Figure
 
 from perceiver_io.attention import Attention
-from train_lib import pipeline, sharding, writer
+from train_lib import pictures, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
 PyTree = Any
+TITLE = 'What the latents read'
+COMMENT = (
+  "The weights of the encoder's cross-attention: of all latents together, and "
+  'of those that read the fewest inputs.'
+)
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'AttentionMaps':
   """Reads data, num_images, and num_latents, how many to show."""
   examples = pipeline.few_examples(config.data, config.num_images)
-  folder = pathlib.Path(workdir) / 'attention'
   return AttentionMaps(
     task, pipeline.collate(examples), mesh, folder, config.num_latents
   )
 
 
 class AttentionMaps:
-  """Writes `folder`/<step>.png."""
+  """Writes one picture a step."""
 
   def __init__(
     self,
@@ -56,23 +64,21 @@ class AttentionMaps:
     folder: pathlib.Path,
     num_latents: int,
   ):
-    # Few images and many devices: all compute the same.
-    everywhere = sharding.replicated(mesh)
-    self._batch = jax.device_put(batch, everywhere)
-    self._images = batch['image']
-    self._weights = jax.jit(
-      functools.partial(latent_weights, task.predict), out_shardings=everywhere
+    self._batch, self._num_latents = batch, num_latents
+    self._weights = sharding.jit_everywhere(
+      mesh, functools.partial(latent_weights, task.predict)
     )
-    self._folder, self._num_latents = folder, num_latents
+    self._album = pictures.Album(folder, TITLE, COMMENT)
 
   def run(self, state: TrainState) -> dict[str, float]:
     weights = self._weights(state.eval_variables, self._batch)
-    weights = np.asarray(weights).mean(axis=1)  # over heads
-    if jax.process_index() == 0:
-      self._folder.mkdir(parents=True, exist_ok=True)
-      path = self._folder / f'{int(state.step):07d}.png'
-      draw(self._images, weights, self._num_latents).savefig(path, dpi=80)
-      writer.say(f'attention of {weights.shape[1]} latents: {path}')
+    weights = weights.mean(axis=1)  # over heads
+
+    def drawn():
+      figure = draw(self._batch['image'], weights, self._num_latents)
+      yield pictures.of_figure(figure), ''
+
+    self._album.write(int(state.step), drawn())
     return {'inputs_of_a_latent': float(inputs_read(weights).mean())}
 
 

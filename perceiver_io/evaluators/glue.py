@@ -1,5 +1,7 @@
 """The paper's GLUE average (Jaegle et al. 2021b, table 14)."""
 
+import pathlib
+
 import ml_collections
 from jax.sharding import Mesh
 
@@ -9,10 +11,14 @@ from train_lib.train_state import TrainState
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'Glue':
   """Reads data; its split may be any."""
-  del workdir  # It writes nothing.
+  del folder  # It writes nothing.
   batches = pipeline.make_eval_batches(
     config.data, sharding=sharding.batch_sharding(mesh)
   )

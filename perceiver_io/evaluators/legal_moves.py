@@ -5,7 +5,7 @@ the legal moves the one most frequent in training data.
 """
 
 import collections
-import types
+import pathlib
 
 import ml_collections
 import numpy as np
@@ -18,11 +18,15 @@ from train_lib.train_state import TrainState
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'LegalMoves':
   """Reads data, examples of `chess_openings` to measure on, and fit_split."""
-  del task, mesh, workdir  # It concerns the data alone.
-  fit = types.SimpleNamespace(**{**config.data, 'split': config.fit_split})
+  del task, mesh, folder  # It concerns the data alone.
+  fit = pipeline.changed(config.data, split=config.fit_split)
   fitted, _ = pipeline.open_source(fit)
   measured, _ = pipeline.open_source(config.data)
   return LegalMoves(accuracies(fitted, measured))

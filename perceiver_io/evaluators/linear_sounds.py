@@ -5,7 +5,7 @@ over time of every band, standardised; its probabilities are averaged over the
 same clips.
 """
 
-import types
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,12 +24,16 @@ PyTree = Any
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'LinearSounds':
   """Reads data, where to measure, fit_split, and num_fitted, of whose examples
   at most so many are fitted to."""
-  del task, mesh, workdir  # It concerns the data alone.
-  fit = types.SimpleNamespace(**{**config.data, 'split': config.fit_split})
+  del task, mesh, folder  # It concerns the data alone.
+  fit = pipeline.changed(config.data, split=config.fit_split)
   num_fitted = min(config.num_fitted, len(pipeline.eval_examples(fit)))
   fitted = pipeline.few_examples(fit, num_fitted)
   measured = pipeline.eval_examples(config.data)

@@ -7,7 +7,8 @@ training data (a space, the most frequent of all, is never masked) and measured
 on those of the evaluation data.
 """
 
-import types
+import itertools
+import pathlib
 
 import ml_collections
 import numpy as np
@@ -19,15 +20,18 @@ from train_lib.train_state import TrainState
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'MaskedBaselines':
   """Reads data, where to measure, and fit: split and num_examples to count."""
-  del task, mesh, workdir  # It concerns the data alone.
-  fit = types.SimpleNamespace(**{**config.data, 'split': config.fit.split})
+  del task, mesh, folder  # It concerns the data alone.
+  fit = pipeline.changed(config.data, split=config.fit.split)
   baselines = Baselines()
-  for i, example in enumerate(_examples(fit)):
-    if i == config.fit.num_examples:
-      break
+  examples = pipeline.each_example(fit)
+  for example in itertools.islice(examples, config.fit.num_examples):
     baselines.count(example['targets'], example['loss_mask'] > 0)
   return MaskedBaselines(baselines, config.data)
 
@@ -45,7 +49,9 @@ class MaskedBaselines:
   def run(self, state: TrainState) -> dict[str, float]:
     del state
     if self._results is None:
-      self._results = accuracies(self._baselines, _examples(self._data_config))
+      self._results = accuracies(
+        self._baselines, pipeline.each_example(self._data_config)
+      )
     return self._results
 
 
@@ -97,11 +103,3 @@ def accuracies(baselines: Baselines, examples) -> dict[str, float]:
     'unigram_accuracy': float(hits[0]) / total,
     'bigram_accuracy': float(hits[1]) / total,
   }
-
-
-def _examples(data_config):
-  source, module = pipeline.open_source(data_config)
-  for i in range(len(source)):
-    yield module.preprocess(
-      source[i], train=False, rng=None, **data_config.preprocess
-    )

@@ -5,6 +5,8 @@ The mean over classes of the average precision, each class ranking all examples
 the examples whose most probable class applies.
 """
 
+import pathlib
+
 import jax
 import ml_collections
 import numpy as np
@@ -17,10 +19,14 @@ from train_lib.train_state import TrainState
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'MeanAveragePrecision':
   """Reads data; `task.predict` gives `probabilities` [B, K]."""
-  del workdir  # It writes nothing.
+  del folder  # It writes nothing.
   batches = pipeline.make_eval_batches(
     config.data, sharding=sharding.batch_sharding(mesh)
   )
@@ -37,9 +43,7 @@ class MeanAveragePrecision:
 
     self._batches = batches
     # Ranking takes all examples: every process gets them.
-    self._predict = jax.jit(
-      sharding.on_mesh(mesh, predict), out_shardings=sharding.replicated(mesh)
-    )
+    self._predict = sharding.jit_on_batches(mesh, predict)
 
   def run(self, state: TrainState) -> dict[str, float]:
     outputs = [

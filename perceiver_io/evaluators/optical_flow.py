@@ -5,12 +5,10 @@ tile (`perceiver_io.tiling`). The same is measured once of no motion at all
 (`zero`) and of OpenCV's classical methods, and pictures are drawn.
 """
 
-import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
 import PIL.Image
@@ -19,33 +17,39 @@ from jax.sharding import Mesh
 from data.flow import flow_io
 from perceiver_io import tiling
 from perceiver_io.tasks import optical_flow
-from train_lib import pipeline, sharding, writer
+from train_lib import metrics, pictures, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
+
+TITLE = 'Optical flow'
+COMMENT = (
+  'The hue says where a pixel goes, the saturation how far; both flows in the '
+  'same colours, black where the truth is unknown.'
+)
 
 # From frames [2, H, W, 3] in [-1, 1] to flow [H, W, 2].
 Method = Callable[[np.ndarray], np.ndarray]
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'OpticalFlowEvaluator':
   """Reads data; tile_size, min_overlap and num_tiles (see `tiling`); baselines,
-  names of BASELINES; num_pictures and folder, their folder in the workdir."""
+  names of BASELINES; num_pictures."""
   unknown = set(config.baselines) - set(BASELINES)
   if unknown:
     raise ValueError(
       f'config.evals.<name>.baselines: found {sorted(unknown)}; expected some '
       f'of {sorted(BASELINES)}.'
     )
-  source, module = pipeline.open_source(config.data)
   return OpticalFlowEvaluator(
     task,
     mesh,
-    source,
-    functools.partial(
-      module.preprocess, train=False, rng=None, **config.data.preprocess
-    ),
+    pipeline.eval_examples(config.data),
     tiles=dict(
       tile_size=config.tile_size,
       min_overlap=config.min_overlap,
@@ -53,7 +57,7 @@ def make_evaluator(
     ),
     baselines={name: BASELINES[name] for name in config.baselines},
     num_pictures=config.num_pictures,
-    folder=pathlib.Path(workdir) / config.folder,
+    folder=folder,
   )
 
 
@@ -64,8 +68,7 @@ class OpticalFlowEvaluator:
     task: for optical flow.
     mesh: where it predicts; there are few tiles, so that all devices compute
       the same.
-    source: raw examples of any sizes.
-    preprocess: makes `frames`, `flow` and `valid` of one.
+    examples: `frames`, `flow` and `valid` of any sizes.
     tiles: the last arguments of `tiling.predict_tiled`.
     baselines: name -> method; measured at the first call.
     num_pictures: of the first pairs.
@@ -76,54 +79,44 @@ class OpticalFlowEvaluator:
     self,
     task: Task,
     mesh: Mesh,
-    source: Sequence[Any],
-    preprocess: Callable[[Any], dict[str, np.ndarray]],
+    examples: Sequence[dict[str, np.ndarray]],
     *,
     tiles: dict[str, Any],
     baselines: dict[str, Method],
     num_pictures: int,
     folder: pathlib.Path,
   ):
-    self._source, self._preprocess, self._tiles = source, preprocess, tiles
-    self._everywhere = sharding.replicated(mesh)
-    self._predict = jax.jit(
-      sharding.on_mesh(mesh, task.predict), out_shardings=self._everywhere
-    )
+    self._examples, self._tiles = examples, tiles
+    self._predict = sharding.jit_everywhere(mesh, task.predict)
     self._baselines, self._measured = baselines, {}
-    self._num_pictures, self._folder = num_pictures, folder
+    self._num_pictures = min(num_pictures, len(examples))
+    self._album = pictures.Album(folder, TITLE, COMMENT)
 
   def run(self, state: TrainState) -> dict[str, float]:
     variables = state.eval_variables
 
     def predict(frames):
-      batch = jax.device_put({'frames': frames}, self._everywhere)
-      return self._predict(variables, batch)['flow']
+      return self._predict(variables, {'frames': frames})['flow']
 
     def tiled(frames):
       return tiling.predict_tiled(predict, frames, **self._tiles)
 
     if not self._measured:
       for name, method in self._baselines.items():
-        measured = measure(method, self._examples())
+        measured = measure(method, self._all())
         for key in ('epe', 'fl_all'):
           self._measured[f'{name}_{key}'] = measured[key]
-    results = measure(tiled, self._examples())
-    if jax.process_index() == 0 and self._num_pictures:
-      writer.say(f'{self._num_pictures} pictures of flow in {self._folder}')
-    self._draw(tiled, int(state.step))
+    results = measure(tiled, self._all())
+    shown = []
+    for i in range(self._num_pictures):
+      example = self._examples[i]
+      flow = tiled(example['frames'])
+      shown.append((draw(example, flow), f'Pair {i}'))
+    self._album.write(int(state.step), shown)
     return results | self._measured
 
-  def _examples(self) -> Iterator[dict[str, np.ndarray]]:
-    return (self._preprocess(self._source[i]) for i in range(len(self._source)))
-
-  def _draw(self, method: Method, step: int) -> None:
-    examples = zip(range(self._num_pictures), self._examples(), strict=False)
-    for i, example in examples:
-      flow = method(example['frames'])  # On every process.
-      if jax.process_index() == 0:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        picture = PIL.Image.fromarray(draw(example, flow))
-        picture.save(self._folder / f'{step:07d}_{i}.png')
+  def _all(self) -> Iterator[dict[str, np.ndarray]]:
+    return (self._examples[i] for i in range(len(self._examples)))
 
 
 def measure(
@@ -138,24 +131,27 @@ def measure(
     found = optical_flow.flow_metrics(
       method(example['frames']), example['flow'], example['valid']
     )
-    found = jax.tree.map(lambda x: np.asarray(x, np.float64), found)
-    if total is None:
-      total = found
-    else:
-      total = {name: total[name].merge(found[name]) for name in total}
+    total = metrics.merged(total, found)
   return {name: x.compute() for name, x in total.items() if x.weight}
 
 
-def draw(example: dict[str, np.ndarray], flow: np.ndarray) -> np.ndarray:
+def draw(example: dict[str, np.ndarray], flow: np.ndarray) -> PIL.Image.Image:
   """Both frames, true flow (black where unknown) and flow, side by side."""
   frames = np.round((example['frames'] + 1) * 127.5).astype(np.uint8)
   known = example['valid'] > 0
   # Both in the same colours.
   longest = np.linalg.norm(example['flow'][known], axis=-1).max(initial=0)
   truth = flow_io.colours(example['flow'], longest) * known[..., None]
-  return np.concatenate(
-    [*frames, truth, flow_io.colours(flow, longest)], axis=1
-  ).astype(np.uint8)
+  tiles = (*frames, truth, flow_io.colours(flow, longest))
+  captions = 'first frame', 'second frame', 'true flow', 'predicted'
+  return pictures.grid(
+    [
+      [
+        pictures.captioned(x.astype(np.uint8), caption)
+        for x, caption in zip(tiles, captions, strict=True)
+      ]
+    ]
+  )
 
 
 def _zero(frames: np.ndarray) -> np.ndarray:

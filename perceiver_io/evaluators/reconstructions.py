@@ -10,27 +10,34 @@ Letters: T frames, H and W height and width, S samples.
 import pathlib
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 from jax.sharding import Mesh
 
-from train_lib import pipeline, sharding, writer
+from train_lib import pictures, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
+TITLE = 'Clips and their reconstructions'
+COMMENT = (
+  'Above frames of the clip, below those of its reconstruction; the wave of '
+  'the clip in black, of its reconstruction in blue.'
+)
 NUM_FRAMES = 6  # of a picture
 WAVE_HEIGHT = 48  # pixels of a picture's waves
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'Reconstructions':
   """Reads data, num_clips, and fps of the films, frames a second."""
   clips = pipeline.few_examples(config.data, config.num_clips)
-  folder = pathlib.Path(workdir) / 'reconstructions'
   return Reconstructions(
     task, pipeline.collate(clips), mesh, folder, config.fps
   )
@@ -47,34 +54,23 @@ class Reconstructions:
     folder: pathlib.Path,
     fps: int,
   ):
-    # Few clips and many devices: all compute the same.
-    everywhere = sharding.replicated(mesh)
-    self._batch = jax.device_put(batch, everywhere)
-    self._predict = jax.jit(
-      sharding.on_mesh(mesh, task.predict), out_shardings=everywhere
-    )
-    self._clips = batch['image'], batch['audio'][..., 0]
-    self._folder, self._fps = folder, fps
+    self._batch, self._fps = batch, fps
+    self._predict = sharding.jit_everywhere(mesh, task.predict)
+    self._album = pictures.Album(folder, TITLE, COMMENT)
 
   def run(self, state: TrainState) -> dict[str, float]:
     """Returns {}: there is nothing to compare with a number."""
     outputs = self._predict(state.eval_variables, self._batch)
-    if jax.process_index():
-      return {}
-    self._folder.mkdir(parents=True, exist_ok=True)
-    clips = zip(
-      *self._clips,
-      np.asarray(outputs['image']),
-      np.asarray(outputs['audio']),
-      strict=True,
-    )
-    for i, (video, audio, new_video, new_audio) in enumerate(clips):
-      path = self._folder / f'{int(state.step):07d}_{i}'
-      draw(video, audio, new_video, new_audio).save(path.with_suffix('.png'))
-      write_film(
-        path.with_suffix('.mp4'), video, new_video, new_audio, self._fps
-      )
-    writer.say(f'{i + 1} reconstructions in {self._folder}')
+    step = int(state.step)
+
+    def drawn(i):
+      video, audio = self._batch['image'][i], self._batch['audio'][i, ..., 0]
+      new_video, new_audio = outputs['image'][i], outputs['audio'][i]
+      path = self._album.path(step, i, '.mp4')
+      write_film(path, video, new_video, new_audio, self._fps)
+      return draw(video, audio, new_video, new_audio), f'Clip {i}'
+
+    self._album.write(step, map(drawn, range(len(self._batch['mask']))))
     return {}
 
 

@@ -179,15 +179,22 @@ def _first_points(num_points):
   return {name: jnp.arange(n) for name, n in num_points.items()}
 
 
-def make_task(config: ml_collections.ConfigDict) -> Autoencoding:
-  """Reads config.model, arguments of `models.multimodal`, of which `encoder`
-  are those of `models.encoder`; config.num_points, config.loss_weights,
-  config.label_mask_rate and config.decode_mib, see `Autoencoding`."""
-  options = dict(config.model)
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Autoencoding:
+  """Builds the task.
+
+  Args:
+    config: num_points, loss_weights, label_mask_rate and decode_mib, see
+      `Autoencoding`.
+    model: arguments of `models.multimodal`; `encoder` are those of
+      `models.encoder`.
+  """
+  options = dict(model)
   encoder = models.encoder(**options.pop('encoder'), dtype=options['dtype'])
   return Autoencoding(
     model=models.multimodal(encoder=encoder, **options),
-    num_classes=config.model.num_classes,
+    num_classes=model.num_classes,
     num_points=dict(config.num_points),
     loss_weights=dict(config.loss_weights),
     label_mask_rate=config.label_mask_rate,

@@ -76,17 +76,19 @@ class Classification:
     return {'logits': self.model.apply(variables, batch['image'])}
 
 
-def make_task(config: ml_collections.ConfigDict) -> Classification:
-  """Reads config.model, config.label_smoothing and config.mixing or None."""
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Classification:
+  """Reads label_smoothing and mixing, or None; model: see `make_classifier`."""
   mix = None
   if config.mixing is not None:
     mix = mixing.HalvesMixing(
       **config.mixing,
-      num_classes=config.model.num_classes,
+      num_classes=model.num_classes,
       label_smoothing=config.label_smoothing,
     )
   return Classification(
-    model=make_classifier(config.model),
+    model=make_classifier(model),
     label_smoothing=config.label_smoothing,
     mixing=mix,
   )
@@ -110,7 +112,7 @@ def make_classifier(
       encoder=encoder,
       outputs=outputs.MeanLogits(config.num_classes),
     )
-  return models.imagenet(
+  return models.classifier(
     inputs=_make_inputs(config),
     encoder=encoder,
     num_classes=config.num_classes,

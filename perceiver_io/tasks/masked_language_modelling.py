@@ -73,10 +73,12 @@ class MaskedLanguageModelling:
     return loss, correct.astype(loss.dtype), masked
 
 
-def make_task(config: ml_collections.ConfigDict) -> MaskedLanguageModelling:
-  """Reads config.make_model, a function's dotted name, config.model, its
-  arguments, and config.unmasked_weight."""
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> MaskedLanguageModelling:
+  """Reads make_model, a function's dotted name, and unmasked_weight; `model`
+  are the function's arguments."""
   make_model = task_lib.function_named(config.make_model)
   return MaskedLanguageModelling(
-    model=make_model(**config.model), unmasked_weight=config.unmasked_weight
+    model=make_model(**model), unmasked_weight=config.unmasked_weight
   )

@@ -137,13 +137,19 @@ def reversed_pairs(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
   }
 
 
-def make_task(config: ml_collections.ConfigDict) -> OpticalFlow:
-  """Reads config.make_model, a function of `perceiver_io.models` by its dotted
-  name; config.model, its arguments and those of `models.encoder`; and
-  config.reverse_pairs."""
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> OpticalFlow:
+  """Builds the task.
+
+  Args:
+    config: make_model, a function of `perceiver_io.models` by its dotted name,
+      and reverse_pairs.
+    model: the function's arguments; `encoder` are those of `models.encoder`.
+  """
   make_model = task_lib.function_named(config.make_model)
-  options = dict(config.model)
-  encoder = models.encoder(**options.pop('encoder'), dtype=config.model.dtype)
+  options = dict(model)
+  encoder = models.encoder(**options.pop('encoder'), dtype=model.dtype)
   return OpticalFlow(
     model=make_model(encoder=encoder, **options),
     reverse_pairs=config.reverse_pairs,

@@ -12,11 +12,15 @@ Letters: B batch.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax import lax
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
+
+PyTree = Any
 
 DATA, FSDP, TENSOR, INPUTS = 'data', 'fsdp', 'tensor', 'inputs'
 # The axes over which a batch is split, as far as a mesh has them.
@@ -91,6 +95,24 @@ def whole(x: jax.Array) -> jax.Array:
   if axes().get(FSDP, 1) == 1:
     return x
   return lax.with_sharding_constraint(x, P())
+
+
+def over_examples(fn: Callable[..., PyTree], *args: PyTree) -> PyTree:
+  """fn(*args), on every device of its own examples.
+
+  For loops and gathers within examples, which XLA cannot tell from ones between
+  them. It is not to be differentiated, as `partitioned_attention` says why.
+
+  Args:
+    fn: maps arrays [B, ...] to arrays [B, ...].
+    *args: trees of arrays [B, ...].
+  """
+  batch = batch_axes(jax.tree.leaves(args)[0]) if is_split() else None
+  if batch is None:
+    return fn(*args)
+  return jax.shard_map(
+    fn, in_specs=P(batch), out_specs=P(batch), check_vma=False
+  )(*args)
 
 
 def batch_axes(x: jax.Array) -> tuple[str, ...] | None:

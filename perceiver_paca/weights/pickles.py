@@ -2,10 +2,12 @@
 
 A pickle is a program, and what it can do is what the names in it stand for.
 Here a name stands for one of the functions below, which make data of data, or
-it is refused.
+it is refused. A small file can also ask for much: it is refused before it gets
+more memory than a few times its size, or more than some seconds.
 """
 
-import functools
+import itertools
+import os
 import pickle
 from collections.abc import Callable, Collection, Mapping
 from typing import IO, Any, NamedTuple
@@ -13,6 +15,11 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 PyTree = Any
+
+# Instructions of a file: published weights have some ten thousand.
+_MAX_INSTRUCTIONS = 500_000
+# Bytes of arrays that a file may name beyond twice its size: tied weights.
+_SHARED_BYTES = 2**27
 
 
 class RefusedError(ValueError):
@@ -24,6 +31,7 @@ def load(
   names: Mapping[str, Callable[..., Any]] | None = None,
   persistent_load: Callable[[Any], Any] | None = None,
   ignore: Collection[str] = (),
+  stored: int = 0,
 ) -> PyTree:
   """Reads dicts, lists, tuples, numbers, strings and numpy or JAX arrays.
 
@@ -33,6 +41,7 @@ def load(
       makes. Named types of numbers may stand for a dtype.
     persistent_load: what the file's references to something outside of it are.
     ignore: names of what is read as nothing, though it is not known.
+    stored: bytes of what `persistent_load` refers to.
 
   Returns:
     The tree; arrays are numpy's.
@@ -41,21 +50,40 @@ def load(
     RefusedError: naming what else the file holds.
     ValueError: the file is no pickle, or damaged.
   """
-  unpickler = _Unpickler(file, names or {}, persistent_load, ignore)
   try:
-    return _plain(unpickler.load())
+    start = file.tell()
+    size = file.seek(0, os.SEEK_END) - start
+    file.seek(start)
+    file = _Reader(file, size)
+    unpickler = _Unpickler(file, names or {}, persistent_load, ignore)
+    return _Plain(size, size + stored).tree(unpickler.load())
   except RefusedError:
     raise
   except Exception as e:  # Damaged files raise almost anything.
     raise ValueError(f'The pickle cannot be read: {e!r:.200}.') from e
 
 
-class _Unpickler(pickle.Unpickler):
+class _Reader:
+  """Never makes room for more than the file has."""
+
+  def __init__(self, file: IO[bytes], size: int):
+    self._file, self._size = file, size
+    self.readline = file.readline
+
+  def read(self, size: int) -> bytes:
+    return self._file.read(min(size, self._size))
+
+
+# The one that is written in Python: the other makes room for as many memories
+# as a number in the file says.
+class _Unpickler(pickle._Unpickler):
   def __init__(self, file, names, persistent_load, ignore):
     super().__init__(file)
-    self._names = {**_NAMES, **names}
+    # What is encoded again and again is kept once.
+    self._names = {**_NAMES, '_codecs.encode': _Encode(), **names}
     self._persistent_load = persistent_load
     self._ignore = ignore
+    self.dispatch = _Instructions(_INSTRUCTIONS)
 
   def find_class(self, module, name):
     full = f'{module}.{name}'
@@ -105,8 +133,28 @@ class _Nothing:
   __setstate__ = append = extend = __setitem__ = add = _take
 
 
+def _checked_key(key):
+  """Others can be chosen so that a dict of them takes forever."""
+  if isinstance(key, str | bytes | None) or (
+    isinstance(key, int) and abs(key) < 2**31
+  ):
+    return key
+  raise RefusedError(
+    f'The file has a dict with a {type(key).__name__} as a key, expected names.'
+  )
+
+
+def _make_dict(items=()):
+  """A dict of another one or of pairs."""
+  pairs = items.items() if isinstance(items, dict) else items
+  return {_checked_key(key): value for key, value in pairs}
+
+
 class _Dict(dict):
   """A dict that may have attributes; they are dropped."""
+
+  def __init__(self, items=()):
+    super().__init__(_make_dict(items))
 
   def __setstate__(self, state):
     pass
@@ -137,9 +185,8 @@ class _Array:
 
 
 def _from_buffer(data, dtype, shape, order):
-  flat = np.frombuffer(data, dtype.dtype)
-  array = flat.reshape(tuple(shape), order=order)
-  return array.astype(array.dtype.newbyteorder('='))  # owned, native
+  """A view, whatever the file says how often."""
+  return np.frombuffer(data, dtype.dtype).reshape(tuple(shape), order=order)
 
 
 def _scalar(dtype, data):
@@ -154,23 +201,29 @@ def _jax_array(_, args, state, *more):
   return array
 
 
-def _encode(text, encoding):
+class _Encode:
   """Bytes in protocols that have none."""
-  if encoding != 'latin1':
-    raise RefusedError(f'The file encodes bytes as {encoding!r}.')
-  return text.encode('latin1')
+
+  def __init__(self):
+    self._made = {}
+
+  def __call__(self, text, encoding):
+    if encoding != 'latin1':
+      raise RefusedError(f'The file encodes bytes as {encoding!r}.')
+    if text not in self._made:
+      self._made[text] = text.encode('latin1')
+    return self._made[text]
 
 
 _NAMES = {
-  '_codecs.encode': _encode,
   '__builtin__.bytes': lambda: b'',
   'collections.OrderedDict': _Dict,
   'numpy.ndarray': None,  # only said, as the type of an array
   'numpy.dtype': _Dtype,
   'jax._src.array._reconstruct_array': _jax_array,
   'jax._src.device_array.reconstruct_device_array': _jax_array,
-  'haiku._src.data_structures.FlatMapping': dict,
-  'haiku._src.data_structures.frozendict': dict,
+  'haiku._src.data_structures.FlatMapping': _make_dict,
+  'haiku._src.data_structures.frozendict': _make_dict,
 }
 for _module in 'numpy.core', 'numpy._core':
   _NAMES |= {
@@ -180,34 +233,94 @@ for _module in 'numpy.core', 'numpy._core':
   }
 
 
-@functools.singledispatch
-def _plain(x):
-  raise RefusedError(f'The file holds a {type(x).__name__}, expected data.')
+class _Instructions(dict):
+  """What an unpickler does, by the byte that says so, a limited number."""
+
+  def __init__(self, instructions):
+    super().__init__(instructions)
+    self._number = itertools.count(1)
+
+  def __getitem__(self, key):
+    if next(self._number) > _MAX_INSTRUCTIONS:
+      raise RefusedError(
+        f'The file has more than {_MAX_INSTRUCTIONS:,} instructions; weights '
+        'have fewer.'
+      )
+    return super().__getitem__(key)
 
 
-@_plain.register
-def _(x: _Array):
-  return _plain(x.value)
+def _set_item(unpickler):
+  value, key = unpickler.stack.pop(), unpickler.stack.pop()
+  unpickler.stack[-1][_checked_key(key)] = value
 
 
-@_plain.register
-def _(x: _Name):
-  raise RefusedError(f'The file holds {x.name!r} itself, expected data.')
+def _set_items(unpickler):
+  items = unpickler.pop_mark()
+  for key, value in zip(items[::2], items[1::2], strict=True):
+    unpickler.stack[-1][_checked_key(key)] = value
 
 
-@_plain.register(dict)
-def _(x):
-  return {_plain(k): _plain(v) for k, v in x.items()}
+def _dict_of_items(unpickler):
+  items = unpickler.pop_mark()
+  pairs = zip(items[::2], items[1::2], strict=True)
+  unpickler.append(_make_dict(pairs))
 
 
-@_plain.register(list)
-@_plain.register(tuple)
-def _(x):
-  return type(x)(_plain(v) for v in x)
+def _byte_array(unpickler):
+  size = int.from_bytes(unpickler.read(8), 'little')
+  data = unpickler.read(size)
+  if len(data) != size:
+    raise EOFError('A byte array is cut short.')
+  unpickler.append(data)
 
 
-for _type in (
-  *(np.ndarray, np.generic, str, bytes, bool, int, float, complex),
-  *(type(None), _Nothing),
-):
-  _plain.register(_type, lambda x: x)
+def _refuse_set(_):
+  raise RefusedError('The file holds a set; expected arrays and containers.')
+
+
+_INSTRUCTIONS = {
+  **pickle._Unpickler.dispatch,
+  pickle.SETITEM[0]: _set_item,
+  pickle.SETITEMS[0]: _set_items,
+  pickle.DICT[0]: _dict_of_items,
+  pickle.BYTEARRAY8[0]: _byte_array,
+  pickle.EMPTY_SET[0]: _refuse_set,
+  pickle.FROZENSET[0]: _refuse_set,
+}
+_LEAVES = str, bytes, bool, int, float, complex, type(None), _Nothing
+
+
+class _Plain:
+  """Makes dicts, lists, tuples and numpy's arrays of what was read.
+
+  Containers may stand in each other, twice each, forty deep: a tree of more
+  nodes than the file has bytes, or of more in arrays than it holds, is refused.
+  """
+
+  def __init__(self, size: int, stored: int):
+    """Args: bytes of the pickle, and of all that its arrays are in."""
+    self._nodes, self._bytes = size, 2 * stored + _SHARED_BYTES
+
+  def tree(self, x):
+    self._nodes -= 1
+    if self._nodes < 0:
+      raise RefusedError('The file holds containers that multiply.')
+    if isinstance(x, _Array):
+      x = x.value
+    if isinstance(x, np.ndarray | np.generic):
+      self._bytes -= x.nbytes
+      if self._bytes < 0:
+        raise RefusedError(
+          'The file holds the same numbers many times; their copies would take '
+          'more than twice its size.'
+        )
+      return x.astype(x.dtype.newbyteorder('='), copy=False)
+    if isinstance(x, dict):
+      return {self.tree(k): self.tree(v) for k, v in x.items()}
+    if type(x) in (list, tuple):
+      return type(x)(self.tree(v) for v in x)
+    if isinstance(x, _Name):
+      raise RefusedError(f'The file holds {x.name!r} itself, expected data.')
+    if isinstance(x, _LEAVES):
+      return x
+    raise RefusedError(f'The file holds a {type(x).__name__}, expected data.')

@@ -5,9 +5,12 @@ key, and `<any>/data/<key>`, their raw numbers.
 """
 
 import io
+import math
+import os
 import pickle
 import struct
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -44,7 +47,12 @@ def load(path: str, ignore: Collection[str] = ()) -> PyTree:
       plain containers.
     ValueError: it is no such file, or damaged.
   """
-  with zipfile.ZipFile(path) as archive:
+  try:
+    archive = zipfile.ZipFile(path)
+  except (zipfile.BadZipFile, NotImplementedError) as e:
+    raise ValueError(f'{path}: no zip file, or cut short ({e}).') from e
+  with archive:
+    _check_sizes(path, archive)
     indices = [n for n in archive.namelist() if n.endswith('/data.pkl')]
     if len(indices) != 1:
       raise ValueError(
@@ -63,16 +71,33 @@ def load(path: str, ignore: Collection[str] = ()) -> PyTree:
         raise pickles.RefusedError(f'{path}: refers to {pid!r}.')
       if key not in storages:
         dtype = name.make
-        storages[key] = np.frombuffer(
+        stored = np.frombuffer(
           archive.read(f'{folder}data/{key}'), dtype.newbyteorder(order)
-        )[:size].astype(dtype)
+        )
+        storages[key] = stored[:size].astype(dtype, copy=False)
       return storages[key]
 
+    try:
+      index = archive.read(indices[0])
+    except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as e:
+      raise ValueError(f'{path}: {indices[0]} cannot be read ({e}).') from e
     return pickles.load(
-      io.BytesIO(archive.read(indices[0])),
+      io.BytesIO(index),
       names=_NAMES,
       persistent_load=storage,
       ignore=ignore,
+      stored=sum(member.file_size for member in archive.infolist()),
+    )
+
+
+def _check_sizes(path: str, archive: zipfile.ZipFile) -> None:
+  """Refuses members that would take much more memory than the file."""
+  size = os.path.getsize(path)
+  unpacked = sum(member.file_size for member in archive.infolist())
+  if unpacked > 2 * size + 2**26:
+    raise ValueError(
+      f'{path}: {size:,} bytes that unpack to {unpacked:,}; PyTorch does not '
+      'compress.'
     )
 
 
@@ -82,9 +107,16 @@ def _tensor(storage, offset, shape, strides, *_):
     return np.zeros(shape, storage.dtype)
   if offset < 0 or min(strides, default=0) < 0 or last >= len(storage):
     raise ValueError(f'A tensor of {shape} reaches out of its storage.')
+  if math.prod(shape) > len(storage):
+    raise ValueError(
+      f'A tensor of {shape} has more elements than its storage, {len(storage)}.'
+    )
   return np.lib.stride_tricks.as_strided(
-    storage[offset:], shape, [s * storage.itemsize for s in strides]
-  ).copy()
+    storage[offset:],
+    shape,
+    [s * storage.itemsize for s in strides],
+    writeable=False,
+  )
 
 
 _NAMES = {

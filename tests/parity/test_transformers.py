@@ -49,7 +49,7 @@ def apply_like(module, model, *args, **kwargs):
 
 def base_bytes():
   """The language model of Base on bytes (Jaegle et al. 2021b, table 11)."""
-  return models.mlm(
+  return models.masked_language_modelling(
     vocab_size=262,
     max_length=2048,
     token_channels=768,

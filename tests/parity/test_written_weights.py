@@ -16,7 +16,7 @@ from tests import golden_paca
 
 def test_hugging_faces_loader_takes_our_files(tmp_path):
   """Without a complaint, and it computes what our model does."""
-  model = models.mlm(
+  model = models.masked_language_modelling(
     vocab_size=262,
     max_length=16,
     token_channels=24,

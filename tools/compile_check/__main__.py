@@ -1,7 +1,7 @@
 """Compiles full-size configs for the TPUs that they name, without any TPU.
 
   python -m tools.compile_check --output=docs/compile-check.md
-  python -m tools.compile_check --only=perceiver_io/mlm:base_bytes
+  python -m tools.compile_check --only=perceiver_io/imagenet:fourier
 
 A config module says in TPU_TOPOLOGIES what to compile: variant -> (topology,
 options to set); other variants, which --only may name, go by the first of them.
@@ -24,7 +24,9 @@ from tools.compile_check import check, report
 from tools.output import OUTPUT
 
 ONLY = flags.DEFINE_multi_string(
-  'only', [], 'Check these, such as perceiver_io/mlm:base_bytes; all if none.'
+  'only',
+  [],
+  'Check these, such as perceiver_io/imagenet:fourier; all if none.',
 )
 JOBS = flags.DEFINE_integer('jobs', 2, 'How many to compile at a time.')
 

@@ -1,6 +1,5 @@
 """Compiles the steps of a config and says what does not fit."""
 
-import functools
 import glob
 import importlib
 import math
@@ -20,19 +19,17 @@ import ml_collections  # noqa: E402
 from jax.experimental import topologies  # noqa: E402
 
 import train  # noqa: E402
-from perceiver_paca.ops.mesh import DATA, FSDP, TENSOR  # noqa: E402
+from perceiver_paca.ops.mesh import FSDP, TENSOR  # noqa: E402
 from tools.compile_check import hlo  # noqa: E402
 from tools.compile_check.report import CHIPS, Report  # noqa: E402
 from train_lib import (  # noqa: E402
   cost,
   evaluate,
-  optim,
   pipeline,
+  setup,
   sharding,
   stacking,
-  train_state,
 )
-from train_lib.task import make_task  # noqa: E402
 
 PyTree = Any
 ROOT = pathlib.Path(__file__).parents[2]
@@ -50,7 +47,7 @@ class CheckError(ValueError):
 
 
 def full_size() -> list[str]:
-  """What is compiled if nothing is named, perceiver_io/mlm:base_bytes, ..."""
+  """What is compiled if nothing is named, perceiver_io/imagenet:fourier, ..."""
   return [f'{name}:{v}' for name in _configs() for v in _topologies(name)]
 
 
@@ -102,27 +99,12 @@ def check(name: str, topology: str, options: dict[str, Any]) -> Report:
     platform='tpu', topology_name=topology
   ).devices
   mesh = sharding.make_mesh(config.mesh, devices)
-  task = make_task(config)
   batch = _batch_spec(config.data, mesh)
-  tx, _ = optim.make_optimizer(config.optim, config.num_steps)
-  state, _ = train_state.create(
-    task, tx, batch, config.seed, mesh, config.sharding
-  )
+  run = setup.make_setup(config, mesh=mesh, batch=batch)
+  task, state = run.task, run.state
   _check_layout(name, state, mesh)
-  step = functools.partial(
-    train.train_step,
-    task=task,
-    tx=tx,
-    seed=config.seed,
-    num_microbatches=config.optim.num_microbatches,
-  )
-  out = jax.tree.map(lambda x: x.sharding, state), sharding.replicated(mesh)
-  program = _compile(
-    name,
-    jax.jit(
-      sharding.on_mesh(mesh, step), donate_argnums=0, out_shardings=out
-    ).lower(state, batch),
-  )
+  step = train.make_step(run, config)
+  program = _compile(name, step.lower(state, batch))
   memory = program.memory_analysis()
   hbm = CHIPS[topology.split(':')[0]].hbm
   _check_memory(name, memory, hbm)
@@ -151,19 +133,11 @@ def check(name: str, topology: str, options: dict[str, Any]) -> Report:
 
 def _batch_spec(data: ml_collections.ConfigDict, mesh) -> PyTree:
   """Shapes of a global batch, laid out on devices that are not here."""
-  data = data.copy_and_resolve_references()
-  data.update(source='synthetic', num_threads=0)  # nothing is read ahead
-  here = jax.sharding.Mesh(jax.devices()[:1], (DATA,))
-  batches = pipeline.make_train_iterator(
-    data, seed=0, sharding=sharding.batch_sharding(here)
-  )
+  made_up = pipeline.changed(data, source='synthetic')
   split = sharding.batch_sharding(mesh)
   pipeline.local_rows(split, data.batch_size)  # raises if it does not divide
-  return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(
-      x.shape, x.dtype, sharding=sharding.leaf_sharding(split, x.shape)
-    ),
-    batches.element_spec,
+  return pipeline.batch_spec(
+    pipeline.training_example(made_up), data.batch_size, split
   )
 
 

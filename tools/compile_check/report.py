@@ -46,7 +46,7 @@ PUBLISHED = {
   'perceiver_io/imagenet:original_fourier': 4.73,
   'perceiver_io/imagenet:original_learned': 4.16,
   'perceiver_io/imagenet:original_conv': 4.73,
-  'perceiver_io/mlm:base_bytes': 7.6,
+  'perceiver_io/masked_language_modelling:base_bytes': 7.6,
 }
 
 

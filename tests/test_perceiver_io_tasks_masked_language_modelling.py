@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from configs.perceiver_io import mlm
+from configs.perceiver_io import masked_language_modelling
 from perceiver_io.evaluators import masked_baselines
 from train_lib import cost, optim
 from train_lib import task as task_lib
@@ -17,8 +17,9 @@ from train_lib import task as task_lib
 
 @pytest.fixture(scope='module')
 def task_and_variables():
-  config = mlm.get_config('tiny')
-  config.unmasked_weight = mlm.get_config('base_bytes').unmasked_weight
+  config = masked_language_modelling.get_config('tiny')
+  published = masked_language_modelling.get_config('base_bytes')
+  config.task.unmasked_weight = published.task.unmasked_weight
   task = task_lib.make_task(config)
   variables = jax.jit(task.init)(jax.random.key(0), batch())
   return task, variables
@@ -195,10 +196,10 @@ def test_baselines_are_what_counting_finds():
 
 
 def test_the_baselines_of_a_run_see_its_evaluation_examples():
-  config = mlm.get_config('tiny')
+  config = masked_language_modelling.get_config('tiny')
   section = config.evals.baselines
   evaluator = masked_baselines.make_evaluator(
-    section, task=None, mesh=None, workdir=''
+    section, task=None, mesh=None, folder=None
   )
   results = evaluator.run(None)
   unigram, bigram = results['unigram_accuracy'], results['bigram_accuracy']
@@ -219,7 +220,7 @@ def test_the_baselines_of_a_run_see_its_evaluation_examples():
   ],
 )
 def test_variants_have_the_published_sizes(variant, num_params):
-  config = mlm.get_config(variant)
+  config = masked_language_modelling.get_config(variant)
   task = task_lib.make_task(config)
   length = config.data.preprocess.length
   ids = jax.ShapeDtypeStruct((1, length), jnp.int32)
@@ -253,7 +254,7 @@ def test_a_few_steps_fit_a_batch(task_and_variables):
 
 
 def test_half_precision_keeps_parameters_and_logits_in_float32():
-  config = mlm.get_config('tiny')
+  config = masked_language_modelling.get_config('tiny')
   config.model.dtype = 'bfloat16'
   task = task_lib.make_task(config)
   shapes = jax.eval_shape(task.init, jax.random.key(0), batch())

@@ -1,6 +1,7 @@
 """Masked language modelling, from bytes or SentencePiece tokens.
 
-  python train.py --config=configs/perceiver_io/mlm.py:demo --workdir=runs/mlm
+  python train.py --workdir=runs/mlm \
+    --config=configs/perceiver_io/masked_language_modelling.py:demo
 
 | variant | tokens | N x D | layers | parameters | GLUE dev average (paper) |
 |---|---|---|---|---|---|
@@ -25,6 +26,7 @@ import ml_collections
 
 from configs import common
 
+PERCEIVER = 'perceiver_io.models.masked_language_modelling'
 _BASE_BYTES = dict(
   vocab_size=262,
   max_length=2048,
@@ -65,7 +67,7 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
       f'variant: found {variant!r}; expected one of '
       f'{[*MODELS, "demo", "tiny"]}.'
     )
-  return pretraining('perceiver_io.models.mlm', MODELS[variant])
+  return pretraining(PERCEIVER, MODELS[variant])
 
 
 def pretraining(make_model: str, model: dict) -> ml_collections.ConfigDict:
@@ -78,10 +80,12 @@ def pretraining(make_model: str, model: dict) -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 500_000
-  config.task = 'perceiver_io.tasks.masked_language_modelling'
-  config.make_model = make_model
+  config.task = dict(
+    module='perceiver_io.tasks.masked_language_modelling',
+    make_model=make_model,
+    unmasked_weight=0.0,
+  )
   config.model = dict(model, dtype=ml_collections.config_dict.placeholder(str))
-  config.unmasked_weight = 0.0
   module = 'data.language.c4_wikipedia'
   config.data = _data(module, 'train', 2048, model['max_length'])
   config.evals = _evals(
@@ -109,7 +113,7 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
   as small as positions.
   """
   config = pretraining(
-    'perceiver_io.models.mlm',
+    PERCEIVER,
     dict(
       vocab_size=262,
       max_length=64,
@@ -125,7 +129,7 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
       remat_policy='everything_saveable',
     ),
   )
-  config.unmasked_weight = 0.3
+  config.task.unmasked_weight = 0.3
   config.num_steps = 14_000
   module = 'data.language.python_docs'
   config.data = _data(module, 'train', 32, 64)

@@ -26,7 +26,7 @@ def make_task(num_clips=3, **dropout):
   config.model.modalities.audio.update(samples_per_patch=8, num_bands=2)
   config.model.modalities.image.update(spatial=4, num_bands=2)
   config.model.update(num_classes=5, query_channels=16)
-  config.dropout = dropout
+  config.task.dropout = dropout
   task = task_lib.make_task(config)
   rng = np.random.default_rng(0)
   batch = {

@@ -90,11 +90,18 @@ def _entities(batch) -> tuple[jax.Array, jax.Array, jax.Array]:
   return batch['categories'], batch['numbers'], batch['entity_mask']
 
 
-def make_task(config: ml_collections.ConfigDict) -> BehaviouralCloning:
-  """Reads config.make_encoder, a dotted name, config.encoder, its arguments,
-  and config.model, what is around it: see `EntityInputs` and `EntityPolicy`."""
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> BehaviouralCloning:
+  """Builds the task.
+
+  Args:
+    config: make_encoder, a function's dotted name.
+    model: encoder, the function's arguments, and what is around it: see
+      `EntityInputs` and `EntityPolicy`.
+  """
   make_encoder = task_lib.function_named(config.make_encoder)
-  model, dtype = config.model, config.model.dtype
+  dtype = model.dtype
   return BehaviouralCloning(
     model=EntityPolicy(
       inputs=EntityInputs(
@@ -102,7 +109,7 @@ def make_task(config: ml_collections.ConfigDict) -> BehaviouralCloning:
         channels=model.entity_channels,
         dtype=dtype,
       ),
-      encoder=make_encoder(**config.encoder, dtype=dtype),
+      encoder=make_encoder(**model.encoder, dtype=dtype),
       channels=model.channels,
       num_locations=model.num_locations,
       dtype=dtype,

@@ -9,13 +9,13 @@ from sklearn import metrics as sklearn_metrics
 from configs.perceiver_io import glue as config_lib
 from data.language import glue, tokenizer
 from perceiver_io.evaluators import glue as evaluator
-from perceiver_io.tasks import glue as glue_task
+from perceiver_io.tasks import sentence_classification
 from train_lib import metrics
 from train_lib import task as task_lib
 
 
 def test_tasks_are_the_same_everywhere():
-  assert list(glue.TASKS) == list(glue_task.TASKS)
+  assert list(glue.TASKS) == list(sentence_classification.TASKS)
   assert list(glue.TASKS) == list(config_lib.NUM_TRAIN)
 
 
@@ -96,7 +96,7 @@ def batch():
 def made(request):
   config = config_lib.get_config(request.param)
   config.model = config_lib.get_config('tiny').model
-  config.tasks = tuple(glue.TASKS)
+  config.task.names = tuple(glue.TASKS)
   task = task_lib.make_task(config)
   variables = jax.jit(task.init)(jax.random.key(0), batch())
   return request.param, task, variables
@@ -148,7 +148,7 @@ def test_loss_and_metrics(made):
   names = np.array(list(glue.TASKS))[data['task']]
   total, expected = 0.0, {}
   for row, name, label in zip(logits, names, data['label'], strict=True):
-    k = glue_task.TASKS[name][0]
+    k = sentence_classification.TASKS[name][0]
     assert (row[k:] == -1e9).all()
     if name == 'stsb':
       total += (row[0] - label) ** 2

@@ -29,7 +29,7 @@ _INPUTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class AudioSet:
+class Tagging:
   """Batch keys: `audio`, samples in [-1, 1] [B, N, S] or spectrograms [B, N, T,
   F]; `image` [B, N, T, H, W, 3] uint8, if the model sees; `labels` [B, K], 1
   for those that apply; `mask` [B].
@@ -116,19 +116,24 @@ def _mean_probability(logits: jax.Array) -> jax.Array:
   return jnp.mean(jax.nn.sigmoid(logits.astype(jnp.float32)), axis=1)
 
 
-def make_task(config: ml_collections.ConfigDict) -> AudioSet:
-  """Reads config.model: modalities, whose `kind` is a function of
-  `perceiver_io.audio_visual` and the rest its arguments, encoder, the arguments
-  of `models.encoder`, num_classes, query_channels and dtype; config.dropout,
-  config.input_shift and config.input_scale."""
-  model = config.model
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> Tagging:
+  """Builds the task.
+
+  Args:
+    config: dropout, input_shift and input_scale, see `Tagging`.
+    model: modalities, whose `kind` is a function of `perceiver_io.audio_visual`
+      and the rest its arguments; encoder, the arguments of `models.encoder`;
+      num_classes, query_channels and dtype.
+  """
   unknown = set(config.dropout) - set(model.modalities)
   if unknown:
     raise ValueError(
-      f'config.dropout: found {sorted(unknown)}, expected some of '
+      f'config.task.dropout: found {sorted(unknown)}, expected some of '
       f'{sorted(model.modalities)}.'
     )
-  return AudioSet(
+  return Tagging(
     model=audio_visual.classifier(
       modalities={
         name: _make_inputs(name, section)

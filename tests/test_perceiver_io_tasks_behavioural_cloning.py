@@ -24,9 +24,9 @@ def make_task(make_encoder=config_lib.PERCEIVER):
     vocab_sizes=(8, 8, 8), entity_channels=16, channels=16, num_locations=L
   )
   layers = (
-    'num_layers' if 'num_layers' in config.encoder else 'num_self_attends'
+    'num_layers' if 'num_layers' in config.model.encoder else 'num_self_attends'
   )
-  config.encoder[layers] = 1
+  config.model.encoder[layers] = 1
   task = task_lib.make_task(config)
   examples = [
     e for e in entities.synthetic('test', 200) if len(e['selected']) <= M
@@ -164,7 +164,7 @@ def test_targets_follow_the_selected_unit(made):
 )
 def test_costs(config, fold, num_params, gflops):
   if fold is not None:
-    config.encoder.fold_projections = fold
+    config.model.encoder.fold_projections = fold
   encoder = task_lib.make_task(config).model.encoder
   m, c = config.data.preprocess.max_entities, config.model.entity_channels
   args = (

@@ -114,7 +114,7 @@ class SentenceModel(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Glue:
+class SentenceClassification:
   """Batch keys: `ids` [B, M] int32; `input_mask` [B, M], 0 for padding; `label`
   [B] float32, a class or STS-B's score; `task` [B] int32, index into TASKS;
   `mismatched` [B], 1 for MNLI's mismatched half; `mask` [B].
@@ -179,20 +179,27 @@ class Glue:
     return loss, jnp.where(is_score, score, predictions)
 
 
-def make_task(config: ml_collections.ConfigDict) -> Glue:
-  """Reads config.model, arguments of `models.mlm`; config.num_queries, None for
-  the pretrained ones; config.query_of_task and config.task_tokens, see
-  `SentenceModel`; and config.tasks."""
-  unknown = set(config.tasks) - set(TASKS)
+def make_task(
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
+) -> SentenceClassification:
+  """Builds the task.
+
+  Args:
+    config: num_queries, None for the pretrained ones; query_of_task and
+      task_tokens, see `SentenceModel`; names, of the tasks to measure.
+    model: arguments of `models.masked_language_modelling`.
+  """
+  unknown = set(config.names) - set(TASKS)
   if unknown:
     raise ValueError(
-      f'config.tasks: found {sorted(unknown)}, expected some of {list(TASKS)}.'
+      f'config.task.names: found {sorted(unknown)}, expected some of '
+      f'{list(TASKS)}.'
     )
-  pretrained = models.mlm(**config.model)
+  pretrained = models.masked_language_modelling(**model)
   queries = pretrained.queries
   if config.num_queries is not None:
     queries = LearnedQueries(config.num_queries, queries.channels)
-  return Glue(
+  return SentenceClassification(
     model=SentenceModel(
       inputs=pretrained.inputs,
       encoder=pretrained.encoder,
@@ -201,5 +208,5 @@ def make_task(config: ml_collections.ConfigDict) -> Glue:
       query_of_task=config.query_of_task,
       task_tokens=config.task_tokens,
     ),
-    tasks=tuple(config.tasks),
+    tasks=tuple(config.names),
   )

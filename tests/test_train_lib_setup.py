@@ -1,0 +1,57 @@
+"""A run is assembled once; evaluations alone tell the model's shapes."""
+
+import importlib
+
+import jax
+import pytest
+
+from tests import linear_task
+from train_lib import pipeline, setup
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    # In each, images or clips of an evaluation are of another size or number.
+    'paca_vit.brain:tiny',
+    'paca_vit.depth:demo',
+    'perceiver_io.audioset:tiny',
+    'perceiver_io.optical_flow:tiny',
+  ],
+)
+def test_an_evaluation_tells_what_training_batches_look_like(name):
+  module, _, variant = name.partition(':')
+  config = importlib.import_module(f'configs.{module}').get_config(variant)
+  for data in (config.data, *(x.data for x in config.evals.values())):
+    data.source = 'synthetic'
+  wanted = pipeline.batch_spec(pipeline.training_example(config.data))
+  config.data.update(source='real', split='none', data_dir='/proc/none')
+  found = setup.evaluation_batch(config)
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), found) == jax.tree.map(
+    lambda x: (x.shape, x.dtype), wanted
+  )
+
+
+def test_another_data_set_is_preprocessed_as_its_evaluation_does():
+  config = linear_task.get_config()
+  config.evals.test.data.module = 'data.images.digits'
+  found = setup.evaluation_batch(config)
+  assert found['image'].shape == (1, 8, 8, 1)
+
+
+def test_no_evaluation_is_named():
+  config = linear_task.get_config()
+  del config.evals['test']
+  with pytest.raises(ValueError, match='config.evals: expected an evaluation'):
+    setup.evaluation_batch(config)
+
+
+def test_shapes_stand_for_the_training_set():
+  config = linear_task.get_config()
+  whole = setup.make_setup(config)
+  config.data.update(source='real', split='none', data_dir='/proc/none')
+  shape = (64, 28, 28, 1)
+  batch = {'image': jax.ShapeDtypeStruct(shape, 'float32')}
+  alone = setup.make_setup(config, batch=batch)
+  assert alone.batches is None
+  assert alone.state == whole.state

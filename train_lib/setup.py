@@ -1,0 +1,96 @@
+"""What every program needs of a config: mesh, task, optimizer, state, batches.
+
+Nothing is computed here: the state is abstract, shapes with their shardings,
+until `init` makes it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ml_collections
+import optax
+from jax.sharding import Mesh
+
+from train_lib import optim, pipeline, sharding, train_state
+from train_lib.task import Task, label_ranges_of, make_task
+from train_lib.train_state import TrainState
+
+PyTree = Any
+
+
+class Setup(NamedTuple):
+  """Attributes:
+  mesh: where the run lives.
+  task: of the config.
+  tx: the optimizer.
+  schedule: step -> learning rate.
+  batches: of training; None if shapes were given in their place.
+  batch: shapes and types of a batch.
+  state: the abstract state.
+  init: makes the state, straight into its shards.
+  """
+
+  mesh: Mesh
+  task: Task
+  tx: optax.GradientTransformation
+  schedule: optax.Schedule
+  batches: pipeline.TrainIterator | None
+  batch: PyTree
+  state: TrainState
+  init: Callable[[], TrainState]
+
+
+def make_setup(
+  config: ml_collections.ConfigDict,
+  *,
+  mesh: Mesh | None = None,
+  batch: PyTree | None = None,
+) -> Setup:
+  """Assembles a run.
+
+  Args:
+    config: the run's.
+    mesh: another one than `config.mesh` describes.
+    batch: arrays, or shapes and types, of all that the model looks at; None to
+      open the training set, whose batches have them.
+
+  Raises:
+    ValueError: something in the config does not fit, by its name.
+  """
+  if mesh is None:
+    mesh = sharding.make_mesh(config.mesh)
+  task = make_task(config)
+  batches = None
+  if batch is None:
+    batches = pipeline.make_train_iterator(
+      config.data,
+      seed=config.seed,
+      sharding=sharding.batch_sharding(mesh),
+      label_ranges=label_ranges_of(task),
+    )
+    batch = batches.element_spec
+  tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
+  state, init = train_state.create(
+    task, tx, batch, config.seed, mesh, config.sharding
+  )
+  return Setup(mesh, task, tx, schedule, batches, batch, state, init)
+
+
+def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:
+  """Shapes and types of a batch, without the training set.
+
+  An evaluation's first example is preprocessed as in training, if `config.data`
+  reads the same kind of data set, else as the evaluation does it.
+
+  Raises:
+    ValueError: the config has no evaluation.
+  """
+  sections = [section.data for section in config.evals.values()]
+  if not sections:
+    raise ValueError('config.evals: expected an evaluation, found none.')
+  alike = [x for x in sections if x.module == config.data.module]
+  data = (alike or sections)[0]
+  if not alike:
+    return pipeline.batch_spec(pipeline.eval_examples(data)[0])
+  as_in_training = pipeline.changed(data, preprocess=config.data.preprocess)
+  return pipeline.batch_spec(pipeline.training_example(as_in_training))
