@@ -36,7 +36,7 @@ def make_evaluator(
   del folder  # It writes nothing.
   examples = pipeline.eval_examples(config.data, label_ranges_of(task))
   return SegmentationEvaluator(
-    task, lambda: iter(examples), mesh, config.window, config.stride
+    task, examples, mesh, config.window, config.stride
   )
 
 
