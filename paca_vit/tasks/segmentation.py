@@ -14,6 +14,7 @@ from perceiver_paca.ops import resize
 from train_lib import losses, metrics
 from train_lib.task import LossAux
 
+PREDICTIONS = 'paca_vit.evaluators.mask_predictions'
 _IGNORED = 255  # the label of pixels that do not count
 
 
