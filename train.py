@@ -15,15 +15,17 @@ import optax
 from absl import app, flags
 
 from train_lib import (
+  accumulation,
   checkpoint,
   evaluators,
-  optim,
+  interruption,
   run_files,
   runtime,
   sharding,
+  weights,
   writer,
 )
-from train_lib.setup import Setup, make_setup
+from train_lib.setup import Setup, make_setup, started
 from train_lib.train_state import TrainState
 
 
@@ -31,11 +33,15 @@ def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
   """One update, pure: (state, batch) -> (state, scalars)."""
   rng = jax.random.fold_in(jax.random.key(seed), state.step)
 
-  def loss_fn(params, model_state, batch, rng):
-    return task.loss({'params': params, **model_state}, batch, rng)
+  def grad_fn(model_state, batch, rng):
+    def loss_fn(params):
+      return task.loss({'params': params, **model_state}, batch, rng)
 
-  grads, loss, aux = optim.accumulated_grad(loss_fn, num_microbatches)(
-    state.params, state.model_state, batch, rng
+    (loss, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    return grads, loss, aux
+
+  grads, loss, aux = accumulation.over_microbatches(grad_fn, num_microbatches)(
+    state.model_state, batch, rng
   )
   # Without it XLA mixes the update of each parameter with its gradient's sums,
   # which takes it longer and gains nothing.
@@ -92,13 +98,14 @@ def train_and_evaluate(
   else:
     state = run.init()
     if config.init_from.path:
-      state = checkpoint.init_from(state, run.tx, config.init_from)
+      state = weights.init_from(state, run.tx, config.init_from)
+    state = started(run, state, config.seed)
 
   step_fn = make_step(run, config)
   start = int(state.step)
   log = writer.Writer(workdir, start)
   progress = writer.Progress(start, config.num_steps, config.data.batch_size)
-  preemption, watchdog = runtime.Preemption(), runtime.Watchdog()
+  preemption, watchdog = interruption.Preemption(), interruption.Watchdog()
 
   def report(step, scalars):
     """Fetches a step's scalars and logs them if due."""

@@ -11,9 +11,7 @@ Shapes: B batch, H height, W width, N = H W patches, M clusters, C channels.
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
-import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -21,8 +19,6 @@ import numpy as np
 
 from paca_vit import layers
 from perceiver_paca.ops import depthwise_conv, resize
-
-PyTree = Any
 
 
 def assign(logits: jax.Array) -> jax.Array:
@@ -87,11 +83,18 @@ class LinearClustering(nn.Module):
 class CentroidClustering(nn.Module):
   """Soft k-means: logits are -|patch - centroid|^2 / sqrt(C).
 
-  The centroids [M, C] are learned; `with_kmeans_centroids` starts them.
-  Not in the paper: the clustering that it replaces by a learned one.
+  The centroids [M, C] are learned. Not in the paper: the clustering that it
+  replaces by a learned one.
+
+  Attributes:
+    num_clusters: M.
+    kmeans_init: training starts with k-means on a batch (`paca_vit.kmeans`),
+      not with random centroids.
+    dtype: of the computation.
   """
 
   num_clusters: int
+  kmeans_init: bool = False
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
@@ -105,101 +108,16 @@ class CentroidClustering(nn.Module):
     patches, centroids = nn.dtypes.promote_dtype(
       patches, centroids, dtype=self.dtype
     )
-    return _centroid_logits(patches, centroids)
+    return centroid_logits(patches, centroids)
 
 
-def with_kmeans_centroids(
-  model: nn.Module,
-  variables: PyTree,
-  images: jax.Array,
-  rng: jax.Array,
-  num_iterations: int = 10,
-) -> PyTree:
-  """Starts all centroids of a model with k-means on a batch's patches.
-
-  Each `CentroidClustering` clusters the patches that reach it, those before it
-  having their new centroids already.
-
-  Args:
-    model: called as model(images, train=False).
-    variables: of the model.
-    images: [B, H, W, C] of its inputs.
-    rng: draws the patches that k-means begins with.
-    num_iterations: of k-means.
-
-  Returns:
-    The variables with other centroids.
-
-  Raises:
-    ValueError: if the model has no `CentroidClustering`, or a stage has fewer
-      patches in the batch than clusters.
-  """
-  found = {}
-
-  def intercept(next_method, args, kwargs, context):
-    module = context.module
-    if not isinstance(module, CentroidClustering):
-      return next_method(*args, **kwargs)
-    (patches,) = args
-    centroids = kmeans_centroids(
-      patches.reshape(-1, patches.shape[-1]),
-      module.num_clusters,
-      jax.random.fold_in(rng, len(found)),
-      num_iterations,
-    )
-    found['params', *module.path, 'centroids'] = centroids
-    return _centroid_logits(patches, centroids)
-
-  with nn.intercept_methods(intercept):
-    model.apply(variables, images, train=False)
-  if not found:
-    raise ValueError('model: expected some CentroidClustering, found none.')
-  flat = flax.traverse_util.flatten_dict(variables)
-  return flax.traverse_util.unflatten_dict(flat | found)
-
-
-def kmeans_centroids(
-  features: jax.Array, num_clusters: int, rng: jax.Array, num_iterations: int
-) -> jax.Array:
-  """Lloyd's k-means on patch features, to start a `CentroidClustering` with.
-
-  Args:
-    features: [N, C] patches, e.g. of one batch, as the clustering sees them.
-    num_clusters: M, at most N.
-    rng: draws the M patches to start from.
-    num_iterations: updates of all centroids.
-
-  Returns:
-    centroids [M, C]. One that attracts no patch stays where it was.
-
-  Raises:
-    ValueError: if there are fewer patches than clusters.
-  """
-  if features.ndim != 2 or len(features) < num_clusters:
-    raise ValueError(
-      'kmeans_centroids: expected features [N, C] of at least '
-      f'{num_clusters} patches, found {features.shape}.'
-    )
-
-  def update(_, centroids):
-    nearest = jnp.argmin(_squared_distances(features, centroids), axis=-1)
-    members = jax.nn.one_hot(nearest, num_clusters, dtype=features.dtype)
-    count = members.sum(0)[:, None]
-    mean = members.T @ features / jnp.maximum(count, 1)
-    return jnp.where(count > 0, mean, centroids)
-
-  start = jax.random.choice(
-    rng, features, (num_clusters,), replace=False, axis=0
-  )
-  return jax.lax.fori_loop(0, num_iterations, update, start)
-
-
-def _centroid_logits(patches, centroids):
+def centroid_logits(patches: jax.Array, centroids: jax.Array) -> jax.Array:
+  """[..., C] and [M, C] to [..., M], see `CentroidClustering`."""
   scale = np.sqrt(patches.shape[-1]).astype(patches.dtype)
-  return -_squared_distances(patches, centroids) / scale
+  return -squared_distances(patches, centroids) / scale
 
 
-def _squared_distances(patches, centroids):
+def squared_distances(patches: jax.Array, centroids: jax.Array) -> jax.Array:
   """[..., C] and [M, C] to [..., M]."""
   products = jnp.einsum('...C,MC->...M', patches, centroids)
   return (

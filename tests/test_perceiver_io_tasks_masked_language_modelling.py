@@ -11,7 +11,7 @@ import pytest
 
 from configs.perceiver_io import masked_language_modelling
 from perceiver_io.evaluators import masked_baselines
-from train_lib import cost, optim
+from train_lib import accumulation, cost
 from train_lib import task as task_lib
 
 
@@ -120,12 +120,17 @@ def test_metrics_merge_by_tokens_and_skip_masked_examples(task_and_variables):
 def test_micro_batches_weigh_by_masked_tokens(task_and_variables):
   task, variables = task_and_variables
 
-  def loss_fn(params, model_state, batch, rng):
-    return task.loss({'params': params, **model_state}, batch, rng)
+  def grad_fn(model_state, batch, rng):
+    def loss_fn(params):
+      return task.loss({'params': params, **model_state}, batch, rng)
+
+    grad = jax.value_and_grad(loss_fn, has_aux=True)
+    (loss, aux), grads = grad(variables['params'])
+    return grads, loss, aux
 
   def grads(num_microbatches):
-    grad = optim.accumulated_grad(loss_fn, num_microbatches)
-    return grad(variables['params'], {}, batch(), jax.random.key(0))
+    grad = accumulation.over_microbatches(grad_fn, num_microbatches)
+    return grad({}, batch(), jax.random.key(0))
 
   (a, loss_a, _), (b, loss_b, _) = grads(1), grads(2)
   np.testing.assert_allclose(loss_a, loss_b, rtol=1e-5)

@@ -17,7 +17,7 @@ from configs.perceiver_io import masked_language_modelling
 from perceiver_paca.weights import files, torch_files
 from tests import golden_paca, linear_task, perceiver_goldens
 from tools import convert_weights, published_models
-from train_lib import checkpoint, sharding, trained
+from train_lib import sharding, trained, weights
 
 SPECS = pathlib.Path(__file__).parent / 'golden'
 
@@ -67,7 +67,7 @@ def test_golden_outputs_of_perceivers(name, kind, tmp_path):
   write(tmp_path / 'file', params, shapes, kind)
   output = str(tmp_path / 'checkpoint')
   convert_weights.import_weights(str(tmp_path / 'file'), output, shapes)
-  variables = checkpoint.load_variables(output, on_device(shapes), ())
+  variables = weights.load_variables(output, on_device(shapes), ())
   found = jax.jit(model.apply)(variables, x)
   if name == 'flow':
     assert found.shape == expected.shape
@@ -94,7 +94,7 @@ def test_golden_outputs_of_pacavit(tiny_paca, tmp_path):
   name = convert_weights.import_weights(str(path), output)
   assert name == 'paca_vit/imagenet:tiny_p2cconv_100_0'
   model = published_models.model(name)
-  variables = checkpoint.load_variables(
+  variables = weights.load_variables(
     output, on_device(published_models.variables(name)), ()
   )
   apply = golden_paca.jit(lambda v, x: model.module.apply(v, x, train=False))
@@ -205,7 +205,7 @@ def test_evaluation_takes_also_what_training_replaces(tmp_path):
     },
     'stats': {'steps': np.array(4, np.float32)},
   }
-  checkpoint.save_variables(str(tmp_path / 'weights'), variables)
+  weights.save_variables(str(tmp_path / 'weights'), variables)
   config.init_from = dict(path=str(tmp_path / 'weights'), exclude=('kernel',))
   mesh = sharding.make_mesh(config.mesh)
   batch = {'image': jax.ShapeDtypeStruct((8, 28, 28, 1), 'float32')}
@@ -265,7 +265,7 @@ def test_kernels_of_hugging_faces_converter(tmp_path):
     convert_weights.import_weights(
       path, output, variables, swapped_convolution=swapped
     )
-    found = checkpoint.read_variables(output)
+    found = weights.read_variables(output)
     np.testing.assert_array_equal(
       found['params']['inputs']['features']['conv_0']['kernel'],
       variables['params']['inputs']['features']['conv_0']['kernel'],
@@ -285,7 +285,7 @@ def test_eval_takes_what_was_converted(tmp_path):
   config.init_from.path = output
   found = evaluation.run_evaluators(config, str(tmp_path / 'run'), best=False)
   # What the same weights give without a detour.
-  checkpoint.save_variables(str(tmp_path / 'direct'), variables)
+  weights.save_variables(str(tmp_path / 'direct'), variables)
   config.init_from.path = str(tmp_path / 'direct')
   direct = evaluation.run_evaluators(config, str(tmp_path / 'run'), best=False)
   assert found == direct

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from train_lib import checkpoint
+from train_lib import weights
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = 'configs/paca_vit/mnist5k.py:tiny'
@@ -261,7 +261,7 @@ def test_two_and_four_processes_tell_the_story_of_one(tmp_path):
   assert 'Resuming at step 4' in outputs[0]
   # The same losses are those of the same examples, none twice, none skipped.
   assert_same_losses_and_metrics(four, one)
-  variables = [checkpoint.read_variables(path) for path in (one, two, four)]
+  variables = [weights.read_variables(path) for path in (one, two, four)]
   for other in variables[1:]:
     jax.tree.map(
       lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6),

@@ -12,7 +12,6 @@ import pytest
 
 from configs import common
 from train_lib import optim
-from train_lib.task import LossAux
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'perceiver_io'
 
@@ -165,33 +164,6 @@ def test_lr_multipliers_and_ema():
   np.testing.assert_allclose(updates['fc']['bias'], -0.1, rtol=1e-5)
   ema = optax.tree.get(state, 'params_ema')
   np.testing.assert_allclose(ema['fc']['bias'], -0.01, rtol=1e-5)
-
-
-def test_accumulation_is_exact_for_unequal_weights():
-  """Micro-batches with unlike numbers of valid examples count as one batch."""
-
-  def loss_fn(params, model_state, batch, rng):
-    del rng
-    error = (batch['x'] @ params - batch['y']) ** 2
-    weight = batch['mask'].sum()
-    loss = (error * batch['mask']).sum() / weight
-    seen = {'seen': model_state['seen'] + weight}
-    return loss, LossAux(seen, {'error': loss}, weight)
-
-  with jax.enable_x64(True):
-    rng = np.random.default_rng(0)
-    batch = {
-      'x': rng.standard_normal((12, 3)),
-      'y': rng.standard_normal(12),
-      'mask': np.array([1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 1, 0.0]),
-    }
-    args = (rng.standard_normal(3), {'seen': 0.0}, batch, jax.random.key(0))
-    whole = optim.accumulated_grad(loss_fn, 1)(*args)
-    for num in (2, 3, 4):
-      parts = jax.jit(optim.accumulated_grad(loss_fn, num))(*args)
-      jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), whole, parts
-      )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from absl import flags
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from data.images import digits
-from train_lib import checks, pipeline
+from train_lib import batch_layout, checks, pipeline
 
 SOURCE = [{'id': np.int32(i)} for i in range(10)]
 
@@ -189,7 +189,7 @@ def test_bad_configs_are_named():
   mesh = AbstractMesh((4, 2), ('data', 'model'))
   split = NamedSharding(mesh, PartitionSpec('data'))
   with pytest.raises(ValueError, match='batch_size: expected a multiple of 4'):
-    pipeline.local_rows(split, 6)
+    batch_layout.local_rows(split, 6)
   with pytest.raises(ValueError, match="'mask' is the pipeline's own"):
     pipeline.EvalBatches(
       pipeline.grain.MapDataset.range(3).map(lambda i: {'mask': np.int32(i)}),

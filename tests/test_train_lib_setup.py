@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from tests import linear_task
-from train_lib import pipeline, setup
+from train_lib import batch_layout, pipeline, setup
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_an_evaluation_tells_what_training_batches_look_like(name):
   config = importlib.import_module(f'configs.{module}').get_config(variant)
   for data in (config.data, *(x.data for x in config.evals.values())):
     data.source = 'synthetic'
-  wanted = pipeline.batch_spec(pipeline.training_example(config.data))
+  wanted = batch_layout.batch_spec(pipeline.training_example(config.data))
   config.data.update(source='real', split='none', data_dir='/proc/none')
   found = setup.evaluation_batch(config)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), found) == jax.tree.map(

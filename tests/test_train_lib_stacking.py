@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from configs import common
-from train_lib import checkpoint, optim, sharding, stacking
+from train_lib import checkpoint, optim, sharding, stacking, weights
 from train_lib.train_state import TrainState
 
 NUM_LAYERS = 3
@@ -133,18 +133,18 @@ def test_checkpoints_of_either_kind_are_read_as_the_other(tmp_path):
 def test_weights_of_either_kind_are_taken_as_the_other(tmp_path):
   stacked = {'params': stacked_params()}
   single = stacking.unstacked(stacked)
-  checkpoint.save_variables(str(tmp_path / 'stacked'), stacked)
-  checkpoint.save_variables(str(tmp_path / 'single'), single)
+  weights.save_variables(str(tmp_path / 'stacked'), stacked)
+  weights.save_variables(str(tmp_path / 'single'), single)
   for name, like, expected in (
     ('stacked', single, single),
     ('single', stacked, stacked),
   ):
     like = jax.tree.map(jnp.zeros_like, like)
-    loaded = checkpoint.load_variables(str(tmp_path / name), like, ())
+    loaded = weights.load_variables(str(tmp_path / name), like, ())
     assert_equal(loaded, expected)
-    kept = checkpoint.load_variables(str(tmp_path / name), like, ('other',))
+    kept = weights.load_variables(str(tmp_path / name), like, ('other',))
     assert not np.any(kept['params']['encoder']['other_1']['kernel'])
-    assert_equal(checkpoint.read_variables(str(tmp_path / name)), single)
+    assert_equal(weights.read_variables(str(tmp_path / name)), single)
 
 
 @pytest.mark.parametrize('num_layers', [2, 4])
@@ -152,7 +152,7 @@ def test_another_number_of_layers_is_an_error(tmp_path, num_layers):
   saved = {'params': stacked_params()}
   other = {'params': stacked_params(num_layers)}
   for name, there in (('a', saved), ('b', stacking.unstacked(saved))):
-    checkpoint.save_variables(str(tmp_path / name), there)
+    weights.save_variables(str(tmp_path / name), there)
     for like in (other, stacking.unstacked(other)):
       with pytest.raises(checkpoint.CheckpointMismatchError, match='layer'):
-        checkpoint.load_variables(str(tmp_path / name), like, ())
+        weights.load_variables(str(tmp_path / name), like, ())

@@ -34,7 +34,7 @@ from perceiver_io import published_names
 from perceiver_paca.weights import files, torch_files
 from tools import published_models
 from tools.output import OUTPUT
-from train_lib import checkpoint, pipeline, runtime, setup, stacking
+from train_lib import batch_layout, pipeline, runtime, setup, stacking, weights
 
 PyTree = Any
 
@@ -181,7 +181,7 @@ def identify(tensors: Mapping[str, np.ndarray], naming: str) -> str:
 def variables_of(config: ml_collections.ConfigDict) -> PyTree:
   """Shapes of a config's variables, layers one by one; reads no data set."""
   made_up = pipeline.changed(config.data, source='synthetic')
-  batch = pipeline.batch_spec(pipeline.training_example(made_up))
+  batch = batch_layout.batch_spec(pipeline.training_example(made_up))
   state = setup.make_setup(config, batch=batch).state
   variables = {'params': state.params, **state.model_state}
   return jax.eval_shape(stacking.unstacked, variables)
@@ -226,7 +226,7 @@ def import_weights(
     raise ValueError(
       f'{path}, named as by {naming}, against {what}: {e}'
     ) from e
-  checkpoint.save_variables(output, variables)
+  weights.save_variables(output, variables)
   return model
 
 
@@ -242,7 +242,7 @@ def export_weights(path: str, output: str, names: str) -> None:
   Raises:
     ValueError: naming the variables that have no such name.
   """
-  NAMINGS[names].save(output, checkpoint.read_variables(path))
+  NAMINGS[names].save(output, weights.read_variables(path))
 
 
 def main(argv):

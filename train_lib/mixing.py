@@ -20,10 +20,11 @@ _ATTEMPTS = 10  # at a box that fits
 class Mixing:
   """Turns labelled images into mixed images with soft labels.
 
-  As timm trains: random erasing first, then the whole batch is mixed with the
-  batch reversed, with one weight per batch, either by mixup (Zhang et al. 2017,
-  arXiv 1710.09412) or by cutmix (Yun et al. 2019, arXiv 1905.04899). timm's
-  batch is that of one GPU; here it is the global batch.
+  As the authors' loader does: the whole batch is mixed with the batch reversed,
+  with one weight per batch, either by mixup (Zhang et al. 2017, arXiv
+  1710.09412) or by cutmix (Yun et al. 2019, arXiv 1905.04899), while it is put
+  together; of the mixed images some then lose a box. Its batch is that of one
+  GPU; here it is the global batch.
 
   Attributes:
     num_classes: K.
@@ -32,7 +33,7 @@ class Mixing:
     prob: the probability that a batch is mixed.
     switch_prob: the probability of cutmix where both are on.
     label_smoothing: the share of a label that is spread over all classes.
-    erasing_prob: the probability that one box of an image becomes noise.
+    erasing_prob: the probability that one box of a mixed image becomes noise.
   """
 
   num_classes: int
@@ -62,7 +63,7 @@ class Mixing:
   def __call__(
     self, rng: jax.Array, images: jax.Array, labels: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Erases and mixes.
+    """Mixes and erases.
 
     Args:
       rng: a key.
@@ -74,14 +75,14 @@ class Mixing:
     """
     _check_inputs(images, labels)
     erase_rng, mix_rng = jax.random.split(rng)
-    if self.erasing_prob:
-      images = random_erasing(erase_rng, images, self.erasing_prob)
     soft_labels = _soft_labels(labels, self.num_classes, self.label_smoothing)
     if self.prob and (self.mixup_alpha or self.cutmix_alpha):
       pixel_weight, weight = self._weights(mix_rng, *images.shape[1:3])
       pixel_weight = pixel_weight[:, :, None].astype(images.dtype)
       images = pixel_weight * images + (1 - pixel_weight) * images[::-1]
       soft_labels = weight * soft_labels + (1 - weight) * soft_labels[::-1]
+    if self.erasing_prob:
+      images = random_erasing(erase_rng, images, self.erasing_prob)
     return images, soft_labels
 
   def _weights(self, rng, height, width) -> tuple[jax.Array, jax.Array]:

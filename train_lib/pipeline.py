@@ -32,18 +32,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from train_lib import checks, grouping
-from train_lib import sharding as sharding_lib
+from train_lib import batch_layout, checks, grouping
 
 PyTree = Any
 
 
-class TrainIterator:
-  """Endless batches, in an order that only seed and batch size decide.
-
-  Yields pytrees of global arrays [B, ...] with `mask` [B] of ones. Epochs
-  follow each other without a break: each is a new permutation of the data set,
-  and a batch may hold the end of one and the start of the next.
+class _Batches:
+  """What batches of both kinds have.
 
   Attributes:
     element_spec: shapes, types and shardings of a batch.
@@ -54,14 +49,37 @@ class TrainIterator:
     examples: grain.MapDataset,
     data_config: ml_collections.ConfigDict,
     sharding: jax.sharding.NamedSharding,
-    groups: grain.MapDataset | None = None,
+    batched: Callable[..., grain.MapDataset],
   ):
     batch_size = data_config.batch_size
-    rows = local_rows(sharding, batch_size)
-    self._batches = train_batches(examples, batch_size, rows, groups)
+    rows = batch_layout.local_rows(sharding, batch_size)
+    self._batches = batched(examples, batch_size, rows)
     self._prefetch = _make_prefetch(data_config)
-    self._to_global = functools.partial(_to_global, sharding, batch_size)
-    self.element_spec = batch_spec(examples[0], batch_size, sharding)
+    self._to_global = functools.partial(
+      batch_layout.to_global, sharding, batch_size
+    )
+    self.element_spec = batch_layout.batch_spec(
+      examples[0], batch_size, sharding
+    )
+
+
+class TrainIterator(_Batches):
+  """Endless batches, in an order that only seed and batch size decide.
+
+  Yields pytrees of global arrays [B, ...] with `mask` [B] of ones. Epochs
+  follow each other without a break: each is a new permutation of the data set,
+  and a batch may hold the end of one and the start of the next.
+  """
+
+  def __init__(
+    self,
+    examples: grain.MapDataset,
+    data_config: ml_collections.ConfigDict,
+    sharding: jax.sharding.NamedSharding,
+    groups: grain.MapDataset | None = None,
+  ):
+    batched = functools.partial(train_batches, groups=groups)
+    super().__init__(examples, data_config, sharding, batched)
     self.set_state({'next_batch': 0})
 
   def __iter__(self) -> 'TrainIterator':
@@ -85,7 +103,7 @@ class TrainIterator:
     self._iterator = self._prefetch(self._batches[self._next_batch :])
 
 
-class EvalBatches:
+class EvalBatches(_Batches):
   """Every example once, in order; may be iterated any number of times.
 
   Yields pytrees of global arrays [B, ...]; zeros fill up the last batch, and
@@ -93,7 +111,6 @@ class EvalBatches:
 
   Attributes:
     num_examples: how many there are.
-    element_spec: shapes, types and shardings of a batch.
   """
 
   def __init__(
@@ -102,13 +119,8 @@ class EvalBatches:
     data_config: ml_collections.ConfigDict,
     sharding: jax.sharding.NamedSharding,
   ):
-    batch_size = data_config.batch_size
-    rows = local_rows(sharding, batch_size)
-    self._batches = eval_batches(examples, batch_size, rows)
-    self._prefetch = _make_prefetch(data_config)
-    self._to_global = functools.partial(_to_global, sharding, batch_size)
+    super().__init__(examples, data_config, sharding, eval_batches)
     self.num_examples = len(examples)
-    self.element_spec = batch_spec(examples[0], batch_size, sharding)
 
   def __len__(self) -> int:
     return len(self._batches)
@@ -268,31 +280,6 @@ def eval_batches(
   return grain.MapDataset.range(-(-len(examples) // batch_size)).map(batch)
 
 
-def local_rows(
-  sharding: jax.sharding.NamedSharding, batch_size: int
-) -> list[int]:
-  """The rows of a global batch that this process's devices hold, ascending.
-
-  With one batch axis over P processes those are B / P consecutive rows;
-  processes that only share model axes load the same rows.
-
-  Raises:
-    ValueError: if the batch does not divide evenly.
-  """
-  num_devices = sharding.mesh.size
-  num_shards = num_devices // sharding.shard_shape((num_devices,))[0]
-  if batch_size < 1 or batch_size % num_shards:
-    raise ValueError(
-      f'config.data.batch_size: expected a multiple of {num_shards}, into '
-      f'which the mesh {dict(sharding.mesh.shape)} splits the batch, found '
-      f'{batch_size}.'
-    )
-  slices = sharding.addressable_devices_indices_map((batch_size,)).values()
-  return sorted(
-    {row for (rows,) in slices for row in range(*rows.indices(batch_size))}
-  )
-
-
 def open_source(data_config):
   """(raw examples, data module)"""
   module = importlib.import_module(data_config.module)
@@ -337,43 +324,3 @@ def _make_prefetch(data_config):
     return iter(dataset)
 
   return prefetch
-
-
-def batch_spec(
-  example: PyTree,
-  batch_size: int = 1,
-  sharding: jax.sharding.NamedSharding | None = None,
-) -> PyTree:
-  """Shapes and types of a batch of examples like this one, and its shardings.
-
-  Args:
-    example: numpy arrays.
-    batch_size: of the batch.
-    sharding: of its leading dimension; None to leave the layout open.
-
-  Raises:
-    ValueError: the example has a `mask` already.
-  """
-  if 'mask' in example:
-    raise ValueError(
-      "preprocess: the key 'mask' is the pipeline's own; found it in an "
-      f'example with keys {sorted(example)}.'
-    )
-
-  def spec(x):
-    dtype = jax.dtypes.canonicalize_dtype(x.dtype)
-    shape = batch_size, *x.shape
-    layout = sharding and sharding_lib.leaf_sharding(sharding, shape)
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=layout)
-
-  return jax.tree.map(spec, {**example, 'mask': np.float32(1)})
-
-
-def _to_global(sharding, batch_size, local) -> PyTree:
-  def make(x):
-    shape = (batch_size, *x.shape[1:])
-    return jax.make_array_from_process_local_data(
-      sharding_lib.leaf_sharding(sharding, shape), x, shape
-    )
-
-  return jax.tree.map(make, local)

@@ -18,7 +18,7 @@ import ml_collections
 import numpy as np
 import PIL.Image
 
-from train_lib import pipeline, run_files, sharding, trained
+from train_lib import batch_layout, pipeline, run_files, sharding, trained
 from train_lib.task import Task
 
 PyTree = Any
@@ -149,12 +149,7 @@ class Predictor:
       [example for _, _, example in group],
       [padding] * (self._batch_size - len(group)),
     )
-    batch = jax.tree.map(
-      lambda x: jax.device_put(
-        x, sharding.leaf_sharding(self._sharding, x.shape)
-      ),
-      batch,
-    )
+    batch = batch_layout.to_global(self._sharding, self._batch_size, batch)
     if self._apply is None:
       self._apply = self._load(batch)
     outputs = jax.device_get(self._apply(batch))

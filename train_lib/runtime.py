@@ -1,19 +1,14 @@
 """What a program needs of its surroundings before it touches a device."""
 
-import faulthandler
 import os
 import re
-import signal
 import sys
 import tempfile
-import threading
-import time
 import traceback
 from collections.abc import Mapping
 
 import jax
 from absl import app, flags, logging
-from jax.experimental import multihost_utils
 from ml_collections import config_flags
 
 COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
@@ -21,9 +16,6 @@ COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
 _HEARTBEAT_SECONDS = 30
 # How long a process that has ended waits for the others to do so.
 _SHUTDOWN_SECONDS = 60
-# A run in which nothing happens for so long is stuck; an evaluation or a
-# compilation may take a while.
-_STALL_SECONDS = 3600
 
 
 CONFIG = config_flags.DEFINE_config_file('config')
@@ -147,67 +139,3 @@ def make_workdir(workdir: str) -> None:
       f'--workdir: {workdir} cannot be written ({e}); expected a folder where '
       'checkpoints and metrics can be saved.'
     ) from e
-
-
-class Preemption:
-  """Tells the loop when to save and stop: SIGTERM, on any process.
-
-  With several processes JAX's own service agrees on the step, since all must
-  stop at the same one; alone, a flag is enough.
-  """
-
-  def __init__(self):
-    self._signalled = False
-    if jax.process_count() == 1:
-      self._previous = signal.signal(signal.SIGTERM, self._on_signal)
-
-  def _on_signal(self, signum, frame):
-    self._signalled = True
-
-  def reached(self, step: int) -> bool:
-    """Asked after every step, on every process."""
-    if jax.process_count() == 1:
-      return self._signalled
-    return multihost_utils.reached_preemption_sync_point(step)
-
-  def close(self) -> None:
-    """Gives the signal back to whoever had it."""
-    if jax.process_count() == 1:
-      signal.signal(signal.SIGTERM, self._previous)
-
-
-class Watchdog:
-  """Ends a process that is stuck, such as in a collective that others miss.
-
-  A process that dies is noticed by JAX (see `initialize`); one that lives and
-  does nothing is not.
-  """
-
-  def __init__(self, seconds: float = _STALL_SECONDS):
-    """Begins to watch: more than `seconds` between two steps are too many."""
-    self._seconds, self._event = seconds, 'the start'
-    self._last = time.monotonic()
-    self._closed = threading.Event()
-    threading.Thread(target=self._watch, daemon=True).start()
-
-  def reached(self, step: int) -> None:
-    """Tells that the run goes on."""
-    self._event, self._last = f'step {step}', time.monotonic()
-
-  def _watch(self):
-    while not self._closed.wait(self._seconds / 10):
-      idle = time.monotonic() - self._last
-      if idle > self._seconds:
-        faulthandler.dump_traceback()
-        print(
-          f'FATAL Process {jax.process_index()} of {jax.process_count()}: '
-          f'nothing has happened for {idle:.0f} s since {self._event}; it may '
-          'wait for a process that is stuck. Above is where it waits. Started '
-          'again, the run resumes from its last checkpoint.',
-          file=sys.stderr,
-          flush=True,
-        )
-        os._exit(1)
-
-  def close(self) -> None:
-    self._closed.set()

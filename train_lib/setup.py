@@ -7,11 +7,12 @@ until `init` makes it.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 import optax
 from jax.sharding import Mesh
 
-from train_lib import optim, pipeline, sharding, train_state
+from train_lib import batch_layout, optim, pipeline, sharding, train_state
 from train_lib.task import Task, label_ranges_of, make_task
 from train_lib.train_state import TrainState
 
@@ -76,6 +77,24 @@ def make_setup(
   return Setup(mesh, task, tx, schedule, batches, batch, state, init)
 
 
+def started(run: Setup, state: TrainState, seed: int) -> TrainState:
+  """A new run's state as the task's `start`, if it has one, leaves it.
+
+  It sees the first batch, on which the first step is made, too.
+  """
+  start = getattr(run.task, 'start', None)
+  if start is None:
+    return state
+  batch = next(run.batches)
+  run.batches.set_state({'next_batch': 0})
+  variables = {'params': state.params, **state.model_state}
+  variables = jax.jit(
+    sharding.on_mesh(run.mesh, start),
+    out_shardings=jax.tree.map(lambda x: x.sharding, variables),
+  )(variables, batch, jax.random.key(seed))
+  return train_state.with_variables(state, variables, run.tx)
+
+
 def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:
   """Shapes and types of a batch, without the training set.
 
@@ -91,6 +110,6 @@ def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:
   alike = [x for x in sections if x.module == config.data.module]
   data = (alike or sections)[0]
   if not alike:
-    return pipeline.batch_spec(pipeline.eval_examples(data)[0])
+    return batch_layout.batch_spec(pipeline.eval_examples(data)[0])
   as_in_training = pipeline.changed(data, preprocess=config.data.preprocess)
-  return pipeline.batch_spec(pipeline.training_example(as_in_training))
+  return batch_layout.batch_spec(pipeline.training_example(as_in_training))

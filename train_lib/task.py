@@ -35,6 +35,10 @@ class Task(Protocol):
   `variables` is {'params': ..., **model_state}. Every batch has `mask` [B]: 1
   for examples, 0 for padding.
 
+  A task may have `start`, None or a function (variables, batch, rng) ->
+  variables: what a new run's variables become when they see the first batch,
+  before any step, such as centroids by k-means.
+
   A task may also have `label_ranges`, see `label_ranges_of`.
   """
 

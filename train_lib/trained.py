@@ -7,7 +7,7 @@ import ml_collections
 from absl import flags
 from jax.sharding import Mesh
 
-from train_lib import checkpoint, setup
+from train_lib import checkpoint, setup, weights
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -42,7 +42,7 @@ def load(
     whole = ml_collections.ConfigDict(
       dict(path=config.init_from.path, exclude=())
     )
-    return run.task, checkpoint.init_from(run.init(), run.tx, whole)
+    return run.task, weights.init_from(run.init(), run.tx, whole)
   return run.task, checkpoint.load_state(workdir, run.state, best)
 
 

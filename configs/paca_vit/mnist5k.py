@@ -3,7 +3,8 @@
   python train.py --config=configs/paca_vit/mnist5k.py:demo --workdir=runs/demo
 
 A linear model reaches 0.89 on these digits (logistic regression).
-Variants: `demo` is what `make demo` trains; `tiny` is for tests.
+Variants: `demo` is what `make demo` trains; `kmeans` is the same with centroids
+as clusters, which k-means starts; `tiny` is for tests.
 """
 
 import ml_collections
@@ -69,6 +70,10 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     config.optim.schedule.warmup_steps = 2
     config.checkpoint.every_steps = 3
     config.log_every_steps = 1
+  elif variant == 'kmeans':
+    config.model.clustering = dict(kind='CentroidClustering', kmeans_init=True)
   elif variant != 'demo':
-    raise ValueError(f"variant: found {variant!r}; expected 'demo' or 'tiny'.")
+    raise ValueError(
+      f"variant: found {variant!r}; expected 'demo', 'kmeans' or 'tiny'."
+    )
   return config

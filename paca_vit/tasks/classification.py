@@ -4,11 +4,13 @@ Shapes: B batch, H height, W width, C channels, K classes.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import ml_collections
 
-from paca_vit import classifier
+from paca_vit import classifier, kmeans
 from train_lib import classification, mixing
 
 PREDICTIONS = 'data.images.predictions'
@@ -24,11 +26,13 @@ class Classification:
     label_smoothing: of integer labels in training; targets, also those that
       `mixing` makes, are taken as they are.
     mixing: blends the images and labels of a training batch; None: does not.
+    start: see `train_lib.task.Task`.
   """
 
   model: classifier.PacaViT
   label_smoothing: float
   mixing: classification.Mixing | None
+  start: Callable[..., Any] | None = None
 
   @property
   def label_ranges(self):
@@ -80,8 +84,10 @@ def make_task(
       num_classes=model.num_classes,
       label_smoothing=config.label_smoothing,
     )
+  network = classifier.make_classifier(model)
   return Classification(
-    model=classifier.make_classifier(model),
+    model=network,
     label_smoothing=config.label_smoothing,
     mixing=mix,
+    start=kmeans.make_start(model, network),
   )

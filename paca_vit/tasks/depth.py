@@ -4,12 +4,14 @@ Shapes: B batch, H height, W width, C channels.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 
-from paca_vit import segmentation
+from paca_vit import kmeans, segmentation
 from perceiver_paca.ops import resize
 from train_lib import losses, metrics
 from train_lib.task import LossAux
@@ -32,6 +34,7 @@ class Depth:
   model: segmentation.PacaSegmenter
   mean_depth: float
   variance_focus: float
+  start: Callable[..., Any] | None = None
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'], train=False)
@@ -140,8 +143,10 @@ def make_task(
       'config.model: depth needs num_classes 1 and no auxiliary_head, found '
       f'{model.num_classes} and {model.auxiliary_head}.'
     )
+  network = segmentation.make_segmenter(model)
   return Depth(
-    model=segmentation.make_segmenter(model),
+    model=network,
     mean_depth=config.mean_depth,
     variance_focus=config.variance_focus,
+    start=kmeans.make_start(model, network),
   )

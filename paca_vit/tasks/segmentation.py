@@ -4,12 +4,14 @@ Shapes: B batch, H height, W width, C channels, K classes, M clusters.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 
-from paca_vit import segmentation
+from paca_vit import kmeans, segmentation
 from perceiver_paca.ops import resize
 from train_lib import losses, metrics
 from train_lib.task import LossAux
@@ -31,12 +33,14 @@ class Segmentation:
     num_classes: K.
     auxiliary_weight: of the cross entropy of the auxiliary logits.
     mean_over_ignored: pixels labelled 255 count as pixels with loss 0.
+    start: see `train_lib.task.Task`.
   """
 
   model: segmentation.PacaSegmenter
   num_classes: int
   auxiliary_weight: float
   mean_over_ignored: bool
+  start: Callable[..., Any] | None = None
 
   @property
   def label_ranges(self):
@@ -157,9 +161,11 @@ def make_task(
       f'clusters; expected num_classes {model.num_classes}, found '
       f'{head.num_clusters}.'
     )
+  segmenter = segmentation.make_segmenter(model)
   return Segmentation(
-    model=segmentation.make_segmenter(model),
+    model=segmenter,
     num_classes=model.num_classes,
     auxiliary_weight=config.auxiliary_weight,
     mean_over_ignored=config.mean_over_ignored,
+    start=kmeans.make_start(model, segmenter),
   )

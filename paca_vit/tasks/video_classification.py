@@ -6,7 +6,7 @@ integer; `mask` [B].
 
 import ml_collections
 
-from paca_vit import video
+from paca_vit import kmeans, video
 from paca_vit.tasks import classification
 
 
@@ -14,8 +14,10 @@ def make_task(
   config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
 ) -> classification.Classification:
   """Reads label_smoothing; model: see `make_video_classifier`."""
+  network = video.make_video_classifier(model)
   return classification.Classification(
-    model=video.make_video_classifier(model),
+    model=network,
     label_smoothing=config.label_smoothing,
     mixing=None,
+    start=kmeans.make_start(model, network),
   )

@@ -17,7 +17,7 @@ import numpy as np
 PyTree = Any
 
 # Instructions of a file: published weights have some ten thousand.
-_MAX_INSTRUCTIONS = 500_000
+_MAX_INSTRUCTIONS = 300_000
 # Bytes of arrays that a file may name beyond twice its size: tied weights.
 _SHARED_BYTES = 2**27
 

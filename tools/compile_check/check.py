@@ -23,6 +23,7 @@ from perceiver_paca.ops.mesh import FSDP, TENSOR  # noqa: E402
 from tools.compile_check import hlo  # noqa: E402
 from tools.compile_check.report import CHIPS, Report  # noqa: E402
 from train_lib import (  # noqa: E402
+  batch_layout,
   cost,
   evaluate,
   pipeline,
@@ -135,8 +136,10 @@ def _batch_spec(data: ml_collections.ConfigDict, mesh) -> PyTree:
   """Shapes of a global batch, laid out on devices that are not here."""
   made_up = pipeline.changed(data, source='synthetic')
   split = sharding.batch_sharding(mesh)
-  pipeline.local_rows(split, data.batch_size)  # raises if it does not divide
-  return pipeline.batch_spec(
+  batch_layout.local_rows(
+    split, data.batch_size
+  )  # raises if it does not divide
+  return batch_layout.batch_spec(
     pipeline.training_example(made_up), data.batch_size, split
   )
 

@@ -1,0 +1,35 @@
+"""What ends a run that is stuck."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import time
+from train_lib import interruption
+watchdog = interruption.Watchdog(2)
+for step in range(1, 8):
+  watchdog.reached(step)
+{then}
+"""
+
+
+def run(then):
+  return subprocess.run(
+    [sys.executable, '-c', PROGRAM.format(then=then)],
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+
+
+def test_a_run_that_is_stuck_ends_with_the_reason():
+  done = run('time.sleep(60)')
+  assert done.returncode == 1
+  assert 'nothing has happened for' in done.stderr
+  assert 'since step 7' in done.stderr
+  assert 'File "<string>"' in done.stderr  # where it waits
+
+
+def test_a_run_that_goes_on_is_left_alone():
+  done = run('watchdog.close(); time.sleep(3); print("done")')
+  assert done.returncode == 0 and done.stdout == 'done\n'

@@ -1,0 +1,79 @@
+"""What ends a run before its last step: SIGTERM, or being stuck."""
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+
+import jax
+from jax.experimental import multihost_utils
+
+# A run in which nothing happens for so long is stuck; an evaluation or a
+# compilation may take a while.
+_STALL_SECONDS = 3600
+
+
+class Preemption:
+  """Tells the loop when to save and stop: SIGTERM, on any process.
+
+  With several processes JAX's own service agrees on the step, since all must
+  stop at the same one; alone, a flag is enough.
+  """
+
+  def __init__(self):
+    self._signalled = False
+    if jax.process_count() == 1:
+      self._previous = signal.signal(signal.SIGTERM, self._on_signal)
+
+  def _on_signal(self, signum, frame):
+    self._signalled = True
+
+  def reached(self, step: int) -> bool:
+    """Asked after every step, on every process."""
+    if jax.process_count() == 1:
+      return self._signalled
+    return multihost_utils.reached_preemption_sync_point(step)
+
+  def close(self) -> None:
+    """Gives the signal back to whoever had it."""
+    if jax.process_count() == 1:
+      signal.signal(signal.SIGTERM, self._previous)
+
+
+class Watchdog:
+  """Ends a process that is stuck, such as in a collective that others miss.
+
+  A process that dies is noticed by JAX (see `initialize`); one that lives and
+  does nothing is not.
+  """
+
+  def __init__(self, seconds: float = _STALL_SECONDS):
+    """Begins to watch: more than `seconds` between two steps are too many."""
+    self._seconds, self._event = seconds, 'the start'
+    self._last = time.monotonic()
+    self._closed = threading.Event()
+    threading.Thread(target=self._watch, daemon=True).start()
+
+  def reached(self, step: int) -> None:
+    """Tells that the run goes on."""
+    self._event, self._last = f'step {step}', time.monotonic()
+
+  def _watch(self):
+    while not self._closed.wait(self._seconds / 10):
+      idle = time.monotonic() - self._last
+      if idle > self._seconds:
+        faulthandler.dump_traceback()
+        print(
+          f'FATAL Process {jax.process_index()} of {jax.process_count()}: '
+          f'nothing has happened for {idle:.0f} s since {self._event}; it may '
+          'wait for a process that is stuck. Above is where it waits. Started '
+          'again, the run resumes from its last checkpoint.',
+          file=sys.stderr,
+          flush=True,
+        )
+        os._exit(1)
+
+  def close(self) -> None:
+    self._closed.set()
