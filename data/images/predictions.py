@@ -56,12 +56,23 @@ class Pictures:
   def result(self, given: Any, output: np.ndarray):
     """The best classes: label, probability, label_2, probability_2, ..."""
     del given
-    probabilities = np.exp(output.astype(np.float64) - output.max())
-    probabilities /= probabilities.sum()
-    values = {}
-    for i, k in enumerate(np.argsort(-probabilities, kind='stable')[:_TOP]):
-      suffix = f'_{i + 1}' if i else ''
-      name = self._classes[k] if self._classes else int(k)
-      values[f'label{suffix}'] = name
-      values[f'probability{suffix}'] = round(float(probabilities[k]), 6)
-    return values, {}
+    return best_classes(output, self._classes), {}
+
+
+def best_classes(
+  logits: np.ndarray, classes: tuple[str, ...] | None
+) -> dict[str, Any]:
+  """The five best of K: label, probability, label_2, probability_2, ...
+
+  Args:
+    logits: [K].
+    classes: names; None for numbers.
+  """
+  probabilities = np.exp(logits.astype(np.float64) - logits.max())
+  probabilities /= probabilities.sum()
+  values = {}
+  for i, k in enumerate(np.argsort(-probabilities, kind='stable')[:_TOP]):
+    suffix = f'_{i + 1}' if i else ''
+    values[f'label{suffix}'] = classes[k] if classes else int(k)
+    values[f'probability{suffix}'] = round(float(probabilities[k]), 6)
+  return values
