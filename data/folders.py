@@ -8,6 +8,14 @@ from collections.abc import Sequence
 
 from train_lib import writer
 
+VIDEO_SUFFIXES = (
+  *('.mp4', '.m4v', '.mov', '.mkv', '.webm', '.avi', '.mpg', '.mpeg'),
+  *('.ogv', '.flv', '.wmv', '.ts', '.3gp'),
+)
+SOUND_SUFFIXES = (
+  *('.wav', '.flac', '.mp3', '.ogg', '.oga', '.opus', '.m4a', '.aac'),
+  *('.aif', '.aiff', '.wma'),
+)
 # What file managers leave beside files; and all that begins with a dot, such as
 # macOS's ._a.jpg and .DS_Store.
 _LITTER = ('thumbs.db', 'desktop.ini', '__macosx')
