@@ -19,6 +19,7 @@ from train_lib import (
   checkpoint,
   evaluators,
   interruption,
+  run_files,
   runtime,
   sharding,
   weights,
@@ -165,7 +166,9 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
-  train_and_evaluate(runtime.CONFIG.value, runtime.WORKDIR.value)
+  config, classes = run_files.derived(runtime.CONFIG.value)
+  run_files.write(runtime.WORKDIR.value, config, classes, runtime.config_file())
+  train_and_evaluate(config, runtime.WORKDIR.value)
 
 
 if __name__ == '__main__':

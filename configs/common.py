@@ -146,6 +146,22 @@ def checkpoint(every_steps: int, best_metric: str, best_mode='max') -> dict:
   )
 
 
+def derive(*outputs: str, epochs: float = 20.0) -> dict:
+  """What is taken from somebody's own data, see `train_lib/run_files.py`.
+
+  Args:
+    *outputs: names of the options that are the number of outputs.
+    epochs: that are trained, if they are as many as `min_steps`.
+  """
+  return dict(
+    epochs=epochs,
+    min_steps=200,
+    warmup_share=0.1,
+    num_evaluations=10,
+    outputs=outputs,
+  )
+
+
 def from_scratch() -> dict:
   """Section `init_from`: no weights are loaded unless --config says which."""
   return dict(path='', exclude=())

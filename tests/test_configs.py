@@ -14,7 +14,7 @@ import pytest
 import train
 from configs.paca_vit import imagenet
 from tests import linear_task
-from train_lib import evaluators, optim, pipeline, setup, sharding
+from train_lib import evaluators, optim, pipeline, run_files, setup, sharding
 from train_lib.task import make_task
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -112,6 +112,7 @@ def read_of(section, path, use):
 def test_every_option_is_read(module, variant, read_by_the_loop, tmp_path):
   """Nothing is traced: what reads options is built, and reads one example."""
   config = all_synthetic(importlib.import_module(module).get_config(variant))
+  config, _ = run_files.derived(config)
   if 'num_clips' in config.data.preprocess:
     config.data.preprocess.num_clips = 2
   recorder = Recorder(config, read=set(read_by_the_loop))
@@ -165,7 +166,7 @@ def test_a_default_is_in_one_home(module):
 
 @every_module
 def test_every_config_builds(module):
-  config = all_synthetic(module.get_config())
+  config, _ = run_files.derived(all_synthetic(module.get_config()))
   assert jax.tree.leaves(setup.make_setup(config).state.params)
 
 

@@ -21,8 +21,9 @@ ALLOWED = {
 }
 # What their folders of these names may import, too.
 OF_TRAINING = ('tasks', 'evaluators'), {'train_lib', 'data'}
-ROOMS = set(ALLOWED) | {'tests', 'tools', 'benchmarks', 'train', 'eval'}
-PROGRAMS = ('train.py', 'eval.py')
+ROOMS = set(ALLOWED) | {'tests', 'tools', 'benchmarks'}
+ROOMS |= {'train', 'eval', 'predict'}
+PROGRAMS = ('train.py', 'eval.py', 'predict.py')
 # Room -> the packages of others that it does with, beside Python's own.
 PACKAGES = {
   'configs': {'ml_collections'},

@@ -32,7 +32,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from train_lib import batch_layout, grouping, prefetch
+from train_lib import batch_layout, checks, grouping, prefetch
 
 PyTree = Any
 
@@ -134,6 +134,7 @@ def make_train_iterator(
   *,
   seed: int,
   sharding: jax.sharding.NamedSharding,
+  label_ranges: checks.LabelRanges | None = None,
 ) -> TrainIterator:
   """Builds the training batches.
 
@@ -141,9 +142,11 @@ def make_train_iterator(
     data_config: see the top of this file.
     seed: of the order and of every example's augmentation.
     sharding: of a batch's leading dimension.
+    label_ranges: what every example is checked for.
   """
   source, module, preprocess = _open_for_training(data_config)
-  examples = train_examples(source, preprocess, seed)
+  preprocess = checks.checked(source, preprocess, data_config, label_ranges)
+  examples = train_examples(range(len(source)), preprocess, seed)
   groups = None
   if hasattr(module, 'group'):
     group = functools.partial(module.group, **data_config.preprocess)
@@ -155,14 +158,17 @@ def make_eval_batches(
   data_config: ml_collections.ConfigDict,
   *,
   sharding: jax.sharding.NamedSharding,
+  label_ranges: checks.LabelRanges | None = None,
 ) -> EvalBatches:
   """Builds the batches of an evaluation.
 
   Args:
     data_config: see the top of this file.
     sharding: of a batch's leading dimension.
+    label_ranges: what every example is checked for.
   """
-  return EvalBatches(eval_examples(data_config), data_config, sharding)
+  examples = eval_examples(data_config, label_ranges)
+  return EvalBatches(examples, data_config, sharding)
 
 
 def eval_preprocess(module, data_config) -> Callable[[Any], PyTree]:
@@ -178,14 +184,17 @@ def each_example(data_config: ml_collections.ConfigDict) -> Iterator[PyTree]:
   return (examples[i] for i in range(len(examples)))
 
 
-def eval_examples(data_config: ml_collections.ConfigDict) -> grain.MapDataset:
+def eval_examples(
+  data_config: ml_collections.ConfigDict,
+  label_ranges: checks.LabelRanges | None = None,
+) -> grain.MapDataset:
   """All examples in order, each preprocessed when it is asked for."""
   source, module = open_source(data_config)
   preprocess = eval_preprocess(module, data_config)
   # Indices through Grain, records past it: its counters cost more than a small
   # record's whole preprocessing.
   return grain.MapDataset.range(len(source)).map(
-    lambda index: preprocess(source[index])
+    checks.checked(source, preprocess, data_config, label_ranges)
   )
 
 

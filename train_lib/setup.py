@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from train_lib import batch_layout, optim, pipeline, sharding, train_state
-from train_lib.task import Task, make_task
+from train_lib.task import Task, label_ranges_of, make_task
 from train_lib.train_state import TrainState
 
 PyTree = Any
@@ -64,7 +64,10 @@ def make_setup(
   batches = None
   if batch is None:
     batches = pipeline.make_train_iterator(
-      config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
+      config.data,
+      seed=config.seed,
+      sharding=sharding.batch_sharding(mesh),
+      label_ranges=label_ranges_of(task),
     )
     batch = batches.element_spec
   tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
