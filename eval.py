@@ -15,6 +15,7 @@ import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
+from configs import schema
 from train_lib import evaluators, results, runtime, setup, sharding, trained
 
 
@@ -32,8 +33,9 @@ def run_evaluators(
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
-  runtime.initialize()
   config, workdir = runtime.CONFIG.value, runtime.WORKDIR.value
+  schema.check(config)
+  runtime.initialize()
   metrics = run_evaluators(config, workdir, trained.BEST.value)
   if jax.process_index() == 0:
     imported = trained.is_imported(config, workdir)
@@ -51,4 +53,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main, flags_parser=runtime.parse_flags)
+  runtime.run(main)

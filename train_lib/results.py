@@ -1,8 +1,9 @@
 """What eval.py keeps of an evaluation: results.json in the workdir."""
 
 import datetime
-import json
 import os
+
+from train_lib import strict_json
 
 
 def write_results(
@@ -35,4 +36,4 @@ def write_results(
     'metrics': metrics,
   }
   with open(os.path.join(workdir, 'results.json'), 'w') as file:
-    json.dump(results, file, indent=2)
+    file.write(strict_json.dumps(results, indent=2))
