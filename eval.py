@@ -17,6 +17,7 @@ import jax
 import ml_collections
 from absl import app, flags
 
+from configs import schema
 from train_lib import (
   evaluators,
   results,
@@ -45,6 +46,7 @@ def main(argv):
   runtime.initialize()
   workdir = runtime.WORKDIR.value
   config = run_files.config_of(runtime.CONFIG.value, workdir)
+  schema.check(config)
   metrics = run_evaluators(config, workdir, trained.BEST.value)
   if jax.process_index() == 0:
     imported = trained.is_imported(config, workdir)
@@ -63,4 +65,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flag_as_required('workdir')
-  app.run(main, flags_parser=runtime.parse_flags)
+  runtime.run(main)

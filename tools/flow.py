@@ -93,4 +93,4 @@ if __name__ == '__main__':
   flags.mark_flags_as_required(
     ['config', 'workdir', 'frame1', 'frame2', 'output']
   )
-  app.run(main, flags_parser=runtime.parse_flags)
+  runtime.run(main)

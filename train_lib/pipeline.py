@@ -24,6 +24,7 @@ different there (`inherited`).
 import functools
 import importlib
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ import numpy as np
 from train_lib import batch_layout, checks, grouping, prefetch
 
 PyTree = Any
+
+_SOURCE = 'data (module, split, source and number of examples)'
 
 
 class _Batches:
@@ -77,9 +80,11 @@ class TrainIterator(_Batches):
     data_config: ml_collections.ConfigDict,
     sharding: jax.sharding.NamedSharding,
     groups: grain.MapDataset | None = None,
+    seed: int = 0,
   ):
     batched = functools.partial(train_batches, groups=groups)
     super().__init__(examples, data_config, sharding, batched)
+    self._order = _order(examples, data_config, seed)
     self.set_state({'next_batch': 0})
 
   def __iter__(self) -> 'TrainIterator':
@@ -91,14 +96,30 @@ class TrainIterator(_Batches):
     return batch
 
   def get_state(self) -> dict[str, int]:
-    """What a checkpoint needs: the index of the batch that comes next."""
-    return {'next_batch': self._next_batch}
+    """What a checkpoint needs: the index of the batch that comes next, and what
+    the order of all depends on."""
+    return {'next_batch': self._next_batch, **self._order}
 
-  def set_state(self, state: dict[str, int]):
+  def set_state(self, state: dict[str, int], may_differ: bool = False):
     """Continues where `get_state` was called, on any number of processes.
 
-    Data set, seed and batch size must be what they were.
+    Args:
+      state: that it returned.
+      may_differ: go on although examples then are skipped or seen twice.
+
+    Raises:
+      ValueError: data set, seed or batch size are not what they were.
     """
+    for name, found in self._order.items():
+      expected = int(state.get(name, found))
+      if found != expected and not may_differ:
+        said = '' if name == _SOURCE else f' {found}'
+        was = 'another' if name == _SOURCE else f'{expected}'
+        raise ValueError(
+          f'config.{name}: found{said or " this"}; the checkpoint was trained '
+          f'with {was}, so that examples would be skipped or seen twice. '
+          'Expected the same, or --data_may_differ to go on all the same.'
+        )
     self._next_batch = int(state['next_batch'])
     self._iterator = self._prefetch(self._batches[self._next_batch :])
 
@@ -151,7 +172,17 @@ def make_train_iterator(
   if hasattr(module, 'group'):
     group = functools.partial(module.group, **data_config.preprocess)
     groups = train_examples(source, group, seed)
-  return TrainIterator(examples, data_config, sharding, groups)
+  return TrainIterator(examples, data_config, sharding, groups, seed)
+
+
+def _order(examples, data_config, seed) -> dict[str, int]:
+  """What the order of the examples depends on, by the options' names."""
+  source = (data_config.module, data_config.split, data_config.source)
+  return {
+    'seed': seed,
+    'data.batch_size': data_config.batch_size,
+    _SOURCE: zlib.crc32('|'.join((*source, str(len(examples)))).encode()),
+  }
 
 
 def make_eval_batches(
