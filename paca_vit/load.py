@@ -13,12 +13,15 @@ import jax.numpy as jnp
 
 from paca_vit import classifier, names, segmentation, variants
 from paca_vit.classifier import PacaViT
+from paca_vit.detection import mask_rcnn
+from paca_vit.detection import names as detection_names
+from paca_vit.detection.mask_rcnn import MaskRcnn
 from paca_vit.segmentation import PacaSegmenter
 from perceiver_paca.weights import files
 
 PyTree = Any
 # The parameters do not depend on the images' height and width.
-_SIDE = 32
+_SIDE = 64
 
 
 def load(
@@ -26,7 +29,7 @@ def load(
   file: str | os.PathLike | None = None,
   *,
   dtype: jax.typing.DTypeLike = 'float32',
-) -> tuple[PacaViT | PacaSegmenter, PyTree]:
+) -> tuple[PacaViT | PacaSegmenter | MaskRcnn, PyTree]:
   """Makes a published model and its variables.
 
   Args:
@@ -45,13 +48,15 @@ def load(
   """
   model = make(variant, dtype=dtype)
   if file is None:
-    images = jnp.zeros((1, _SIDE, _SIDE, model.backbone.in_channels))
-    init = jax.jit(model.init, static_argnames='train')
-    return model, init(jax.random.key(0), images, train=False)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), _inputs(model))
+    return model, jax.jit(_init(model))(zeros)
   file = os.fspath(file)
   tensors = files.load(file)
   try:
-    variables = names.from_state_dict(tensors, shapes(model))
+    from_state_dict = names.from_state_dict
+    if isinstance(model, MaskRcnn):
+      from_state_dict = detection_names.from_state_dict
+    variables = from_state_dict(tensors, shapes(model))
   except ValueError as e:
     first, *more = (line.strip() for line in str(e).splitlines())
     raise ValueError(
@@ -64,20 +69,30 @@ def load(
 
 def make(
   variant: str, *, dtype: jax.typing.DTypeLike = 'float32'
-) -> PacaViT | PacaSegmenter:
+) -> PacaViT | PacaSegmenter | MaskRcnn:
   """Makes a model without variables; arguments as for `load`."""
   name = variants.full_name(variant)
   sizes = variants.VARIANTS[name] | dict(dtype=dtype, scan_layers=False)
   if name.startswith('imagenet:'):
     return classifier.make_classifier(sizes)
+  if name.startswith('coco:'):
+    return mask_rcnn.make_detector(sizes | dict(detector={}))
   return segmentation.make_segmenter(sizes)
 
 
-def shapes(model: PacaViT | PacaSegmenter) -> PyTree:
+def shapes(model: PacaViT | PacaSegmenter | MaskRcnn) -> PyTree:
   """Of a model's variables."""
-  images = jax.ShapeDtypeStruct(
-    (1, _SIDE, _SIDE, model.backbone.in_channels), jnp.float32
-  )
-  return jax.eval_shape(
-    lambda images: model.init(jax.random.key(0), images, train=False), images
-  )
+  return jax.eval_shape(_init(model), _inputs(model))
+
+
+def _init(model):
+  options = {} if isinstance(model, MaskRcnn) else {'train': False}
+  return lambda inputs: model.init(jax.random.key(0), *inputs, **options)
+
+
+def _inputs(model):
+  shape = (1, _SIDE, _SIDE, model.backbone.in_channels)
+  images = jax.ShapeDtypeStruct(shape, jnp.float32)
+  if isinstance(model, MaskRcnn):
+    return images, jax.ShapeDtypeStruct((1, 2), jnp.int32)
+  return (images,)

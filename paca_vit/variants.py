@@ -123,10 +123,21 @@ SEGMENTERS = {
   },
 }
 
+# On COCO.
+DETECTORS = {
+  name: mask_rcnn(name, 80)
+  for name in CLASSIFIERS
+  if name != 'convmixer_tiny_100'
+}
+
 # All that `paca_vit.load` makes: '<kind>:<name>'; a name alone is a classifier.
 VARIANTS = {
   f'{kind}:{name}': sizes
-  for kind, models in (('imagenet', CLASSIFIERS), ('ade20k', SEGMENTERS))
+  for kind, models in (
+    ('imagenet', CLASSIFIERS),
+    ('ade20k', SEGMENTERS),
+    ('coco', DETECTORS),
+  )
   for name, sizes in models.items()
 }
 

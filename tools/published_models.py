@@ -77,8 +77,11 @@ def model(name: str, **options) -> Published:
     ids = _shape(1, sizes['max_length'], dtype='int32')
     return Published(task_lib.function_named(bert.BERT)(**sizes), (ids,))
   if name.startswith('paca_vit/'):
-    side = 224 if variant.startswith('imagenet:') else 512
     module = make_paca(variant)
+    if variant.startswith('coco:'):  # what the authors count, portrait
+      sizes = _shape(1, 2, dtype='int32')
+      return Published(module, (_shape(1, 1280, 800, 3), sizes))
+    side = 224 if variant.startswith('imagenet:') else 512
     return Published(module, (_shape(1, side, side, 3),), {'train': False})
   made = make_perceiver(variant, **options)
   kwargs = {}

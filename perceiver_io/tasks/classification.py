@@ -12,6 +12,8 @@ from perceiver_io import models
 from perceiver_io.perceiver import Perceiver, PooledPerceiver
 from train_lib import classification, mixing
 
+PREDICTIONS = 'data.images.predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
@@ -29,6 +31,10 @@ class Classification:
   model: Perceiver | PooledPerceiver
   label_smoothing: float
   mixing: classification.Mixing | None
+
+  @property
+  def label_ranges(self):
+    return {'label': (self.model.outputs.num_classes, None)}
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'])
