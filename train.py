@@ -6,7 +6,6 @@ next example and ends as if nothing had happened.
 
 import contextlib
 import functools
-import math
 import sys
 import time
 
@@ -21,6 +20,7 @@ from train_lib import (
   checkpoint,
   evaluators,
   interruption,
+  run_files,
   runtime,
   sharding,
   train_state,
@@ -85,8 +85,6 @@ def train_and_evaluate(
   """Trains from the last checkpoint, else `init_from`, else scratch.
 
   Args:
-    config: of the run.
-    workdir: its folder.
     data_may_differ: resume although the order of the examples is another.
 
   Returns:
@@ -120,17 +118,10 @@ def train_and_evaluate(
 
   def report(step, scalars):
     """Fetches a step's scalars and logs them if due."""
-    loss = float(scalars['loss'])
-    for name in ('loss', 'grad_norm'):
-      if not math.isfinite(value := float(scalars[name])):
-        first = train_state.not_finite(state)
-        raise FloatingPointError(
-          f'The {name} of step {step} is {value}; the first array that is not '
-          f'finite after it: {first}.'
-        )
+    train_state.check_finite(step, scalars, state)
     if step % config.log_every_steps == 0 or step == config.num_steps:
       scalars = {name: float(value) for name, value in scalars.items()}
-      scalars = {'loss': loss, **scalars, 'lr': float(run.schedule(step - 1))}
+      scalars['lr'] = float(run.schedule(step - 1))
       log.write(step, scalars | progress.report(step, scalars))
 
   def evaluate_if_due(step):
@@ -145,14 +136,7 @@ def train_and_evaluate(
       log.write(step, results)
       log.write_pictures(step, due)
       writer.say(f'step {step}  {writer.format_scalars(results)}')
-      best = config.checkpoint.best_metric
-      if best and best not in results and best.partition('/')[0] in due:
-        raise ValueError(
-          f'config.checkpoint.best_metric: found {best!r}; expected one of '
-          f'{sorted(results)}.'
-        )
-      if best in results:
-        checkpoints.save_best(state, results[best], config.checkpoint.best_mode)
+      checkpoints.save_best(state, results, config.checkpoint)
       progress.pause(time.monotonic() - began)
 
   with contextlib.ExitStack() as stack:
@@ -191,6 +175,9 @@ def main(argv):
   config, workdir = runtime.CONFIG.value, runtime.WORKDIR.value
   schema.check(config)
   runtime.initialize()
+  config, classes = run_files.derived(config)
+  schema.check(config)
+  run_files.write(workdir, config, classes, runtime.config_file())
   state = train_and_evaluate(
     config, workdir, data_may_differ=runtime.DATA_MAY_DIFFER.value
   )

@@ -146,6 +146,13 @@ def _paths(config: ml_collections.ConfigDict, path: str = '') -> list[str]:
   return [name for names in inner for name in names]
 
 
+def config_file() -> str | None:
+  """What --config names, with its variant; None if it is not given."""
+  if CONFIG.value is None:
+    return None
+  return config_flags.get_config_filename(flags.FLAGS['config'])
+
+
 def initialize() -> None:
   """Joins the other processes, if there are any, and sets the compile cache.
 
