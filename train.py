@@ -7,7 +7,6 @@ next example and ends as if nothing had happened.
 import contextlib
 import functools
 import sys
-import time
 
 import jax
 import ml_collections
@@ -27,7 +26,7 @@ from train_lib import (
   weights,
   writer,
 )
-from train_lib.setup import Setup, make_setup, started
+from train_lib.setup import Setup, make_setup
 from train_lib.train_state import TrainState
 
 
@@ -92,7 +91,6 @@ def train_and_evaluate(
 
   Raises:
     FloatingPointError: the loss, its gradient or the state is not finite.
-    ValueError: something in the config does not fit, by its name.
   """
   run = make_setup(config)
   runtime.make_workdir(workdir)
@@ -105,10 +103,7 @@ def train_and_evaluate(
     run.batches.set_state(data_state, data_may_differ)
     writer.say(f'Resuming at step {state.step}.')
   else:
-    state = run.init()
-    if config.init_from.path:
-      state = weights.init_from(state, run.tx, config.init_from)
-    state = started(run, state, config.seed)
+    state = weights.first_state(run, config)
 
   step_fn = make_step(run, config)
   start = int(state.step)
@@ -120,7 +115,7 @@ def train_and_evaluate(
     """Fetches a step's scalars and logs them if due."""
     train_state.check_finite(step, scalars, state)
     if step % config.log_every_steps == 0 or step == config.num_steps:
-      scalars = {name: float(value) for name, value in scalars.items()}
+      scalars = {'loss': 0, **{k: float(x) for k, x in scalars.items()}}
       scalars['lr'] = float(run.schedule(step - 1))
       log.write(step, scalars | progress.report(step, scalars))
 
@@ -130,14 +125,14 @@ def train_and_evaluate(
       for name, section in config.evals.items()
       if step % section.every_steps == 0 or step == config.num_steps
     ]
-    if due:
-      began = time.monotonic()
+    if not due:
+      return
+    with progress.paused():
       results = evaluators.run(evals, due, state)
       log.write(step, results)
       log.write_pictures(step, due)
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       checkpoints.save_best(state, results, config.checkpoint)
-      progress.pause(time.monotonic() - began)
 
   with contextlib.ExitStack() as stack:
     for resource in (checkpoints, log, preemption, watchdog):
@@ -172,10 +167,9 @@ def train_and_evaluate(
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
-  config, workdir = runtime.CONFIG.value, runtime.WORKDIR.value
-  schema.check(config)
   runtime.initialize()
-  config, classes = run_files.derived(config)
+  workdir = runtime.WORKDIR.value
+  config, classes = run_files.derived(runtime.CONFIG.value)
   schema.check(config)
   run_files.write(workdir, config, classes, runtime.config_file())
   state = train_and_evaluate(
@@ -187,4 +181,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  runtime.run(main)
+  runtime.run(main, schema.check)
