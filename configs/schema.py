@@ -201,7 +201,10 @@ def check(config: Mapping) -> None:
   Raises:
     ValueError: names an option that is not, what it is and what it may be.
   """
+  to_derive = 'derive' in config  # What is None follows from the data.
   for path, value in options(config):
+    if value is None and to_derive:
+      continue
     name = path.rpartition('.')[2]
     if name in ('sharding', 'lr_multipliers'):
       _check_pairs(path, value)
