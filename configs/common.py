@@ -1,6 +1,8 @@
 """What many configs share: a function each, one level deep."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import ml_collections
 
@@ -19,7 +21,7 @@ def check_variant(variant: str, variants: Iterable[str]) -> None:
 
 def adamw(**schedule) -> ml_collections.ConfigDict:
   """AdamW as timm sets it up: biases, norms and other vectors do not decay."""
-  return ml_collections.ConfigDict(
+  config = ml_collections.ConfigDict(
     dict(
       name='adamw',
       b1=0.9,
@@ -44,6 +46,9 @@ def adamw(**schedule) -> ml_collections.ConfigDict:
       | schedule,
     )
   )
+  if config.schedule.decay == 'step':
+    del config.schedule.end_lr  # It ends where its factors lead.
+  return config
 
 
 # What a layer computes in parts, heads and the hidden channels of its MLP, by
@@ -94,15 +99,36 @@ def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
   )
 
 
-def steps_per_epoch(num_examples: int, batch_size: Reference) -> Reference:
-  """Whole batches in a data set; follows the batch size of the command line."""
-  # At least 1: the second term is 0 unless a batch is more than the set.
-  return num_examples // batch_size + batch_size // (num_examples + 1)
+def num_batches(num_examples: int, batch_size: Reference) -> Reference:
+  """Whole batches in so many examples, at least one; follows the batch size."""
+  return _computed(functools.partial(_num_batches, num_examples), batch_size)
 
 
-def part(steps: Reference, divisor: int) -> Reference:
-  """One of `divisor` equal parts, rounded up; follows `steps`."""
-  return (steps + (divisor - 1)) // divisor
+def part(steps: Reference, divisor: int = 1) -> Reference:
+  """One of `divisor` equal parts, rounded up; follows `steps`.
+
+  With a divisor of 1 a number of its own: --config may set it alone.
+  """
+  return _computed(functools.partial(_part, divisor), steps)
+
+
+def _num_batches(num_examples, batch_size):
+  return max(1, num_examples // max(1, batch_size))
+
+
+def _part(divisor, steps):
+  return -(-steps // divisor)
+
+
+class _Operation(NamedTuple):
+  """What a reference computes of another one."""
+
+  fn: Callable
+  args: tuple = ()
+
+
+def _computed(fn, reference) -> Reference:
+  return Reference(reference, op=_Operation(fn))
 
 
 def scaled(lr: float, batch_size: Reference, per: int) -> Reference:
@@ -117,6 +143,22 @@ def checkpoint(every_steps: int, best_metric: str, best_mode='max') -> dict:
     keep_last=2,
     best_metric=best_metric,
     best_mode=best_mode,
+  )
+
+
+def derive(*outputs: str, epochs: float = 20.0) -> dict:
+  """What is taken from somebody's own data, see `train_lib/run_files.py`.
+
+  Args:
+    *outputs: names of the options that are the number of outputs.
+    epochs: that are trained, if they are as many as `min_steps`.
+  """
+  return dict(
+    epochs=epochs,
+    min_steps=200,
+    warmup_share=0.1,
+    num_evaluations=10,
+    outputs=outputs,
   )
 
 

@@ -11,6 +11,8 @@ from configs import common
 from train_lib import metrics
 from train_lib.task import LossAux
 
+PREDICTIONS = 'data.images.predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class LinearTask:
@@ -27,10 +29,13 @@ class LinearTask:
       'stats': {'steps': jnp.zeros(())},
     }
 
-  def _losses(self, variables, batch):
+  def _logits(self, variables, batch):
     params = variables['params']
     x = batch['image'].reshape(len(batch['image']), -1)
-    logits = x @ params['kernel'] + params['bias']
+    return x @ params['kernel'] + params['bias']
+
+  def _losses(self, variables, batch):
+    logits = self._logits(variables, batch)
     return logits, optax.softmax_cross_entropy_with_integer_labels(
       logits, batch['label']
     )
@@ -52,7 +57,7 @@ class LinearTask:
     }
 
   def predict(self, variables, batch):
-    return {'logits': self._losses(variables, batch)[0]}
+    return {'logits': self._logits(variables, batch)}
 
 
 def make_task(config, model):

@@ -1,5 +1,6 @@
 """Every config builds, names what exists, and holds no option nobody reads."""
 
+import functools
 import glob
 import importlib
 import inspect
@@ -13,7 +14,7 @@ import pytest
 import train
 from configs.paca_vit import imagenet
 from tests import linear_task
-from train_lib import evaluators, optim, pipeline, setup, sharding
+from train_lib import evaluators, optim, pipeline, run_files, setup, sharding
 from train_lib.task import make_task
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -94,26 +95,43 @@ def read_by_the_loop(tmp_path_factory):
   }
 
 
+_read = {}  # by sections: variants share most of theirs
+
+
+def read_of(section, path, use):
+  """Paths of the options that `use` reads of a section."""
+  key = path, section.to_json_best_effort()
+  if key not in _read:
+    recorder = Recorder(section, f'{path}.')
+    use(recorder)
+    _read[key] = recorder.read
+  return _read[key]
+
+
 @every_variant
 def test_every_option_is_read(module, variant, read_by_the_loop, tmp_path):
   """Nothing is traced: what reads options is built, and reads one example."""
   config = all_synthetic(importlib.import_module(module).get_config(variant))
-  read = set(read_by_the_loop) | {'optim.num_microbatches'}  # by the step
-  recorder = Recorder(config, read=read)
+  config, _ = run_files.derived(config)
+  if 'num_clips' in config.data.preprocess:
+    config.data.preprocess.num_clips = 2
+  recorder = Recorder(config, read=set(read_by_the_loop))
   task = make_task(recorder)
-  _, schedule = optim.make_optimizer(recorder.optim, recorder.num_steps)
+  _, schedule = optim.make_optimizer(recorder.optim, config.num_steps)
   schedule(0)
-  pipeline.training_example(recorder.data)
+  recorder.optim.num_microbatches  # noqa: B018 - by the step
+  read = recorder.read | read_of(config.data, 'data', pipeline.training_example)
   mesh = sharding.make_mesh(config.mesh)
   for name, section in evaluators.sections(config).items():
-    read.add(f'evals.{name}.every_steps')  # by the loop
-    importlib.import_module(section.module).make_evaluator(
-      Recorder(section, f'evals.{name}.', read),
-      task=task,
-      mesh=mesh,
-      folder=tmp_path,
+    if 'num_fitted' in section:
+      section.num_fitted = 20
+    read |= {f'evals.{name}.{x}' for x in ('module', 'every_steps')}
+    make = importlib.import_module(section.module).make_evaluator
+    read |= read_of(
+      section,
+      f'evals.{name}',
+      functools.partial(make, task=task, mesh=mesh, folder=tmp_path),
     )
-    read.add(f'evals.{name}.module')
   assert not set(leaves(config)) - read
 
 
@@ -148,7 +166,7 @@ def test_a_default_is_in_one_home(module):
 
 @every_module
 def test_every_config_builds(module):
-  config = all_synthetic(module.get_config())
+  config, _ = run_files.derived(all_synthetic(module.get_config()))
   assert jax.tree.leaves(setup.make_setup(config).state.params)
 
 
@@ -163,6 +181,7 @@ def imagenet_run(size):
   return run, train.make_step(run, config).lower(run.state, run.batch)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('size', ['tiny', 'small', 'base'])
 def test_imagenet_recipe_lowers(size):
   run, step = imagenet_run(size)
@@ -172,6 +191,7 @@ def test_imagenet_recipe_lowers(size):
   assert scalars['loss'].shape == ()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
   'size',
   [

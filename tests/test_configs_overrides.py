@@ -1,10 +1,12 @@
 """What --config sets reaches all that a config derives from it."""
 
 import fnmatch
+import importlib
 import pathlib
 import sys
 from unittest import mock
 
+import ml_collections
 import pytest
 from absl import flags
 from ml_collections import config_flags
@@ -110,6 +112,23 @@ def value(config, path):
   return config
 
 
+def options(config, path=''):
+  """(path, value) of all options; computed ones are references."""
+  for key, found in config.items(preserve_field_references=True):
+    if isinstance(resolved(found), ml_collections.ConfigDict):
+      yield from options(resolved(found), f'{path}{key}.')
+    else:
+      yield f'{path}{key}', found
+
+
+def is_reference(found):
+  return isinstance(found, ml_collections.FieldReference)
+
+
+def resolved(found):
+  return found.get() if is_reference(found) else found
+
+
 def is_part(config, path, parts):
   """Whether it is num_steps / parts, rounded either way."""
   found, num_steps = value(config, path), config.num_steps
@@ -181,6 +200,35 @@ def test_what_is_derived_may_be_set(module, variant):
   for section in evaluators.sections(config).values():
     assert section.data.data_dir == '/sets'
     assert section.data.source == 'synthetic'
+
+
+@pytest.mark.parametrize('module, variant', VARIANTS)
+def test_an_option_changes_no_other(module, variant):
+  """But for the length of the run and the batch, which others follow."""
+  make = importlib.import_module(f'configs.{module}').get_config
+  before = dict(options(make(variant)))
+  computed = [path for path, value in before.items() if is_reference(value)]
+  for path in set(computed) - {'num_steps', 'data.batch_size'}:
+    config = make(variant)
+    section, _, name = path.rpartition('.')
+    section = value(config, section) if section else config
+    section[name] = 3 * section[name] + 1
+    changed = {
+      other
+      for other, found in options(config)
+      if resolved(found) != resolved(before[other])
+    }
+    assert changed == {path}
+
+
+@pytest.mark.parametrize('batch_size', [1, 5000])
+def test_the_batch_may_be_of_any_size(batch_size):
+  option = f'--config.data.batch_size={batch_size}'
+  for module in EPOCHS:
+    config = parse(module, *[v for m, v in VARIANTS if m == module][:1], option)
+    for path, found in options(config):
+      if path.endswith('every_steps') or path == 'num_steps':
+        assert resolved(found) >= 1, (module, path)
 
 
 def test_an_epoch_has_a_step_where_a_batch_is_more_than_the_set():

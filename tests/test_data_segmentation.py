@@ -140,13 +140,73 @@ def test_folder_of_bits(tmp_path):
   [
     (np.full((2, 3), 2, np.uint8), r'masks/b.png: .* below 2 .*found \[2\]'),
     (np.zeros((3, 3), np.uint8), r'masks/b.png: .*2 x 3, found \(3, 3\)'),
-    (np.zeros((2, 3, 3), np.uint8), r"masks/b.png: .*found mode 'RGB'"),
+    (
+      np.arange(18, dtype=np.uint8).reshape(2, 3, 3),
+      r"masks/b.png: .*found colours \(mode 'RGB'\)",
+    ),
   ],
 )
 def test_wrong_masks_are_named(tmp_path, mask, message):
   write_pair(tmp_path, 'a', (3, 2), np.zeros((2, 3), np.uint8))
   write_pair(tmp_path, 'b', (3, 2), mask)
   with pytest.raises(ValueError, match=message):
+    image_mask_folder.source('train', str(tmp_path))
+
+
+def folder_with(root, *masks):
+  for i, mask in enumerate(masks):
+    write_pair(root, f'p{i}', (3, 2), np.uint8(mask))
+  return image_mask_folder.source('train', str(root))
+
+
+def test_masks_of_0_and_255_are_noticed(tmp_path):
+  mask = [[0, 255, 255], [0, 0, 255]]
+  with pytest.raises(ValueError, match=r'masks/p0.png: found 0 and 255 only'):
+    folder_with(tmp_path, mask, mask)
+  # Beside the labels that are meant, 255 is what it says.
+  assert len(folder_with(tmp_path, mask, [[0, 1, 1], [0, 0, 1]])) == 2
+
+
+def test_class_that_never_occurs(tmp_path, capsys):
+  (tmp_path / 'classes.txt').write_text('ground\nsquare\n')
+  with pytest.raises(
+    ValueError, match=r'label 1 \(square\).*found 0 in p0.png'
+  ):
+    folder_with(tmp_path, np.zeros((2, 3)))
+  (tmp_path / 'train').rename(tmp_path / 'test')
+  assert len(image_mask_folder.source('test', str(tmp_path))) == 1
+  assert '1 of 2 classes are absent' in capsys.readouterr().out
+
+
+def test_folders_as_people_have_them(tmp_path, capsys):
+  """Orientation of the photo, suffixes, litter, a mark, a broken photo."""
+  mask = np.uint8([[0, 1, 1], [0, 0, 1]])
+  write_pair(tmp_path, 'a', (3, 2), mask)
+  (tmp_path / 'classes.txt').write_bytes(b'\xef\xbb\xbfground\r\nsquare\r\n')
+  images, masks = tmp_path / 'train/images', tmp_path / 'train/masks'
+  exif = PIL.Image.Exif()
+  exif[274] = 6
+  shown = np.zeros((2, 3, 3), np.uint8)
+  shown[0] = 200
+  stored = PIL.Image.fromarray(np.ascontiguousarray(np.rot90(shown)))
+  stored.save(images / 'b.webp', exif=exif, lossless=True)
+  (masks / 'a.png').rename(masks / 'a.PNG')
+  PIL.Image.fromarray(mask).save(masks / 'b.tif')
+  for folder in (images, masks):
+    for name in ('._a.png', 'Thumbs.db', '.DS_Store'):
+      (folder / name).write_bytes(b'litter')
+  (images / 'c.jpg').write_bytes((images / 'a.jpg').read_bytes()[:200])
+  _, example = image_mask_folder.source('train', str(tmp_path))
+  assert example['classes'] == ('ground', 'square')
+  assert 'c.jpg: the file is broken' in capsys.readouterr().out
+  out = image_mask_folder.preprocess(
+    example, train=False, rng=None, bounds=(3, 2)
+  )
+  np.testing.assert_array_equal(out['label'], mask)
+  assert (out['image'][0] > 0).all() and (out['image'][1] < 0).all()
+
+  (images / 'b.png').write_bytes(b'')
+  with pytest.raises(ValueError, match=r'b\.webp: found b\.png, too'):
     image_mask_folder.source('train', str(tmp_path))
 
 

@@ -191,6 +191,7 @@ def test_runs_are_set_beside_each_other(workdir, tmp_path):
   assert (workdir / links[0].replace('%20', ' ')).exists()
 
 
+@pytest.mark.full
 @pytest.mark.skipif(BROWSER is None, reason='needs Chromium')
 def test_a_browser_shows_it(workdir, tmp_path):
   (workdir / 'index.html').write_text(report.make_page(workdir))

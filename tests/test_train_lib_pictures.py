@@ -101,3 +101,12 @@ def test_clusters_have_colours_where_they_look_and_nowhere_else():
   assert np.abs(drawn[-1, -1] - second).max() < 3
   dimmed = drawn[5, 35]  # the grey of the image, darker
   assert np.ptp(dimmed) < 3 and 0 < dimmed[0] < 60
+
+
+def test_a_long_legend_has_several_lines():
+  colors = pictures.palette(40)[:40]
+  names = [f'class {i}' for i in range(40)]
+  legend = np.asarray(pictures.legend(colors, names, width=300))
+  assert legend.shape[1] == 300 and legend.shape[0] > 100
+  for color in colors:
+    assert (legend == color).all(axis=-1).any()

@@ -30,9 +30,16 @@ def make_evaluators(
   for name, section in sections(config).items():
     module = importlib.import_module(section.module)
     folder = pictures.folder_of(workdir, name)
-    evaluators[name] = module.make_evaluator(
-      section, task=task, mesh=mesh, folder=folder
-    )
+    try:
+      evaluators[name] = module.make_evaluator(
+        section, task=task, mesh=mesh, folder=folder
+      )
+    except ValueError as e:  # The data's modules know of config.data alone.
+      text = str(e)
+      if not text.startswith('config.data.'):
+        raise
+      own = f'config.evals.{name}.{text.removeprefix("config.")}'
+      raise ValueError(own) from e
   return evaluators
 
 

@@ -65,24 +65,30 @@ def palette(num_classes: int) -> np.ndarray:
   return (np.array([*colors, (0.5, 0.5, 0.5)]) * 255).astype(np.uint8)
 
 
-def legend(colors: np.ndarray, names: Iterable[str]) -> PIL.Image.Image:
-  """A line of squares, each before its name.
+def legend(
+  colors: np.ndarray, names: Iterable[str], width: int = 784
+) -> PIL.Image.Image:
+  """Squares, each before its name, in as many lines as it takes.
 
   Args:
     colors: uint8 [K, 3].
     names: K of them.
+    width: of the legend in pixels.
   """
   font = PIL.ImageFont.load_default(14)
-  names = list(names)
-  ends = np.cumsum([_CAPTION + 12 + round(font.getlength(x)) for x in names])
-  picture = PIL.Image.new('RGB', (int(ends[-1]), _CAPTION), 'white')
+  left, top, placed = 0, 0, []
+  for color, name in zip(colors, names, strict=True):
+    needed = _CAPTION + 12 + round(font.getlength(name))
+    if left and left + needed > width:
+      left, top = 0, top + _CAPTION
+    placed.append((left, top, tuple(color.tolist()), name))
+    left += needed
+  picture = PIL.Image.new('RGB', (width, top + _CAPTION), 'white')
   pen = PIL.ImageDraw.Draw(picture)
-  starts = [0, *ends[:-1].tolist()]
-  for left, color, name in zip(starts, colors, names, strict=True):
-    pen.rectangle(
-      (left + 2, 4, left + _CAPTION - 8, _CAPTION - 8), tuple(color.tolist())
-    )
-    pen.text((left + _CAPTION - 2, 2), name, 'black', font)
+  for left, top, color, name in placed:
+    square = (left + 2, top + 4, left + _CAPTION - 8, top + _CAPTION - 8)
+    pen.rectangle(square, color)
+    pen.text((left + _CAPTION - 2, top + 2), name, 'black', font)
   return picture
 
 

@@ -1,7 +1,6 @@
 """What eval.py keeps of an evaluation: results.json in the workdir."""
 
 import datetime
-import json
 import math
 import os
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from train_lib import setup
+from train_lib import setup, strict_json
 from train_lib.task import make_task
 
 
@@ -69,4 +68,4 @@ def write_results(
     'about': about,
   }
   with open(os.path.join(workdir, 'results.json'), 'w') as file:
-    json.dump(results, file, indent=2)
+    file.write(strict_json.dumps(results, indent=2))

@@ -4,28 +4,8 @@
     --workdir=runs/ade20k --config.init_from.path=/path/to/imagenet/run
 
 160,000 steps of 16 crops of 512 (the authors: 8 GPUs of 2). A variant is a name
-of models.py, for the PaCa head, or 'upernet_' and one of tiny, small or base
-with p2cconv_100_0. Published, mIoU of whole images in one scale, beside
-parameters and multiply-adds at 512:
-
-                                      mIoU   params       G
-  tiny_p2cconv_100_0                 45.65    13.3M    34.4
-  small_p2cconv_100_0                48.3     23.2M    47.2
-  base_p2cconv_100_0                 50.39    48.0M    68.5
-  small_p2cmlp_100_0                 48.2     24.0M    50.0
-  small_p2cconv_2_0                  47.7     23.2M    47.2
-  small_p2cconv_49_0                 47.8     23.4M *  47.3 *
-  small_p2cconv_49_100               48.1     23.2M *  47.2 *
-  small_p2cconv_100_49               47.6     23.7M *  47.3
-  small_p2cconv_100                  48.3     23.4M    47.3
-  small_p2cconv_100_blockwise        48.0     25.8M    50.9
-  convmixer_small_100                46.2     22.2M    46.4
-  convmixer_base_100                 48.4     48.8M    68.7
-  upernet_tiny_p2cconv_100_0         44.49    41.6M   229.9
-  upernet_small_p2cconv_100_0        47.6     51.4M   242.7
-  upernet_base_p2cconv_100_0         49.67    77.2M   264.1
-
-* the authors' code has 23.16M and 47.2, 23.41M and 47.3, 23.41M: here all
+of imagenet.py, for the PaCa head, or 'upernet_' and one of tiny, small or base
+with p2cconv_100_0. docs/paper-tables.md has what was published. Here all
 variants have 200 clusters, so those of one kind are one network and differ in
 what they were trained with on ImageNet. Not trained here. The data part is
 mmsegmentation's standard recipe, which the authors' file names but does not
@@ -98,7 +78,7 @@ def get_config(
   if not is_upernet:  # which has no clusters for the labels to supervise
     config.evals.clusters = dict(
       module='paca_vit.evaluators.supervised_clusters',
-      every_steps=config.get_ref('num_steps'),
+      every_steps=common.part(config.get_ref('num_steps')),
       data=test,
       num_images=8,
       class_names=(),  # numbers

@@ -46,13 +46,13 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     ),
     intensity=dict(
       module='paca_vit.evaluators.intensity_lookup',
-      every_steps=num_steps,
+      every_steps=common.part(num_steps),
       data=dict(split='test'),
       fit_split='train',
     ),
     clusters=dict(
       module='paca_vit.evaluators.supervised_clusters',
-      every_steps=num_steps,
+      every_steps=common.part(num_steps),
       data=dict(split='test'),
       num_images=4,
       class_names=('outside', 'fluid', 'grey matter', 'white matter'),

@@ -39,7 +39,6 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     data=dict(split='test'),
     image_folder='',
     num_images=6,
-    every_steps=num_steps,
   )
   config.evals = dict(
     test=dict(
@@ -49,19 +48,27 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     ),
     mistakes=dict(
       module='train_lib.mistakes',
-      every_steps=num_steps,
+      every_steps=common.part(num_steps),
       data=dict(split='test', batch_size=250),
       num_shown=18,
     ),
     linear_pixels=dict(
       module='paca_vit.evaluators.linear_pixels',
-      every_steps=num_steps,
+      every_steps=common.part(num_steps),
       data=dict(split='test'),
       fit_split='train',
       num_fitted=4_000,
     ),
-    clusters=dict(module='paca_vit.evaluators.cluster_maps', **few),
-    decisions=dict(module='paca_vit.evaluators.deciding_clusters', **few),
+    clusters=dict(
+      module='paca_vit.evaluators.cluster_maps',
+      every_steps=common.part(num_steps),
+      **few,
+    ),
+    decisions=dict(
+      module='paca_vit.evaluators.deciding_clusters',
+      every_steps=common.part(num_steps),
+      **few,
+    ),
   )
 
   config.optim = common.adamw(lr=2e-3, end_lr=1e-5, warmup_steps=50)

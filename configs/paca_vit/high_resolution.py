@@ -29,7 +29,7 @@ def get_config(variant: str = '512') -> ml_collections.ConfigDict:
   common.check_variant(size, VARIANTS)
   config = imagenet.get_config(model or 'tiny_p2cconv_100_0')
   config.data.batch_size = 512
-  steps_per_epoch = common.steps_per_epoch(
+  steps_per_epoch = common.num_batches(
     imagenet.NUM_TRAIN, config.data.get_ref('batch_size')
   )
   config.num_steps = 30 * steps_per_epoch

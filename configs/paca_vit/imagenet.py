@@ -3,11 +3,11 @@
   python train.py --config=configs/paca_vit/imagenet.py:small_p2cconv_100_0 \
     --workdir=runs/small
 
-300 epochs of batches of 1,024 (the authors: 8 GPUs). Published top-1 at 224:
-tiny 80.9, small 83.08, base 83.96; of each variant in models.py. Not trained
-here. Facts of the recipe: the authors' imagenet_vit_adamw.yml, timm's defaults.
-Deviations: bfloat16 or float32 instead of float16 with loss scaling; mixup and
-BatchNorm over the global batch instead of that of one GPU.
+300 epochs of batches of 1,024 (the authors: 8 GPUs). docs/paper-tables.md has
+what was published. Not trained here. Facts of the recipe: the authors'
+imagenet_vit_adamw.yml, timm's defaults. Deviations: bfloat16 or float32 instead
+of float16 with loss scaling; mixup and BatchNorm over the global batch instead
+of that of one GPU.
 """
 
 import ml_collections
@@ -56,12 +56,12 @@ def get_config(
     ),
   )
   batch_size = config.data.get_ref('batch_size')
-  steps_per_epoch = common.steps_per_epoch(NUM_TRAIN, batch_size)
+  steps_per_epoch = common.num_batches(NUM_TRAIN, batch_size)
   config.num_steps = 300 * steps_per_epoch
   config.evals = dict(
     validation=dict(
       module='train_lib.evaluate',
-      every_steps=steps_per_epoch,
+      every_steps=common.part(steps_per_epoch),
       data=dict(split='validation'),
     )
   )
@@ -72,12 +72,12 @@ def get_config(
     warmup_lr=common.scaled(5e-7, batch_size, per=512),
     warmup_steps=5 * steps_per_epoch,
     decay_starts_at_zero=True,
-    update_every_steps=steps_per_epoch,
+    update_every_steps=common.part(steps_per_epoch),
   )
   if variant == 'base_p2cconv_100_0':
     config.optim.clip_norm = 1.0
   config.checkpoint = common.checkpoint(
-    every_steps=steps_per_epoch, best_metric='validation/accuracy'
+    every_steps=common.part(steps_per_epoch), best_metric='validation/accuracy'
   )
   config.log_every_steps = 100
   config.update(common.parallel())

@@ -1,10 +1,10 @@
 """PaCa-ViT on 5,000 real MNIST digits: 4,000 to train, 1,000 to test.
 
-  python train.py --config=configs/paca_vit/mnist5k.py:demo --workdir=runs/demo
+  python train.py --config=configs/paca_vit/mnist5k.py:demo \
+    --workdir=runs/digits
 
-A linear model reaches 0.89 on these digits (logistic regression).
-Variants: `demo`; `kmeans` is the same with centroids
-as clusters, which k-means starts; `tiny` is for tests.
+docs/results.md has what it reaches. Variants: `demo`; `kmeans`, the same with
+centroids as clusters, which k-means starts; `tiny` is for tests.
 """
 
 import ml_collections
@@ -35,7 +35,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     translate=2.0,
     scale=(0.9, 1.1),
   )
-  steps_per_epoch = common.steps_per_epoch(
+  steps_per_epoch = common.num_batches(
     NUM_TRAIN, config.data.get_ref('batch_size')
   )
   config.num_steps = 40 * steps_per_epoch
@@ -43,7 +43,6 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     data=dict(split='test'),
     image_folder='',
     num_images=6,
-    every_steps=config.get_ref('num_steps'),
   )
   config.evals = dict(
     test=dict(
@@ -51,8 +50,16 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
       every_steps=5 * steps_per_epoch,
       data=dict(split='test', batch_size=256),
     ),
-    clusters=dict(module='paca_vit.evaluators.cluster_maps', **few),
-    decisions=dict(module='paca_vit.evaluators.deciding_clusters', **few),
+    clusters=dict(
+      module='paca_vit.evaluators.cluster_maps',
+      every_steps=common.part(config.get_ref('num_steps')),
+      **few,
+    ),
+    decisions=dict(
+      module='paca_vit.evaluators.deciding_clusters',
+      every_steps=common.part(config.get_ref('num_steps')),
+      **few,
+    ),
   )
 
   config.optim = common.adamw(

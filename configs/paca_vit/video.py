@@ -61,7 +61,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     ),
     mean_frame=dict(
       module='paca_vit.evaluators.mean_frame',
-      every_steps=num_steps,
+      every_steps=common.part(num_steps),
       data=dict(split='test'),
       fit_split='train',
     ),

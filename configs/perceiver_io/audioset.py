@@ -3,17 +3,13 @@
   python train.py --config=configs/perceiver_io/audioset.py:demo \
     --workdir=runs/audio
 
-| variant | inputs | D | parameters | GFLOPs | published (paper) |
-|---|---|---|---|---|---|
-| raw | samples + video | 512 | 24.9M | 52.7 | 43.3 mAP, 25.0M, 52.9 |
-| mel | spectrogram + video | 1024 | 86.6M | 129.3 | 44.9 mAP, 88.2M, 129.5 |
-| raw_audio, mel_audio | sound alone | 512, 1024 | | | - |
-
-12 layers, 512 latents, 100 epochs, clips of 32 frames, 16 of them averaged at
-test. Not trained here. The paper leaves open the optimizer (ImageNet's here),
-the batch, the bands of positions in sound, and the spectrogram but for its
-4,800 inputs (60 frames of 80 mel bands here). The video's dropout of 30 % is
-that of Jaegle et al. 2021a.
+`raw` hears samples and sees video, `mel` hears a spectrogram and sees video,
+`raw_audio` and `mel_audio` only hear; docs/paper-tables.md has what was
+published. 12 layers, 512 latents, 100 epochs, clips of 32 frames, 16 of them
+averaged at test. Not trained here. The paper leaves open the optimizer
+(ImageNet's here), the batch, the bands of positions in sound, and the
+spectrogram but for its 4,800 inputs (60 frames of 80 mel bands here). The
+video's dropout of 30 % is that of Jaegle et al. 2021a.
 
 `demo`: the language of spoken letters and syllables, 20 of them; and
 `demo_mixtures`, of two speakers at once. Both print a linear model's result.
@@ -89,7 +85,7 @@ def _audioset(
   config.data, config.evals = _data(
     'data.sound.audioset',
     splits=_SPLITS['image' in modalities],
-    batch_sizes=(1_024, 64),
+    batch_size=1_024,
     num_classes=527,
     rate=48_000,
     num_samples=61_440,
@@ -98,15 +94,18 @@ def _audioset(
     spec_augment=_section(None),
     num_frames=32 if 'image' in modalities else _placeholder(int),
   )
-  steps_per_epoch = common.steps_per_epoch(
+  steps_per_epoch = common.num_batches(
     NUM_TRAIN, config.data.get_ref('batch_size')
   )
   config.num_steps = 100 * steps_per_epoch
   config.evals.test.every_steps = 10 * steps_per_epoch
+  config.evals.test.data.batch_size = 64
   config.optim = common.adamw(lr=2e-3)
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.1, clip_norm=10.0)
   config.optim.schedule.flat_steps = config.get_ref('num_steps') // 2
-  config.checkpoint = common.checkpoint(steps_per_epoch, best_metric='test/map')
+  config.checkpoint = common.checkpoint(
+    common.part(steps_per_epoch), best_metric='test/map'
+  )
   config.log_every_steps = 100
   config.update(common.parallel())
   config.init_from = common.from_scratch()
@@ -127,7 +126,7 @@ def _klettres(kind: str) -> ml_collections.ConfigDict:
   config.data, config.evals = _data(
     'data.sound.klettres',
     splits=(f'{kind}train', f'{kind}test'),
-    batch_sizes=(64, 64),
+    batch_size=64,
     num_classes=20,
     rate=16_000,
     num_samples=32_000,
@@ -141,7 +140,7 @@ def _klettres(kind: str) -> ml_collections.ConfigDict:
   config.evals.test.every_steps = 500
   config.evals.linear = dict(
     module='perceiver_io.evaluators.linear_sounds',
-    every_steps=config.get_ref('num_steps'),
+    every_steps=common.part(config.get_ref('num_steps')),
     data=dict(split=f'{kind}test'),
     fit_split=config.data.split,
     num_fitted=5_000,
@@ -169,15 +168,15 @@ def _section(options: dict | None):
 
 
 def _data(
-  module: str, splits: tuple, batch_sizes: tuple, **preprocess
+  module: str, splits: tuple, batch_size: int, **preprocess
 ) -> tuple[dict, dict]:
   """Sections `data` and `evals`."""
   evaluator = dict(
     module='perceiver_io.evaluators.mean_average_precision',
     every_steps=0,
-    data=dict(split=splits[1], batch_size=batch_sizes[1]),
+    data=dict(split=splits[1]),
   )
   return (
-    common.data(module, splits[0], batch_sizes[0], **preprocess),
+    common.data(module, splits[0], batch_size, **preprocess),
     dict(test=evaluator),
   )

@@ -5,15 +5,15 @@
 
 Variants: a task (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb), for one query;
 `shared_token`, `task_tokens` and `multitask_query`, all tasks at once (Jaegle
-et al. 2021b, table 2: 81.5, 81.8, 81.8, and 81.0 for one at a time); `tiny` for
-tests; `wordnet`, pairs of WordNet's definitions for a machine without GLUE,
-trained and reported as RTE (`rte_accuracy`), from --config.init_from.path, a
-run of masked_language_modelling.py:demo, or from scratch.
+et al. 2021b, table 2; docs/paper-tables.md); `tiny` for tests; `wordnet`, pairs
+of WordNet's definitions for a machine without GLUE, trained and reported as RTE
+(`rte_accuracy`), from --config.init_from.path, a run of
+masked_language_modelling.py:demo, or from scratch.
 
 Published recipe (table 13): 10 epochs, LAMB, 200 steps of warm-up, the best of
 batches of 16, 32, 64 and rates of 1e-4, 5e-5, 2e-5, 1e-5. Not trained here. The
 paper does not say how the rate decays: linearly here, as BERT's. `init_from`
-expects the run of configs/perceiver_io/masked_language_modelling.py:base_bytes.
+expects the run of masked_language_modelling.py:base_bytes.
 """
 
 import ml_collections
@@ -89,14 +89,14 @@ def _glue(
     length=config.model.max_length,
     begin_with_cls=begin_with_cls,
   )
-  steps_per_epoch = common.steps_per_epoch(
+  steps_per_epoch = common.num_batches(
     num_train, config.data.get_ref('batch_size')
   )
   config.num_steps = 10 * steps_per_epoch
   config.evals = dict(
     validation=dict(
       module='perceiver_io.evaluators.glue',
-      every_steps=steps_per_epoch,
+      every_steps=common.part(steps_per_epoch),
       data=dict(split=f'{name}/validation', batch_size=64),
     )
   )
@@ -104,7 +104,7 @@ def _glue(
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.01)
   config.optim.schedule.power = 1.0
   config.checkpoint = common.checkpoint(
-    every_steps=steps_per_epoch, best_metric='validation/average'
+    every_steps=common.part(steps_per_epoch), best_metric='validation/average'
   )
   config.log_every_steps = 50
   config.update(common.parallel())

@@ -4,19 +4,14 @@
     --workdir=runs/kinetics
 
 16 frames of 224 x 224, 30,720 samples of sound and one of 700 labels are
-52,097 inputs and 804,737 outputs.
+52,097 inputs and 804,737 outputs. Variants: `784`, `392` and `196` latents
+(Jaegle et al. 2021b, table 4; docs/paper-tables.md); `demo`, eight clips of one
+film; `tiny` for tests.
 
-| variant | latents | audio PSNR | video PSNR | top-1 (paper, table 4) |
-|---|---|---|---|---|
-| 784 | 784 x 512 | 26.97 | 24.37 | 10.2 |
-| 392 | 392 x 512 | 25.33 | 24.27 | 8.6 |
-| 196 | 196 x 512 | 14.15 | 23.21 | 11.5 |
-
-Published recipe (Jaegle et al. 2021b, section 4.3 and appendix I): batches of
-1,024, learning rate 1e-3, L1 losses weighing 0.03 for video and 1 for audio,
-1e-4 for the label; with 1 for the label 45 % top-1 at a video PSNR of 20.7.
-The paper states neither optimizer nor schedule nor number of steps: LAMB, a
-cosine and 100,000 steps are ours. Not trained here.
+Published recipe (section 4.3 and appendix I): batches of 1,024, learning rate
+1e-3, L1 losses weighing 0.03 for video and 1 for audio, 1e-4 for the label. The
+paper states neither optimizer nor schedule nor number of steps: LAMB, a cosine
+and 100,000 steps are ours. Not trained here.
 
 The model is asked for the same positions in training and evaluation. The
 released weights were trained and used with points at other places:
@@ -91,7 +86,7 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
 def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
   """Eight clips, reduced, of which each is seen in each step."""
   config = get_config('784')
-  size = dict(num_frames=16, image_size=56, num_samples=1_920, gain=10.0)
+  size = dict(image_size=56, num_samples=1_920, gain=10.0)
   config.model.update(
     video_size=(16, 56, 56),
     num_audio_samples=1_920,

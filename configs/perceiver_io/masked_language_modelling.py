@@ -3,23 +3,16 @@
   python train.py --workdir=runs/mlm \
     --config=configs/perceiver_io/masked_language_modelling.py:demo
 
-| variant | tokens | N x D | layers | parameters | GLUE dev average (paper) |
-|---|---|---|---|---|---|
-| base_bytes | 2,048 bytes | 256 x 1280 | 26 | 201.1M | 80.95 |
-| base_sentencepiece | 512 | 256 x 1280 | 26 | 223.2M | 81.16 |
-| plus_plus | 2,048 bytes | 256 x 1536 | 40 | 425.6M | 81.76 |
-| bytes_128x1920 | 2,048 bytes | 128 x 1920 | 26 | 430.1M | 75.84 |
-| bytes_512x896 | 2,048 bytes | 512 x 896 | 26 | 105.8M | 80.92 |
+`base_bytes`, `plus_plus`, `bytes_128x1920` and `bytes_512x896` read 2,048
+bytes, `base_sentencepiece` 512 tokens, and needs
+--config.data.preprocess.tokenizer_model; docs/paper-tables.md has what was
+published. The recipe (Jaegle et al. 2021b, appendix F, tables 11, 12, 15): C4
+and Wikipedia, 500,000 steps of batches of 2,048. Not trained here. The paper
+leaves open LAMB's betas and epsilon (taken from the authors' ImageNet program)
+and what is decayed (everything but biases and norms).
 
-Published recipe (Jaegle et al. 2021b, appendix F, tables 11, 12, 15): C4 and
-Wikipedia, 500,000 steps of batches of 2,048. Not trained here. The paper leaves
-open LAMB's betas and epsilon (taken from the authors' ImageNet program) and
-what is decayed (everything but biases and norms). base_sentencepiece needs
---config.data.preprocess.tokenizer_model.
-
-`demo` reads Python's documentation, 64 bytes at a time. Trained here, in 43
-minutes on one CPU core: 0.214 of the masked bytes of held-out documents right,
-where the most frequent byte has 0.123 and a bigram 0.136. `tiny` is for tests.
+`demo` reads Python's documentation, 64 bytes at a time; docs/results.md says
+what it learns. `tiny` is for tests.
 """
 
 import ml_collections

@@ -3,18 +3,14 @@
   python train.py --config=configs/perceiver_io/mnist5k.py:fourier \
     --workdir=runs/fourier
 
-Every pixel of 28 x 28 is an input; 4,000 digits train, 1,000 test. A linear
-model reaches 0.89 on them (logistic regression).
+Every pixel of 28 x 28 is an input; 4,000 digits train, 1,000 test.
 
 Variants: `fourier` and `learned` positions; `fourier_permuted` and
-`learned_permuted`, the same with the pixels of all digits permuted (Jaegle et
-al. 2021a, table 2: published for ImageNet, 78.0 and 78.0 with Fourier, 70.9 and
-70.9 with learned positions, where ResNet-50 falls from 73.5 to 39.4); `tiny`,
-for tests. Trained here: `fourier` 0.959. `learned` and `learned_permuted`, 50
-epochs (--config.num_steps=3100): 0.939 (cut off at 2,790 steps) and 0.894 with
-seed 0, 0.874 and 0.908 with seed 1. Two seeds lie further apart than their
-means, 0.907 and 0.901; a test shows that they are the same function of
-permuted positions.
+`learned_permuted`, the same with the pixels of all digits permuted, as Jaegle
+et al. 2021a do on ImageNet (table 2); `tiny`, for tests. docs/results.md has
+what was trained here. Two seeds of `learned` lie further apart than the means
+of `learned` and `learned_permuted`; a test shows that they are the same
+function of permuted positions.
 """
 
 import ml_collections
@@ -78,7 +74,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     scale=(0.9, 1.1),
     permutation_seed=permutation,
   )
-  steps_per_epoch = common.steps_per_epoch(
+  steps_per_epoch = common.num_batches(
     NUM_TRAIN, config.data.get_ref('batch_size')
   )
   config.num_steps = 100 * steps_per_epoch
@@ -91,7 +87,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     # A picture of what the latents read of some test digits.
     attention=dict(
       module='perceiver_io.evaluators.attention_maps',
-      every_steps=config.get_ref('num_steps'),
+      every_steps=common.part(config.get_ref('num_steps')),
       data=dict(split='test'),
       num_images=6,
       num_latents=8,

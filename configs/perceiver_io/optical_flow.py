@@ -3,26 +3,13 @@
   python train.py --config=configs/perceiver_io/optical_flow.py:demo \
     --workdir=runs/flow
 
-End-point errors published for AutoFlow's 400,000 pairs (Jaegle et al. 2021b,
-tables 3 and 16), parameters and operations (two a multiply-add, without folded
-projections) counted here:
-
-| variant | parameters | GFLOPs | Sintel clean | final | KITTI |
-|---|---|---|---|---|---|
-| patch3 | 41,057,134 | 1,887 | 1.81 | 2.42 | 4.98 |
-| patch3_separate | 41,720,272 | 3,097 | 1.78 | 2.70 | 6.19 |
-| patch1 | 41,054,062 | 1,886 | 1.91 | 2.56 | 5.39 |
-| patch1_separate | 41,718,736 | 3,096 | 1.72 | 2.63 | 5.93 |
-| conv | 41,102,074 | 464 | 1.84 | 2.52 | 4.83 |
-| conv_separate | 41,765,530 | 540 | 1.90 | 2.53 | 6.66 |
-| conv_light | 27,953,914 | 147 | 2.06 | 2.67 | 6.12 |
-
-An input is a pixel (patch1), its 3x3 neighbours (patch3) or a place of a
-convolution at a quarter of the resolution, upsampled as in RAFT; of both frames
-concatenated, or apart. `patch3` is the released model; what the paper counts,
-27.9M parameters and 987 GFLOPs, is `patch3` with the 16 layers and 1,024
-latents of `conv_light`. Not trained here, nor evaluated: the weights and the
-sets were not at hand.
+An input is a pixel (`patch1`), its 3x3 neighbours (`patch3`) or a place of a
+convolution at a quarter of the resolution, upsampled as in RAFT (`conv`); of
+both frames concatenated, or apart (`*_separate`). `conv_light` has 16 layers
+and 1,024 latents. `patch3` is the released model; what the paper counts is
+`patch3` of the size of `conv_light`. docs/paper-tables.md has what was
+published and what each costs (Jaegle et al. 2021b, tables 3 and 16). Not
+trained here, nor evaluated: the weights and the sets were not at hand.
 
 The recipe: LAMB, batches of 512, 480 epochs of 400,000 pairs (of which 40,000
 are public), cosine from 4e-4, AutoFlow's augmentation. Before it comes a phase
@@ -136,9 +123,9 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   )
   batch_size = config.data.get_ref('batch_size')
   if config.task.reverse_pairs:  # every pair is two
-    config.num_steps = 96 * NUM_TRAIN // (2 * batch_size)
+    config.num_steps = common.num_batches(96 * NUM_TRAIN, 2 * batch_size)
   else:
-    config.num_steps = 480 * NUM_TRAIN // batch_size
+    config.num_steps = common.num_batches(480 * NUM_TRAIN, batch_size)
   config.evals = {
     benchmark: dict(
       every_steps=10_000,

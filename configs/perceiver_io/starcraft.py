@@ -3,32 +3,17 @@
   python train.py --config=configs/perceiver_io/starcraft.py:demo \
     --workdir=runs/chess
 
-| encoder of 512 entities | parameters | GFLOPs | published |
-|---|---|---|---|
-| 3-layer Transformer (configs/baselines) | 2.4M | 3.22 | 3.3 |
-| Perceiver IO, 32 latents, 3 layers | 6.6M | 0.98 (0.85 folded) | 0.93 |
-
-FLOPs are counted at 2 a multiply-add, *published* are those of Jaegle et al.
-2021b, table 9: both reach a win rate of 0.87 against the Elite bot within
-AlphaStar, which is not public. The paper leaves the latents' channels open (512
-here) and refers to ImageNet for the rest, which is where the optimizer is from;
-vocabularies, locations, batch and steps depend on the game records. Not trained
-here.
-
-On chess (`demo`), 10,000 steps of 32 positions, same recipe for both:
-
-| encoder of 32 pieces | parameters | MFLOPs | moves right |
-|---|---|---|---|
-| 3-layer Transformer (configs/baselines) | 0.59M | 39.3 | 0.278 |
-| Perceiver IO, 24 latents, 3 layers | 0.50M | 26.8 | 0.274 |
-
-of 11,184 positions that neither was trained on (standard error 0.004); the
-recipe was chosen by short runs of the Perceiver on 4,096 of them. A legal move
-at random is right in 0.036, the one most frequent in the training data in
-0.160.
+A policy around an encoder: a Perceiver IO of 32 latents and 3 layers here, the
+Transformer that it replaces in configs/baselines/entity_transformer.py. Both
+reach the same win rate within AlphaStar, which is not public (Jaegle et al.
+2021b, table 9; docs/paper-tables.md). The paper leaves the latents' channels
+open (512 here) and refers to ImageNet for the rest, which is where the
+optimizer is from; vocabularies, locations, batch and steps depend on the game
+records. Not trained here.
 
 Variants: `starcraft`, on what data/entities/entities.py describes; `chess` or
-`demo`, on positions of an opening book; `tiny` for tests.
+`demo`, on positions of an opening book, 10,000 steps of 32, the same recipe for
+both encoders (docs/results.md); `tiny` for tests.
 """
 
 import ml_collections
@@ -114,13 +99,13 @@ def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.evals.test.every_steps = 2_500
   config.evals.baselines = dict(
     module='perceiver_io.evaluators.legal_moves',
-    every_steps=config.get_ref('num_steps'),
+    every_steps=common.part(config.get_ref('num_steps')),
     data=dict(split='test'),
     fit_split='train',
   )
   config.evals.boards = dict(
     module='perceiver_io.evaluators.chess_boards',
-    every_steps=config.get_ref('num_steps'),
+    every_steps=common.part(config.get_ref('num_steps')),
     data=dict(split='test'),
     num_boards=8,
   )
