@@ -16,7 +16,7 @@ else
 VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 endif
 NEWEST := $(VENV)-newest
-EXTRAS := demo,test,text,flow,media,brain,chess,weights
+EXTRAS := demo,test,text,flow,media,brain,chess,weights,detection
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python
 DEMO := runs/demo

@@ -7,6 +7,7 @@ next example and ends as if nothing had happened.
 import contextlib
 import functools
 import math
+import sys
 import time
 
 import jax
@@ -14,13 +15,16 @@ import ml_collections
 import optax
 from absl import app, flags
 
+from configs import schema
 from train_lib import (
   accumulation,
   checkpoint,
   evaluators,
   interruption,
+  run_files,
   runtime,
   sharding,
+  train_state,
   weights,
   writer,
 )
@@ -74,15 +78,24 @@ def make_step(run: Setup, config: ml_collections.ConfigDict):
 
 
 def train_and_evaluate(
-  config: ml_collections.ConfigDict, workdir: str
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  *,
+  data_may_differ: bool = False,
 ) -> TrainState:
   """Trains from the last checkpoint, else `init_from`, else scratch.
 
+  Args:
+    config: of the run.
+    workdir: its folder.
+    data_may_differ: resume although the order of the examples is another.
+
   Returns:
-    The last state, or the state at which SIGTERM stopped the run.
+    The last state, or the state at which a signal stopped the run.
 
   Raises:
-    FloatingPointError: the loss is not finite.
+    FloatingPointError: the loss, its gradient or the state is not finite.
+    ValueError: something in the config does not fit, by its name.
   """
   run = make_setup(config)
   runtime.make_workdir(workdir)
@@ -92,7 +105,7 @@ def train_and_evaluate(
   restored = checkpoints.restore(run.state)
   if restored is not None:
     state, data_state = restored
-    run.batches.set_state(data_state)
+    run.batches.set_state(data_state, data_may_differ)
     writer.say(f'Resuming at step {state.step}.')
   else:
     state = run.init()
@@ -109,8 +122,13 @@ def train_and_evaluate(
   def report(step, scalars):
     """Fetches a step's scalars and logs them if due."""
     loss = float(scalars['loss'])
-    if not math.isfinite(loss):
-      raise FloatingPointError(f'The loss of step {step} is {loss}.')
+    for name in ('loss', 'grad_norm'):
+      if not math.isfinite(value := float(scalars[name])):
+        first = train_state.not_finite(state)
+        raise FloatingPointError(
+          f'The {name} of step {step} is {value}; the first array that is not '
+          f'finite after it: {first}.'
+        )
     if step % config.log_every_steps == 0 or step == config.num_steps:
       scalars = {name: float(value) for name, value in scalars.items()}
       scalars = {'loss': loss, **scalars, 'lr': float(run.schedule(step - 1))}
@@ -129,6 +147,11 @@ def train_and_evaluate(
       log.write_pictures(step, due)
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       best = config.checkpoint.best_metric
+      if best and best not in results and best.partition('/')[0] in due:
+        raise ValueError(
+          f'config.checkpoint.best_metric: found {best!r}; expected one of '
+          f'{sorted(results)}.'
+        )
       if best in results:
         checkpoints.save_best(state, results[best], config.checkpoint.best_mode)
       progress.pause(time.monotonic() - began)
@@ -136,6 +159,8 @@ def train_and_evaluate(
   with contextlib.ExitStack() as stack:
     for resource in (checkpoints, log, preemption, watchdog):
       stack.enter_context(contextlib.closing(resource))
+    if start >= config.num_steps:
+      writer.say(f'Step {start} of {config.num_steps}: nothing is to be done.')
     if start:
       evaluate_if_due(start)  # It may have been killed before or while at it.
     pending = None
@@ -154,7 +179,7 @@ def train_and_evaluate(
         pending = None
         checkpoints.save(state, run.batches.get_state())
       if preempted:
-        writer.say(f'SIGTERM: step {step} is saved, stopping.')
+        writer.say(f'{preemption.name}: step {step} is saved, stopping.')
         break
       evaluate_if_due(step)
       watchdog.reached(step)
@@ -164,10 +189,18 @@ def train_and_evaluate(
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  config, workdir = runtime.CONFIG.value, runtime.WORKDIR.value
+  schema.check(config)
   runtime.initialize()
-  train_and_evaluate(runtime.CONFIG.value, runtime.WORKDIR.value)
+  config, classes = run_files.derived(config)
+  run_files.write(workdir, config, classes, runtime.config_file())
+  state = train_and_evaluate(
+    config, workdir, data_may_differ=runtime.DATA_MAY_DIFFER.value
+  )
+  if int(state.step) < config.num_steps:
+    sys.exit(interruption.EXIT_CODE)  # A launcher begins again.
 
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main, flags_parser=runtime.parse_flags)
+  runtime.run(main)

@@ -51,6 +51,10 @@ class PacaVideo(nn.Module):
   classifier: classifier.PacaViT
   tubelet_frames: int
 
+  @property
+  def num_classes(self) -> int:
+    return self.classifier.num_classes
+
   def __call__(
     self, video: jax.Array, train: bool, return_features: bool = False
   ) -> jax.Array | tuple[jax.Array, backbone.Features]:

@@ -21,6 +21,8 @@ _INPUTS = {
   )
 }
 
+PREDICTIONS = 'data.images.predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
@@ -38,6 +40,10 @@ class Classification:
   model: Perceiver | PooledPerceiver
   label_smoothing: float
   mixing: classification.Mixing | None
+
+  @property
+  def label_ranges(self):
+    return {'label': (self.model.outputs.num_classes, None)}
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'])
