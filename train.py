@@ -193,6 +193,7 @@ def main(argv):
   schema.check(config)
   runtime.initialize()
   config, classes = run_files.derived(config)
+  schema.check(config)
   run_files.write(workdir, config, classes, runtime.config_file())
   state = train_and_evaluate(
     config, workdir, data_may_differ=runtime.DATA_MAY_DIFFER.value

@@ -198,11 +198,15 @@ def options(config: Mapping, path: str = '') -> Iterator[tuple[str, Any]]:
 def check(config: Mapping) -> None:
   """Sees that each option is what its rule says.
 
+  Beside a section `derive` None is fine: it is derived from the data.
+
   Raises:
     ValueError: names an option that is not, what it is and what it may be.
   """
   for path, value in options(config):
     name = path.rpartition('.')[2]
+    if value is None and 'derive' in config:
+      continue
     if name in ('sharding', 'lr_multipliers'):
       _check_pairs(path, value)
     elif (rule := rule_of(path)) is not None:
