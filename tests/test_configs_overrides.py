@@ -121,6 +121,13 @@ def options(config, path=''):
       yield f'{path}{key}', found
 
 
+def sections(config):
+  for section in config.values():
+    if isinstance(section, ml_collections.ConfigDict):
+      yield section
+      yield from sections(section)
+
+
 def is_reference(found):
   return isinstance(found, ml_collections.FieldReference)
 
@@ -207,8 +214,12 @@ def test_an_option_changes_no_other(module, variant):
   """But for the length of the run and the batch, which others follow."""
   make = importlib.import_module(f'configs.{module}').get_config
   before = dict(options(make(variant)))
-  computed = [path for path, value in before.items() if is_reference(value)]
-  for path in set(computed) - {'num_steps', 'data.batch_size'}:
+  computed = {
+    path
+    for path, found in before.items()
+    if is_reference(found) and isinstance(resolved(found), int | float)
+  }
+  for path in computed - {'num_steps', 'data.batch_size'}:
     config = make(variant)
     section, _, name = path.rpartition('.')
     section = value(config, section) if section else config
@@ -219,6 +230,14 @@ def test_an_option_changes_no_other(module, variant):
       if resolved(found) != resolved(before[other])
     }
     assert changed == {path}
+
+
+@pytest.mark.parametrize('module, variant', VARIANTS)
+def test_no_two_sections_are_one(module, variant):
+  """Else an option of one would be set in both."""
+  config = importlib.import_module(f'configs.{module}').get_config(variant)
+  found = list(sections(config))
+  assert len({id(section) for section in found}) == len(found)
 
 
 @pytest.mark.parametrize('batch_size', [1, 5000])
