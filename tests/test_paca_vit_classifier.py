@@ -38,9 +38,9 @@ def test_the_numpy_stream_is_the_goldens_own():
   'case, dtype, tolerance',
   [
     (CASES[0], 'float64', 1e-9),
-    (CASES[1], 'float32', 3e-5),
-    (CASES[2], 'float64', 1e-9),
-    (CASES[3], 'float32', 3e-5),
+    pytest.param(CASES[1], 'float32', 3e-5, marks=pytest.mark.full),
+    pytest.param(CASES[2], 'float64', 1e-9, marks=pytest.mark.full),
+    pytest.param(CASES[3], 'float32', 3e-5, marks=pytest.mark.full),
   ],
 )
 def test_logits_and_everything_on_the_way(case, dtype, tolerance):
@@ -138,6 +138,7 @@ def _check_gradients(gradients, golden):
     )
 
 
+@pytest.mark.full
 def test_gradients_in_float64():
   golden = golden_paca.load('extra_tiny_p2cconv_100_0_64x64_grads')
   with jax.enable_x64(True):
@@ -159,6 +160,7 @@ def test_gradients_in_float64():
   _check_gradients({'params': gradients}, golden)
 
 
+@pytest.mark.full
 def test_training_with_batch_statistics_in_float64():
   golden = golden_paca.load('extra_convmixer_small_100_128x128_train')
   with jax.enable_x64(True):

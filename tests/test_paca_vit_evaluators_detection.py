@@ -12,12 +12,16 @@ import pytest
 from jax.sharding import AxisType
 
 from data.detection import coco, coco_metric
-from paca_vit.evaluators import detection
+from paca_vit.evaluators import detection, detection_clusters
 from train_lib.train_state import TrainState
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'detection'
 PLAN = dict(
-  long_side=150, short_sides=(96,), crop_short_sides=(), crop_range=(40, 80)
+  flip_rate=0.5,
+  long_side=150,
+  short_sides=(96,),
+  crop_short_sides=(),
+  crop_range=(40, 80),
 )
 
 
@@ -180,3 +184,23 @@ def test_a_drawn_object_colours_its_mask_and_no_more():
   outside = changed.copy()
   outside[max(0, y - 20) : y + height + 4, max(0, x - 3) : x + width + 90] = 0
   assert not outside.any()
+
+
+def test_the_cluster_behind_an_object_is_the_one_that_looks_at_it():
+  """Of two stages; the canvas is larger than the image."""
+  example = next(x for x in coco.synthetic('test') if x['annotations'])
+  annotation = example['annotations'][0] | {'score': 0.9}
+  x, y, side, _ = annotation['bbox']
+  height, width = example['info']['height'], example['info']['width']
+  even = np.ones((3, height + 32, width + 32)) / (height + 32) / (width + 32)
+  looking = even.copy()
+  looking[1] = 0
+  looking[1, y : y + side, x : x + side] = 1 / side**2
+  maps = {
+    stage: detection_clusters.seen(m, even.shape[1:], height, width)
+    for stage, m in (('stage_1', even), ('stage_2', looking))
+  }
+  assert maps['stage_2'].shape == (3, height, width)
+  _, ((weight, area),) = detection_clusters.draw(example, [annotation], maps)
+  assert weight == pytest.approx(1)
+  assert area == pytest.approx(side**2 / height / width, rel=0.1)

@@ -43,6 +43,7 @@ def test_parameters_and_multiply_adds(name):
   np.testing.assert_allclose(macs, SIZES[name]['macs_512'], rtol=1e-3)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
   'dtype, tolerance', [('float32', 2e-5), ('float64', 1e-10)]
 )

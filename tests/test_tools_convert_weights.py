@@ -292,6 +292,7 @@ def test_eval_takes_what_was_converted(tmp_path):
   assert 0 < found['validation/loss'] < 20
 
 
+@pytest.mark.full
 def test_the_program_refuses_commands(tmp_path):
   made = tmp_path / 'made'
 

@@ -224,6 +224,7 @@ print('FOUND' + json.dumps(found))
 """
 
 
+@pytest.mark.full
 def test_two_real_processes_assemble_one_batch():
   with socket.socket() as s:
     s.bind(('localhost', 0))

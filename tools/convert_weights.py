@@ -11,7 +11,7 @@ is seen in the file. For a model of other sizes --config names ours. The result
 is what --config.init_from.path of train.py and eval.py takes.
 
 Out: --names=haiku writes a pickle, hugging_face safetensors, pacavit a PyTorch
-file.
+file, as do pacavit_segmentation and pacavit_detection.
 
 Nothing in a file is executed: one that holds anything but arrays and plain
 containers is refused by the name of what it holds. --ignore=that.name reads it
@@ -29,6 +29,7 @@ import numpy as np
 from absl import app, flags
 
 from paca_vit import pretrained as paca_pretrained
+from paca_vit.detection import names as detection_names
 from perceiver_io import pretrained as perceiver_pretrained
 from perceiver_io import published_names
 from perceiver_paca.weights import files, torch_files
@@ -136,8 +137,16 @@ NAMINGS = {
 }
 # The same names, after those of mmsegmentation's parts.
 NAMINGS['pacavit_segmentation'] = NAMINGS['pacavit']._replace(
-  pattern=r'^backbone\.patch_embed\.proj\.',
+  pattern=r'^decode_head\.',
   models=_named('paca_vit/ade20k:'),
+)
+# And after those of mmdetection's.
+NAMINGS['pacavit_detection'] = Naming(
+  pattern=r'^roi_head\.',
+  models=_named('paca_vit/coco:'),
+  import_=detection_names.from_state_dict,
+  export=detection_names.to_state_dict,
+  save=lambda path, v: torch_files.save(path, detection_names.to_state_dict(v)),
 )
 NAMES = flags.DEFINE_enum('names', None, list(NAMINGS), 'Names to write.')
 
@@ -180,7 +189,7 @@ def identify(tensors: Mapping[str, np.ndarray], naming: str) -> str:
 
 def variables_of(config: ml_collections.ConfigDict) -> PyTree:
   """Shapes of a config's variables, layers one by one; reads no data set."""
-  made_up = pipeline.changed(config.data, source='synthetic')
+  made_up = pipeline.inherited(config.data, {'source': 'synthetic'})
   batch = batch_layout.batch_spec(pipeline.training_example(made_up))
   state = setup.make_setup(config, batch=batch).state
   variables = {'params': state.params, **state.model_state}

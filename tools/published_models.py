@@ -27,6 +27,7 @@ from configs.perceiver_io import (
   starcraft,
 )
 from paca_vit import classifier, segmentation
+from paca_vit.detection import mask_rcnn
 from perceiver_io import inputs, models, multimodal, outputs
 from perceiver_io.perceiver import PooledPerceiver
 from perceiver_io.position_encoding import FourierPositions
@@ -186,6 +187,14 @@ def _paca_segmenter(variant, **options):
   return Published(module, (_shape(1, 512, 512, 3),), {'train': False})
 
 
+def _paca_detector(variant, **options):
+  """On what the authors count: 1,280 x 800, portrait."""
+  del options  # Its attention has one form.
+  module = mask_rcnn.make_detector(paca_config.mask_rcnn(variant, 80))
+  sizes = _shape(1, 2, dtype='int32')
+  return Published(module, (_shape(1, 1280, 800, 3), sizes))
+
+
 def _partials(make, config, variants):
   return {f'{config}:{v}': functools.partial(make, v) for v in variants}
 
@@ -234,6 +243,7 @@ _MODELS: dict[str, Callable[..., Published]] = {
     [f'upernet_{size}_p2cconv_100_0' for size in ('tiny', 'small', 'base')],
   ),
   **_partials(_paca_segmenter, 'paca_vit/ade20k', paca_config.VARIANTS),
+  **_partials(_paca_detector, 'paca_vit/coco', paca_config.MASK_RCNN_VARIANTS),
 }
 NAMES = tuple(_MODELS)
 

@@ -24,7 +24,6 @@ different there (`inherited`).
 import functools
 import importlib
 import sys
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,7 +32,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from train_lib import batch_layout, grouping
+from train_lib import batch_layout, grouping, prefetch
 
 PyTree = Any
 
@@ -55,7 +54,7 @@ class _Batches:
     batch_size = data_config.batch_size
     rows = batch_layout.local_rows(sharding, batch_size)
     self._batches = batched(examples, batch_size, rows)
-    self._prefetch = _make_prefetch(data_config)
+    self._prefetch = prefetch.make_prefetch(data_config)
     self._to_global = functools.partial(
       batch_layout.to_global, sharding, batch_size
     )
@@ -143,15 +142,11 @@ def make_train_iterator(
     seed: of the order and of every example's augmentation.
     sharding: of a batch's leading dimension.
   """
-  source, module = open_source(data_config)
-  options = dict(data_config.preprocess)
-  if hasattr(module, 'select'):
-    source = module.select(source, **options)
-  preprocess = functools.partial(module.preprocess, train=True, **options)
+  source, module, preprocess = _open_for_training(data_config)
   examples = train_examples(source, preprocess, seed)
   groups = None
   if hasattr(module, 'group'):
-    group = functools.partial(module.group, **options)
+    group = functools.partial(module.group, **data_config.preprocess)
     groups = train_examples(source, group, seed)
   return TrainIterator(examples, data_config, sharding, groups)
 
@@ -215,18 +210,21 @@ def inherited(
 
 def training_example(data_config: ml_collections.ConfigDict) -> PyTree:
   """One, preprocessed as in training; to learn what shapes there are."""
+  source, _, preprocess = _open_for_training(data_config)
+  return preprocess(source[0], rng=np.random.default_rng(0))
+
+
+def _open_for_training(data_config):
+  """(raw examples, data module, its preprocess)"""
   source, module = open_source(data_config)
-  rng = np.random.default_rng(0)
-  return module.preprocess(
-    source[0], train=True, rng=rng, **data_config.preprocess
+  options = data_config.preprocess
+  if hasattr(module, 'select'):
+    source = module.select(source, **options)
+  return (
+    source,
+    module,
+    functools.partial(module.preprocess, train=True, **options),
   )
-
-
-def changed(
-  data_config: ml_collections.ConfigDict, **options: Any
-) -> types.SimpleNamespace:
-  """The same section but for some options, such as the split."""
-  return types.SimpleNamespace(**{**data_config, **options})
 
 
 def few_examples(
@@ -316,22 +314,3 @@ def collate(examples: Sequence[PyTree], padding=()) -> PyTree:
   batch = jax.tree.map(lambda *xs: np.stack(xs), *examples, *padding)
   mask = np.repeat(np.float32([1, 0]), [len(examples), len(padding)])
   return {**batch, 'mask': mask}
-
-
-def _make_prefetch(data_config):
-  """A function from a dataset to an iterator that works ahead."""
-  read_options = grain.ReadOptions(
-    num_threads=data_config.num_threads,
-    prefetch_buffer_size=data_config.num_threads,
-  )
-  num_workers = data_config.num_workers
-
-  def prefetch(dataset: grain.MapDataset) -> Iterator[PyTree]:
-    dataset = dataset.to_iter_dataset(read_options)
-    if num_workers:
-      dataset = dataset.mp_prefetch(
-        grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=1)
-      )
-    return iter(dataset)
-
-  return prefetch

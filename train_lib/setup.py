@@ -101,15 +101,14 @@ def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:
   Raises:
     ValueError: the config has no evaluation.
   """
-  sections = [
-    pipeline.inherited(config.data, section.data)
-    for section in config.evals.values()
-  ]
+  sections = [section.data for section in config.evals.values()]
   if not sections:
     raise ValueError('config.evals: expected an evaluation, found none.')
-  alike = [x for x in sections if x.module == config.data.module]
-  data = (alike or sections)[0]
-  if not alike:
-    return batch_layout.batch_spec(pipeline.eval_examples(data)[0])
-  as_in_training = pipeline.changed(data, preprocess=config.data.preprocess)
-  return batch_layout.batch_spec(pipeline.training_example(as_in_training))
+  module = config.data.module
+  alike = [x for x in sections if x.get('module', module) == module]
+  if alike:
+    changes = {**alike[0], 'preprocess': {}}
+    data = pipeline.inherited(config.data, changes)
+    return batch_layout.batch_spec(pipeline.training_example(data))
+  data = pipeline.inherited(config.data, sections[0])
+  return batch_layout.batch_spec(pipeline.eval_examples(data)[0])

@@ -21,7 +21,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
-  config.num_steps = 1_000
+  config.num_steps = 1_200
   num_steps = config.get_ref('num_steps')
 
   config.task = dict(

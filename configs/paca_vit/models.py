@@ -61,6 +61,10 @@ VARIANTS = {
 }
 
 
+# Those with a published Mask R-CNN.
+MASK_RCNN_VARIANTS = tuple(v for v in VARIANTS if v != 'convmixer_tiny_100')
+
+
 def model(variant: str) -> ml_collections.ConfigDict:
   """The model section of a published variant, or of 'demo'.
 
@@ -125,6 +129,24 @@ def mask_rcnn(variant: str, num_classes: int) -> ml_collections.ConfigDict:
   config.pyramid_channels = 256
   config.box_channels = 1024
   config.detector = dict()  # other fields of paca_vit.detection's MaskRcnn
+  return config
+
+
+def demo_detector(num_classes: int) -> ml_collections.ConfigDict:
+  """Four narrow stages and a small Mask R-CNN, for images of 160 pixels."""
+  config = mask_rcnn('tiny_p2cconv_100_0', num_classes)
+  config.channels, config.depths = (32, 48, 64, 96), (1, 1, 2, 1)
+  config.num_heads = (1, 2, 4, 4)
+  config.num_clusters = (32, 32, 16, 0)
+  config.drop_path_rate = 0.0
+  config.pyramid_channels, config.box_channels = 48, 192
+  config.detector = dict(
+    anchor_scale=6.0,
+    candidates=(200, 200),
+    num_proposals=100,
+    num_rois=64,
+    max_detections=20,
+  )
   return config
 
 

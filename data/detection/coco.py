@@ -78,6 +78,24 @@ def synthetic(split: str, num_examples: int = 16) -> list[dict[str, Any]]:
   return examples
 
 
+def one_of(
+  examples: list[dict[str, Any]], num_classes: int
+) -> list[dict[str, Any]]:
+  """The same examples with only so many categories."""
+  categories = examples[0]['categories'][:num_classes]
+  return [
+    example
+    | {
+      'categories': categories,
+      'annotations': [
+        x | {'category_id': categories[x['category_id'] % num_classes]['id']}
+        for x in example['annotations']
+      ],
+    }
+    for example in examples
+  ]
+
+
 def select(
   source: Sequence[dict[str, Any]],
   *,

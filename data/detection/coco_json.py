@@ -116,7 +116,7 @@ def check(contents: Any, name: str) -> None:
   for i, x in enumerate(contents['annotations']):
     where = f'{name}: annotation {x.get("id", f"number {i}")}'
     for key, known in (('image_id', sizes), ('category_id', categories)):
-      if not isinstance(x.get(key), int | str) or x[key] not in known:
+      if not isinstance(x.get(key), int) or x[key] not in known:
         raise ValueError(f'{where}: {key} {x.get(key)!r} is not in the file.')
     _check_annotation(x, sizes[x['image_id']], where)
 
@@ -243,13 +243,14 @@ def _report(contents, path):
 
 
 def _check_ids(values, where):
-  counts = Counter(x.get('id') for x in values)
-  value, count = counts.most_common(1)[0]
-  if None in counts or count > 1:
-    raise ValueError(
-      f'{where}: expected an id of its own for each; '
-      + (f'{value!r} is there {count} times.' if count > 1 else 'one has none.')
-    )
+  seen = set()
+  for x in values:
+    if not isinstance(x.get('id'), int) or x['id'] in seen:
+      raise ValueError(
+        f'{where}: expected an integer id of its own for each; found '
+        f'{x.get("id")!r}{" twice" if isinstance(x.get("id"), int) else ""}.'
+      )
+    seen.add(x['id'])
 
 
 def _check_fields(x, fields, where):
@@ -265,10 +266,14 @@ def _check_annotation(x, size, where):
     raise ValueError(
       f'{where}: bbox is {x.get("bbox")!r}; expected [x, y, width, height].'
     )
+  if not _are_numbers([x.get('area', 0)]):
+    raise ValueError(f'{where}: area is {x["area"]!r}; expected pixels.')
   outline = x.get('segmentation')
   if isinstance(outline, dict):
     counts = outline.get('counts')
-    if outline.get('size') != list(size) or not isinstance(counts, list | str):
+    if outline.get('size') != list(size) or not (
+      isinstance(counts, str) or _are_numbers(counts)
+    ):
       raise ValueError(
         f'{where}: expected run lengths with counts and size {list(size)}, '
         f'the height and width of the image; found size {outline.get("size")}.'

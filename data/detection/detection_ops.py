@@ -123,6 +123,7 @@ def draw_plan(
   height: int,
   width: int,
   *,
+  flip_rate: float,
   long_side: int,
   short_sides: tuple[int, ...],
   crop_short_sides: tuple[int, ...],
@@ -134,12 +135,13 @@ def draw_plan(
     rng: what to draw from.
     height: of the original.
     width: of the original.
+    flip_rate: how many are mirrored.
     long_side: no longer side gets larger.
     short_sides: of which the shorter side's bound is drawn.
     crop_short_sides: likewise, before the crop; empty: the first branch only.
     crop_range: of the crop's sides, both drawn, and cut to the image.
   """
-  is_flipped = rng.random() < 0.5
+  is_flipped = rng.random() < flip_rate
   steps = []
   if rng.random() < 0.5 and crop_short_sides:
     bounds = long_side, int(rng.choice(crop_short_sides))

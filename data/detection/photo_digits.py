@@ -6,6 +6,7 @@ scikit-image's; `photo_objects` says how scenes are made. 2,400 scenes train,
 """
 
 import functools
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,8 +24,13 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
     split: 'train', 'test', or 'train[:N]', the first N.
     data_dir: where TFDS keeps the digits; None for its default.
   """
-  split, _, end = split.partition('[:')
-  number = int(end.rstrip(']')) if end else _NUM_SCENES[split]
+  match = re.fullmatch(r'(train|test)(?:\[:(\d+)\])?', split)
+  if match is None:
+    raise ValueError(
+      "config.data.split: expected 'train', 'test' or 'train[:N]', found "
+      f'{split!r}.'
+    )
+  split, number = match[1], int(match[2] or _NUM_SCENES[match[1]])
   draw = functools.partial(
     photo_objects.inked_digit, photo_objects.digits(split, data_dir)
   )
@@ -33,10 +39,4 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
 
 def synthetic(split: str, num_examples: int = 8) -> list[dict[str, Any]]:
   """`coco.synthetic` with ten categories."""
-  examples = coco.synthetic(split, num_examples)
-  categories = examples[0]['categories'][:10]
-  for example in examples:
-    for x in example['annotations']:
-      x['category_id'] = categories[x['category_id'] % 10]['id']
-    example['categories'] = categories
-  return examples
+  return coco.one_of(coco.synthetic(split, num_examples), 10)

@@ -23,10 +23,10 @@ from data.images import mnist5k
 HEIGHT, WIDTH = 128, 160
 _PHOTOS = {
   'train': (
-    *('chelsea.png', 'coffee.png', 'rocket.jpg', 'motorcycle_left.png'),
-    *('grass.png', 'gravel.png', 'ihc.png'),
+    *('chelsea.png', 'rocket.jpg', 'motorcycle_left.png', 'ihc.png'),
+    *('grass.png', 'gravel.png', 'brick.png'),
   ),
-  'test': ('astronaut.png', 'brick.png', 'hubble_deep_field.jpg'),
+  'test': ('astronaut.png', 'coffee.png', 'hubble_deep_field.jpg'),
 }
 _NUM_OBJECTS = 1, 6
 _MIN_SEEN = 0.4  # of a mask

@@ -90,6 +90,8 @@ class MaskRcnn(nn.Module):
     candidates: of each map by objectness, before overlapping ones are dropped;
       in training and else.
     num_proposals: R.
+    num_rois: of an image's boxes that the heads train on, a quarter of them on
+      objects at most.
     max_detections: D.
     min_score: a detection's is larger.
     own_canvas: compute everything of an image as on a canvas of its own, its
@@ -106,6 +108,7 @@ class MaskRcnn(nn.Module):
   anchor_scale: float = 8.0
   candidates: Sequence[int] = (2000, 1000)
   num_proposals: int = 1000
+  num_rois: int = 512
   max_detections: int = 100
   min_score: float = 0.05
   own_canvas: bool = False
@@ -205,6 +208,7 @@ class MaskRcnn(nn.Module):
           proposals.valid,
           objects,
           self.box_head.num_classes,
+          self.num_rois,
         ),
       )
 

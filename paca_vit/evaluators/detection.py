@@ -33,7 +33,11 @@ COMMENT = (
 
 
 def make_evaluator(
-  config: ml_collections.ConfigDict, *, task: Task, mesh: Mesh, workdir: str
+  config: ml_collections.ConfigDict,
+  *,
+  task: Task,
+  mesh: Mesh,
+  folder: pathlib.Path,
 ) -> 'DetectionEvaluator':
   """Reads data; fast: whether faster-coco-eval counts; num_images and min_score
   of the pictures."""
@@ -48,7 +52,7 @@ def make_evaluator(
     source,
     examples,
     mesh,
-    pathlib.Path(workdir) / 'detections',
+    folder,
     fast=config.fast,
     num_images=config.num_images,
     min_score=config.min_score,
@@ -60,7 +64,7 @@ class DetectionEvaluator:
 
   Figures of a range of sizes that no object is in are left out. Writes, in
   `folder`, COCO's results <step>.bbox.json and <step>.segm.json, and pictures
-  <step>_<image>.png.
+  <step>_<number>.png.
   """
 
   def __init__(
@@ -77,15 +81,12 @@ class DetectionEvaluator:
   ):
     self._source, self._examples = source, examples
     self._folder, self._fast, self._min_score = folder, fast, min_score
+    self._album = pictures.Album(folder, TITLE, COMMENT)
     self._shown = pipeline.spread(len(source), min(num_images, len(source)))
     self._truth = coco_metric.ground_truth(source)
     self._sharding = sharding.batch_sharding(mesh)
     self._num_shards = sharding.num_shards(self._sharding)
-    # Every device gets all: images differ in size.
-    self._predict = jax.jit(
-      sharding.on_mesh(mesh, task.predict),
-      out_shardings=sharding.replicated(mesh),
-    )
+    self._predict = sharding.jit_on_batches(mesh, task.predict)
 
   def run(self, state: TrainState) -> dict[str, float]:
     options = grain.ReadOptions(_NUM_THREADS, _NUM_THREADS)
@@ -98,7 +99,7 @@ class DetectionEvaluator:
       sizes = np.asarray(batch['image_size'])
       for i, place in enumerate(places):
         one = {name: x[i] for name, x in outputs.items()}
-        found[place] = self._results(self._source[place], one, sizes[i])
+        found[place] = results_of(self._source[place], one, sizes[i])
     values = {}
     for kind, name in (('bbox', 'box'), ('segm', 'mask')):
       everything = [x for results in found for x in results]
@@ -111,37 +112,43 @@ class DetectionEvaluator:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f'{int(state.step):07d}.{kind}.json'
         path.write_text(json.dumps(everything))
-    if jax.process_index() == 0:
-      self._draw(int(state.step), found)
+        writer.say(f'Results as COCO has them: {path}')
+    self._album.write(int(state.step), self._drawn(found))
     return values
 
-  def _results(self, example, outputs, image_size):
-    """COCO's results of an image, in its own pixels."""
-    info, valid = example['info'], outputs['valid'].astype(bool)
-    size = info['height'], info['width']
-    scale = np.tile(image_size[::-1] / np.array(size[::-1]), 2)
-    boxes = outputs['boxes'][valid].astype(np.float64) / scale
-    return coco_metric.results(
-      example,
-      boxes,
-      outputs['scores'][valid],
-      outputs['classes'][valid],
-      coco_metric.paste(outputs['masks'][valid], boxes, size),
-    )
-
-  def _draw(self, step, found):
+  def _drawn(self, found):
+    """Yields pictures and what they are of."""
     for place in self._shown:
       example = self._source[place]
       shown = [x for x in found[place] if x['score'] >= self._min_score]
-      pictures.save(
+      yield (
         pictures.grid([tiles(example, shown)]),
-        self._folder / f'{step:07d}_{place}.png',
-        title=TITLE,
-        comment=COMMENT,
-        description=f'{example["info"]["file_name"]}: {len(shown)} found with '
-        f'a score of {self._min_score} or more',
+        f'{example["info"]["file_name"]}: {len(shown)} found with a score of '
+        f'{self._min_score} or more',
       )
-    writer.say(f'Results as COCO has them, and pictures, in {self._folder}')
+
+
+def results_of(
+  example: dict[str, Any], outputs: dict[str, np.ndarray], size: np.ndarray
+) -> list[dict[str, Any]]:
+  """COCO's results of an image, by falling scores, in its own pixels.
+
+  Args:
+    example: of `coco.source`.
+    outputs: of `Detection.predict`, without the leading B.
+    size: [2], what the image was resized to, height and width.
+  """
+  info, valid = example['info'], outputs['valid'].astype(bool)
+  own = info['height'], info['width']
+  scale = np.tile(size[::-1] / np.array(own[::-1]), 2)
+  boxes = outputs['boxes'][valid].astype(np.float64) / scale
+  return coco_metric.results(
+    example,
+    boxes,
+    outputs['scores'][valid],
+    outputs['classes'][valid],
+    coco_metric.paste(outputs['masks'][valid], boxes, own),
+  )
 
 
 def same_size_batches(

@@ -58,8 +58,8 @@ class Detection:
     )
     if len(batch['mask']) % self.group_size:
       raise ValueError(
-        f'config.group_size: {self.group_size} images make no whole groups of '
-        f'a batch, or micro-batch, of {len(batch["mask"])}.'
+        f'config.task.group_size: {self.group_size} images make no whole '
+        f'groups of a batch, or micro-batch, of {len(batch["mask"])}.'
       )
     scalars = {
       name: x.mean(batch['mask'], self.group_size) for name, x in terms.items()
@@ -120,9 +120,10 @@ def _terms(model, batch, rng, train):
   return model.losses(regions, model.targets(regions, objects, rng))
 
 
-def make_task(config: ml_collections.ConfigDict) -> Detection:
-  """Reads config.model and config.group_size."""
+def make_task(
+  config: ml_collections.ConfigDict, model_config: ml_collections.ConfigDict
+) -> Detection:
+  """Reads group_size."""
   return Detection(
-    model=mask_rcnn.make_detector(config.model),
-    group_size=config.group_size,
+    model=mask_rcnn.make_detector(model_config), group_size=config.group_size
   )

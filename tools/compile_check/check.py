@@ -135,7 +135,7 @@ def check(name: str, topology: str, options: dict[str, Any]) -> Report:
 
 def _batch_spec(data: ml_collections.ConfigDict, mesh) -> PyTree:
   """Shapes of a global batch, laid out on devices that are not here."""
-  made_up = pipeline.changed(data, source='synthetic')
+  made_up = pipeline.inherited(data, {'source': 'synthetic'})
   split = sharding.batch_sharding(mesh)
   batch_layout.local_rows(
     split, data.batch_size
