@@ -69,9 +69,7 @@ def roi_align(
     valid = jnp.ones(boxes.shape[:2], bool)
   if image_sizes is None:
     image_sizes = jnp.full((len(boxes), 2), _UNLIMITED)
-  return _roi_align(
-    tuple(maps), boxes, valid, image_sizes, num_cells, strides
-  )
+  return _roi_align(tuple(maps), boxes, valid, image_sizes, num_cells, strides)
 
 
 _product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
