@@ -120,11 +120,7 @@ def train_and_evaluate(
       log.write(step, scalars | progress.report(step, scalars))
 
   def evaluate_if_due(step):
-    due = [
-      name
-      for name, section in config.evals.items()
-      if step % section.every_steps == 0 or step == config.num_steps
-    ]
+    due = evaluators.due(config, step)
     if not due:
       return
     with progress.paused():

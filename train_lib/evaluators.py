@@ -58,6 +58,15 @@ def sections(
   }
 
 
+def due(config: ml_collections.ConfigDict, step: int) -> list[str]:
+  """Names of those that are to run after a step; after the last one, all."""
+  return [
+    name
+    for name, section in config.evals.items()
+    if step % section.every_steps == 0 or step == config.num_steps
+  ]
+
+
 def run(
   evaluators: dict[str, Evaluator], names: Sequence[str], state: TrainState
 ) -> dict[str, float]:
