@@ -37,13 +37,6 @@ from configs import common
 from configs.paca_vit import models
 
 DATA = 'data.detection.coco'
-PLAN = dict(
-  flip_rate=0.5,
-  long_side=1333,
-  short_sides=tuple(range(480, 801, 32)),
-  crop_short_sides=(400, 500, 600),  # one time in two, before
-  crop_range=(384, 600),
-)
 _EPOCH = 7_330  # 117,266 images with objects, 16 at a time
 
 
@@ -63,15 +56,28 @@ def get_config(
   config.task = dict(module='paca_vit.tasks.detection', group_size=2)
   config.model = models.mask_rcnn(variant, num_classes=80)
 
-  options = dict(
-    num_classes=config.model.get_ref('num_classes'), plan=PLAN, max_boxes=100
+  num_classes = config.model.get_ref('num_classes')
+  config.data = common.data(
+    DATA,
+    split='train2017',
+    batch_size=16,
+    num_classes=num_classes,
+    plan=dict(
+      flip_rate=0.5,
+      long_side=1333,
+      short_sides=tuple(range(480, 801, 32)),
+      crop_short_sides=(400, 500, 600),  # one time in two, before
+      crop_range=(384, 600),
+    ),
+    max_boxes=100,
   )
-  config.data = common.data(DATA, split='train2017', batch_size=16, **options)
   config.evals = dict(
     validation=dict(
       module='paca_vit.evaluators.detection',
       every_steps=_EPOCH,
-      data=common.examples(DATA, split='val2017', **options),
+      data=common.examples(
+        DATA, split='val2017', num_classes=num_classes, bounds=(1333, 800)
+      ),
       fast=False,
       num_images=8,
       min_score=0.5,

@@ -24,7 +24,10 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config = objects.get_config(variant)
   config.num_steps = min(config.num_steps, 400)
   config.model.num_classes = 1
-  options = dict(
+  config.data = common.data(
+    DATA,
+    split='train',
+    batch_size=8,
     num_classes=1,
     plan=dict(
       flip_rate=0.5,
@@ -35,12 +38,12 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     ),
     max_boxes=24,
   )
-  config.data = common.data(DATA, split='train', batch_size=8, **options)
+  test = common.examples(DATA, split='test', num_classes=1, bounds=(160, 160))
   config.evals = dict(
     test=dict(
       module='paca_vit.evaluators.detection',
       every_steps=config.num_steps,
-      data=common.examples(DATA, split='test', **options),
+      data=test,
       fast=False,
       num_images=4,
       min_score=0.5,
@@ -48,7 +51,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     watershed=dict(
       module='paca_vit.evaluators.classical_detection',
       every_steps=config.num_steps,
-      data=common.examples(DATA, split='test', **options),
+      data=common.examples(DATA, split='test'),
       method='watershed',
       fit_split='train',
     ),

@@ -30,7 +30,10 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.task = dict(module='paca_vit.tasks.detection', group_size=8)
   config.model = models.demo_detector(num_classes=10)
 
-  options = dict(
+  config.data = common.data(
+    DATA,
+    split='train',
+    batch_size=8,
     num_classes=10,
     plan=dict(
       flip_rate=0.0,  # no digit is mirrored
@@ -41,12 +44,12 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     ),
     max_boxes=8,
   )
-  config.data = common.data(DATA, split='train', batch_size=8, **options)
+  test = common.examples(DATA, split='test', num_classes=10, bounds=(160, 128))
   config.evals = dict(
     test=dict(
       module='paca_vit.evaluators.detection',
       every_steps=config.num_steps // 3,
-      data=common.examples(DATA, split='test', **options),
+      data=test,
       fast=False,
       num_images=8,
       min_score=0.5,
@@ -54,13 +57,13 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     clusters=dict(
       module='paca_vit.evaluators.detection_clusters',
       every_steps=config.num_steps,
-      data=common.examples(DATA, split='test', **options),
+      data=test,
       num_images=4,
     ),
     colors=dict(
       module='paca_vit.evaluators.classical_detection',
       every_steps=config.num_steps,
-      data=common.examples(DATA, split='test', **options),
+      data=common.examples(DATA, split='test'),
       method='colors',
       fit_split='train[:100]',
     ),
