@@ -1,32 +1,53 @@
 # make demo: set up, train PaCa-ViT on digits over photographs, draw what it sees.
-# make test: set up and run the tests. Nothing is needed but Python 3.11+.
+# make test: set up and run the quick tests. Nothing is needed but Python 3.11+.
+# make test-all: those and the rest, which start processes or compile the
+#   papers' sizes. .ci/run runs these.
 # make test-slow: the same recipes at larger sizes, minutes each.
+# make test-newest: the quick tests with the newest versions that setup.py admits.
+# Another Python: make test PYTHON=python3.13 (its folder is .venv-3.13).
 # make parity: set up PyTorch and compare with the models of transformers.
 # make tpu-compile: set up the TPU's compiler and compile for eight TPU v5e.
 # make compile-check: docs/compile-check.md anew, half an hour on two cores.
 
 PYTHON ?= python3
-VENV := .venv
+ifeq ($(PYTHON),python3)
+VENV ?= .venv
+else
+VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+endif
+NEWEST := $(VENV)-newest
+EXTRAS := demo,test,text,flow,media,brain,chess,weights,detection
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
 CONFIG := configs/paca_vit/digits_on_photos.py:demo
 
-.PHONY: demo test test-slow parity tpu-compile compile-check clean
+.PHONY: demo lint test test-all test-slow test-newest parity tpu-compile
+.PHONY: compile-check clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
 	$(RUN) eval.py --config=$(CONFIG) --workdir=$(DEMO)
 	$(RUN) -m tools.report --workdir=$(DEMO)
 
-test: $(VENV)/.installed
+lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/shellcheck .ci/run launch/*.sh launch/train.sbatch
+	$(VENV)/bin/shellcheck .ci/run launch/*.sh launch/train.sbatch \
+	  benchmarks/gpu.sh
 	$(VENV)/bin/hadolint launch/Dockerfile
+
+test: lint
 	$(RUN) -m pytest -n 2
+
+test-all: lint
+	$(RUN) -m pytest -n 2 -m 'not slow'
 
 test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -m slow
+
+test-newest: $(NEWEST)/.installed
+	$(NEWEST)/bin/python -m pytest -n 2
 
 parity: $(VENV)/.parity
 	$(RUN) -m pytest tests/parity
@@ -40,19 +61,23 @@ compile-check: $(VENV)/.tpu-compile
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), sys.version'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[demo,test,text,flow,media,brain,chess,weights,detection]'
+	$(RUN) $(PIP_INSTALL) --constraint constraints.txt \
+	  --editable '.[$(EXTRAS)]'
+	touch $@
+
+# No constraints: what pip chooses within setup.py's bounds today.
+$(NEWEST)/.installed: setup.py
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python $(PIP_INSTALL) --upgrade --editable '.[$(EXTRAS)]'
 	touch $@
 
 $(VENV)/.parity: $(VENV)/.installed
-	$(RUN) -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[parity]'
+	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --editable '.[parity]'
 	touch $@
 
 $(VENV)/.tpu-compile: $(VENV)/.installed
-	$(RUN) -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[tpu-compile]'
+	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --editable '.[tpu-compile]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf .venv* runs

@@ -1,4 +1,7 @@
-"""Evaluates a run: `python eval.py --config=... --workdir=...`.
+"""Evaluates a run: `python eval.py --workdir=...`.
+
+A run keeps its config in its workdir; --config is needed for other options, or
+for weights without a run.
 
 Runs every evaluator of the config on the run's last checkpoint and prints what
 `train.py` printed for it. Without checkpoints in the workdir it evaluates the
@@ -13,9 +16,17 @@ import sys
 import jax
 import ml_collections
 from absl import app, flags
-from ml_collections import config_flags
 
-from train_lib import evaluators, results, runtime, setup, sharding, trained
+from configs import schema
+from train_lib import (
+  evaluators,
+  results,
+  run_files,
+  runtime,
+  setup,
+  sharding,
+  trained,
+)
 
 
 def run_evaluators(
@@ -33,22 +44,25 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
-  config, workdir = runtime.CONFIG.value, runtime.WORKDIR.value
+  workdir = runtime.WORKDIR.value
+  config = run_files.config_of(runtime.CONFIG.value, workdir)
+  schema.check(config)
   metrics = run_evaluators(config, workdir, trained.BEST.value)
   if jax.process_index() == 0:
     imported = trained.is_imported(config, workdir)
     results.write_results(
       workdir,
-      config=config_flags.get_config_filename(flags.FLAGS['config']),
+      config=runtime.config_file() or run_files.read_file_name(workdir),
       weights=config.init_from.path if imported else workdir,
       imported=imported,
       command=shlex.join(['python', *sys.argv]),
       metrics=metrics,
+      about=results.about(config),
     )
     for name, value in metrics.items():
       print(f'{name}: {value:.6g}')
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main, flags_parser=runtime.parse_flags)
+  flags.mark_flag_as_required('workdir')
+  runtime.run(main, schema.check)

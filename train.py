@@ -6,25 +6,27 @@ next example and ends as if nothing had happened.
 
 import contextlib
 import functools
-import math
-import time
+import sys
 
 import jax
 import ml_collections
 import optax
 from absl import app, flags
 
+from configs import schema
 from train_lib import (
   accumulation,
   checkpoint,
   evaluators,
   interruption,
+  run_files,
   runtime,
   sharding,
+  train_state,
   weights,
   writer,
 )
-from train_lib.setup import Setup, make_setup, started
+from train_lib.setup import Setup, make_setup
 from train_lib.train_state import TrainState
 
 
@@ -74,15 +76,21 @@ def make_step(run: Setup, config: ml_collections.ConfigDict):
 
 
 def train_and_evaluate(
-  config: ml_collections.ConfigDict, workdir: str
+  config: ml_collections.ConfigDict,
+  workdir: str,
+  *,
+  data_may_differ: bool = False,
 ) -> TrainState:
   """Trains from the last checkpoint, else `init_from`, else scratch.
 
+  Args:
+    data_may_differ: resume although the order of the examples is another.
+
   Returns:
-    The last state, or the state at which SIGTERM stopped the run.
+    The last state, or the state at which a signal stopped the run.
 
   Raises:
-    FloatingPointError: the loss is not finite.
+    FloatingPointError: the loss, its gradient or the state is not finite.
   """
   run = make_setup(config)
   runtime.make_workdir(workdir)
@@ -92,13 +100,10 @@ def train_and_evaluate(
   restored = checkpoints.restore(run.state)
   if restored is not None:
     state, data_state = restored
-    run.batches.set_state(data_state)
+    run.batches.set_state(data_state, data_may_differ)
     writer.say(f'Resuming at step {state.step}.')
   else:
-    state = run.init()
-    if config.init_from.path:
-      state = weights.init_from(state, run.tx, config.init_from)
-    state = started(run, state, config.seed)
+    state = weights.first_state(run, config)
 
   step_fn = make_step(run, config)
   start = int(state.step)
@@ -108,12 +113,10 @@ def train_and_evaluate(
 
   def report(step, scalars):
     """Fetches a step's scalars and logs them if due."""
-    loss = float(scalars['loss'])
-    if not math.isfinite(loss):
-      raise FloatingPointError(f'The loss of step {step} is {loss}.')
+    train_state.check_finite(step, scalars, state)
     if step % config.log_every_steps == 0 or step == config.num_steps:
-      scalars = {name: float(value) for name, value in scalars.items()}
-      scalars = {'loss': loss, **scalars, 'lr': float(run.schedule(step - 1))}
+      scalars = {'loss': 0, **{k: float(x) for k, x in scalars.items()}}
+      scalars['lr'] = float(run.schedule(step - 1))
       log.write(step, scalars | progress.report(step, scalars))
 
   def evaluate_if_due(step):
@@ -122,20 +125,20 @@ def train_and_evaluate(
       for name, section in config.evals.items()
       if step % section.every_steps == 0 or step == config.num_steps
     ]
-    if due:
-      began = time.monotonic()
+    if not due:
+      return
+    with progress.paused():
       results = evaluators.run(evals, due, state)
       log.write(step, results)
       log.write_pictures(step, due)
       writer.say(f'step {step}  {writer.format_scalars(results)}')
-      best = config.checkpoint.best_metric
-      if best in results:
-        checkpoints.save_best(state, results[best], config.checkpoint.best_mode)
-      progress.pause(time.monotonic() - began)
+      checkpoints.save_best(state, results, config.checkpoint)
 
   with contextlib.ExitStack() as stack:
     for resource in (checkpoints, log, preemption, watchdog):
       stack.enter_context(contextlib.closing(resource))
+    if start >= config.num_steps:
+      writer.say(f'Step {start} of {config.num_steps}: nothing is to be done.')
     if start:
       evaluate_if_due(start)  # It may have been killed before or while at it.
     pending = None
@@ -154,7 +157,7 @@ def train_and_evaluate(
         pending = None
         checkpoints.save(state, run.batches.get_state())
       if preempted:
-        writer.say(f'SIGTERM: step {step} is saved, stopping.')
+        writer.say(f'{preemption.name}: step {step} is saved, stopping.')
         break
       evaluate_if_due(step)
       watchdog.reached(step)
@@ -165,9 +168,17 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
-  train_and_evaluate(runtime.CONFIG.value, runtime.WORKDIR.value)
+  workdir = runtime.WORKDIR.value
+  config, classes = run_files.derived(runtime.CONFIG.value)
+  schema.check(config)
+  run_files.write(workdir, config, classes, runtime.config_file())
+  state = train_and_evaluate(
+    config, workdir, data_may_differ=runtime.DATA_MAY_DIFFER.value
+  )
+  if int(state.step) < config.num_steps:
+    sys.exit(interruption.EXIT_CODE)  # A launcher begins again.
 
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main, flags_parser=runtime.parse_flags)
+  runtime.run(main, schema.check)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import jax
 import ml_collections
-from absl import app, flags
+from absl import flags
 
 from benchmarks import one_device
 from train_lib import runtime, setup
@@ -80,4 +80,4 @@ def main(_) -> None:
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config'])
-  app.run(main, flags_parser=runtime.parse_flags)
+  runtime.run(main)

@@ -10,7 +10,7 @@
 # With TINY=1 models are small and steps few: a rehearsal, also on a CPU.
 # Needs JAX, and PyTorch, transformers and timm for the peers (PEERS=0: without).
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 limit=${LIMIT:-480} peers=${PEERS:-1} tiny=${TINY:-0}
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 export XLA_PYTHON_CLIENT_MEM_FRACTION=${XLA_PYTHON_CLIENT_MEM_FRACTION:-0.92}
@@ -72,15 +72,18 @@ print(', '.join(f'{n} {found[n]}' for n in names if n in found))
 PY
 
 if is_wanted tests; then
+  read -ra test_args <<< "${TEST_ARGS:-}"
   JAX_PLATFORMS=${TEST_PLATFORMS-cuda,cpu} \
-    python3 -m pytest -p no:cacheprovider -q --durations=3 ${TEST_ARGS:-} \
+    python3 -m pytest -p no:cacheprovider -q --durations=3 "${test_args[@]}" \
     tests/test_ops_attention.py tests/test_ops_depthwise_conv.py 2>&1 |
     grep -v Warning | tail -n "${TEST_LINES:-12}" | cut -c 1-300
   echo "tests: $SECONDS s so far"
 fi
 
 if is_wanted depthwise; then
-  python3 -m benchmarks.depthwise_conv --batch_size=$([ "$tiny" = 1 ] && echo 1 || echo 128)
+  batch_size=128
+  [ "$tiny" = 1 ] && batch_size=1
+  python3 -m benchmarks.depthwise_conv --batch_size=$batch_size
   echo "depthwise: $SECONDS s so far"
 fi
 

@@ -22,7 +22,7 @@ PyTorch for it.
 import time
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from train_lib import runtime
 
@@ -269,4 +269,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config'])
-  app.run(main, flags_parser=runtime.parse_flags)
+  runtime.run(main)

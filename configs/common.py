@@ -1,11 +1,27 @@
 """What many configs share: a function each, one level deep."""
 
+import functools
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
 import ml_collections
+
+# A number of a config, or what is computed from one: it follows when --config
+# sets the number.
+Reference = ml_collections.FieldReference
+
+
+def check_variant(variant: str, variants: Iterable[str]) -> None:
+  """Raises a ValueError that names all if `variant` is none of them."""
+  if variant not in variants:
+    raise ValueError(
+      f'variant: found {variant!r}; expected one of {list(variants)}.'
+    )
 
 
 def adamw(**schedule) -> ml_collections.ConfigDict:
   """AdamW as timm sets it up: biases, norms and other vectors do not decay."""
-  return ml_collections.ConfigDict(
+  config = ml_collections.ConfigDict(
     dict(
       name='adamw',
       b1=0.9,
@@ -30,6 +46,9 @@ def adamw(**schedule) -> ml_collections.ConfigDict:
       | schedule,
     )
   )
+  if config.schedule.decay == 'step':
+    del config.schedule.end_lr  # It ends where its factors lead.
+  return config
 
 
 # What a layer computes in parts, heads and the hidden channels of its MLP, by
@@ -61,9 +80,11 @@ def parallel() -> dict:
   )
 
 
-def examples(module: str, split: str, **preprocess) -> dict:
-  """Part of a data set; `preprocess` goes to the module's `preprocess`.
+def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
+  """Batches of `batch_size` examples over all devices and processes.
 
+  `preprocess` goes to the module's `preprocess`. Evaluators read the same but
+  for what their own `data` names.
   --config.data.source=synthetic reads made-up examples in the real format.
   """
   return dict(
@@ -72,16 +93,47 @@ def examples(module: str, split: str, **preprocess) -> dict:
     source='real',
     data_dir=ml_collections.config_dict.placeholder(str),  # TFDS's default
     preprocess=preprocess,
-  )
-
-
-def data(module: str, split: str, batch_size: int, **preprocess) -> dict:
-  """`examples` in batches of `batch_size` over all devices and processes."""
-  return examples(module, split, **preprocess) | dict(
     batch_size=batch_size,
     num_threads=4,  # each makes a batch ahead of time
     num_workers=0,  # processes; threads suffice where decoding dominates
   )
+
+
+def num_batches(num_examples: int, batch_size: Reference) -> Reference:
+  """Whole batches in so many examples, at least one; follows the batch size."""
+  return _computed(functools.partial(_num_batches, num_examples), batch_size)
+
+
+def part(steps: Reference, divisor: int = 1) -> Reference:
+  """One of `divisor` equal parts, rounded up; follows `steps`.
+
+  With a divisor of 1 a number of its own: --config may set it alone.
+  """
+  return _computed(functools.partial(_part, divisor), steps)
+
+
+def _num_batches(num_examples, batch_size):
+  return max(1, num_examples // max(1, batch_size))
+
+
+def _part(divisor, steps):
+  return -(-steps // divisor)
+
+
+class _Operation(NamedTuple):
+  """What a reference computes of another one."""
+
+  fn: Callable
+  args: tuple = ()
+
+
+def _computed(fn, reference) -> Reference:
+  return Reference(reference, op=_Operation(fn))
+
+
+def scaled(lr: float, batch_size: Reference, per: int) -> Reference:
+  """A rate for batches of `per`, in proportion to the batch size."""
+  return batch_size.to_float() * (lr / per)
 
 
 def checkpoint(every_steps: int, best_metric: str, best_mode='max') -> dict:
@@ -91,6 +143,22 @@ def checkpoint(every_steps: int, best_metric: str, best_mode='max') -> dict:
     keep_last=2,
     best_metric=best_metric,
     best_mode=best_mode,
+  )
+
+
+def derive(*outputs: str, epochs: float = 20.0) -> dict:
+  """What is taken from somebody's own data, see `train_lib/run_files.py`.
+
+  Args:
+    *outputs: names of the options that are the number of outputs.
+    epochs: that are trained, if they are as many as `min_steps`.
+  """
+  return dict(
+    epochs=epochs,
+    min_steps=200,
+    warmup_share=0.1,
+    num_evaluations=10,
+    outputs=outputs,
   )
 
 

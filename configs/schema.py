@@ -103,7 +103,10 @@ RULES: tuple[tuple[str, Rule], ...] = (
   # How long, how often, how many at once.
   ('num_steps|every_steps|log_every_steps|update_every_steps', whole(1)),
   ('warmup_steps|flat_steps|num_threads|num_workers', whole(0)),
-  ('boundaries', whole(1)),
+  ('boundaries', SHARE),
+  (r'derive\.epochs', POSITIVE),
+  (r'derive\.min_steps|derive\.num_evaluations', whole(1)),
+  (r'derive\.warmup_share', SHARE_BELOW_1),
   ('batch_size|keep_last|num_microbatches', whole(1)),
   (
     r'mesh\..*',
@@ -165,8 +168,11 @@ RULES: tuple[tuple[str, Rule], ...] = (
   (r'dropout\..*', SHARE_BELOW_1),
   ('crop_fraction|max_share', number(above=0, high=1)),
   (r'[a-z]+_alpha|[a-z]+_weight|loss_weights\..*|severity', NOT_NEGATIVE),
-  ('magnitude|magnitude_std|degrees|translate|log_stretch', NOT_NEGATIVE),
-  ('brightness|contrast|saturation|hue', NOT_NEGATIVE),
+  (
+    'color_jitter|magnitude|magnitude_std|degrees|translate|log_stretch',
+    NOT_NEGATIVE,
+  ),
+  ('color_jitter|brightness|contrast|saturation|hue', NOT_NEGATIVE),
   ('log_scale|input_shift', number()),
   (r'num_points\..*', whole(1)),
 )
@@ -192,11 +198,18 @@ def options(config: Mapping, path: str = '') -> Iterator[tuple[str, Any]]:
 def check(config: Mapping) -> None:
   """Sees that each option is what its rule says.
 
+  Beside a section `derive` None is fine: it is derived from the data.
+
   Raises:
     ValueError: names an option that is not, what it is and what it may be.
   """
+  to_derive = 'derive' in config  # What is None follows from the data.
   for path, value in options(config):
+    if value is None and to_derive:
+      continue
     name = path.rpartition('.')[2]
+    if value is None and 'derive' in config:
+      continue
     if name in ('sharding', 'lr_multipliers'):
       _check_pairs(path, value)
     elif (rule := rule_of(path)) is not None:

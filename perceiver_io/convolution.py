@@ -1,4 +1,4 @@
-"""Convolutional stems and heads around the Perceiver.
+"""Convolutional stems of the Perceiver.
 
 Letters: B batch, T time, H and W height and width, C channels.
 """
@@ -101,45 +101,4 @@ class ConvDownsample(nn.Module):
         x = BatchNorm(dtype=self.dtype, name=f'batch_norm_{i}')(x, train)
       x = nn.relu(x)
       x = nn.max_pool(x, (3, 3), strides=(2, 2), padding='SAME')
-    return x
-
-
-class ConvUpsample(nn.Module):
-  """Transposed convolutions of width 4, ReLU between them.
-
-  The channels halve from layer to layer and end at `channels`.
-
-  Attributes:
-    channels: C of the result.
-    spatial_layers: how many layers double height and width.
-    temporal_layers: how many layers, from the first on, double time; None for
-      images.
-  """
-
-  channels: int
-  spatial_layers: int = 2
-  temporal_layers: int | None = None
-  dtype: Dtype | None = None
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps [B, H, W, C'] or [B, T, H, W, C'] to the upsampled array."""
-    num_layers = max(self.spatial_layers, self.temporal_layers or 0)
-    for i in range(num_layers):
-      if i > 0:
-        x = nn.relu(x)
-      spatial = 2 if i < self.spatial_layers else 1
-      strides = [spatial, spatial]
-      if self.temporal_layers is not None:
-        strides = [2 if i < self.temporal_layers else 1, *strides]
-      x = nn.ConvTranspose(
-        self.channels * 2 ** (num_layers - 1 - i),
-        kernel_size=(4,) * len(strides),
-        strides=strides,
-        padding='SAME',
-        kernel_init=initializers.fan_in_truncated,
-        dtype=self.dtype,
-        name=f'conv_{i}',
-      )(whole_examples(x))
-      x = whole_examples(x)
     return x

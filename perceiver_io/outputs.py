@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from perceiver_io import initializers, patches
-from perceiver_io.convolution import ConvUpsample
 
 Dtype = jax.typing.DTypeLike
 
@@ -175,39 +174,3 @@ class AudioSamples(nn.Module):
       name='linear',
     )(x)
     return x.reshape(x.shape[0], -1)
-
-
-class UpsampledImage(nn.Module):
-  """An image or a video from a coarser grid of queries, by convolutions.
-
-  Attributes:
-    index_dims: the grid, (H, W) or (T, H, W).
-    upsample: what enlarges it.
-  """
-
-  index_dims: tuple[int, ...]
-  upsample: ConvUpsample
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps [B, prod(index_dims), C] to the upsampled array."""
-    return self.upsample(x.reshape(x.shape[0], *self.index_dims, -1))
-
-
-class PatchImage(nn.Module):
-  """An image or a video whose patches are the outputs' channels.
-
-  Attributes:
-    index_dims: the grid of patches, (H, W) or (T, H, W).
-    spatial, temporal: size of a patch.
-  """
-
-  index_dims: tuple[int, ...]
-  spatial: int
-  temporal: int = 1
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps [B, prod(index_dims), C] as `patches.depth_to_space`."""
-    x = x.reshape(x.shape[0], *self.index_dims, -1)
-    return patches.depth_to_space(x, self.spatial, self.temporal)

@@ -18,15 +18,6 @@ from flax import linen as nn
 from perceiver_io import initializers
 
 
-def linear_positions(index_dims: Sequence[int]) -> np.ndarray:
-  """Positions of a grid in [-1, 1], ends included: float64 [*index_dims, d].
-
-  The last axis is in the order of `index_dims`; a single position is -1.
-  """
-  axes = [np.linspace(-1, 1, n) for n in index_dims]
-  return np.stack(np.meshgrid(*axes, indexing='ij'), axis=-1)
-
-
 def fourier_features(
   positions: np.ndarray,
   num_bands: int,
@@ -207,25 +198,3 @@ class ProjectedPositions(nn.Module):
       name='linear',
     )
     return dense(self.positions(index_dims, points, dtype))
-
-
-class RefinedPositions(nn.Module):
-  """Positions with residual linear maps after them, ReLU between the maps."""
-
-  positions: nn.Module
-  num_layers: int
-
-  @nn.compact
-  def __call__(self, index_dims, points=None, dtype=None):
-    """As the `positions` that it refines."""
-    x = self.positions(index_dims, points, dtype)
-    for i in range(self.num_layers):
-      if i > 0:
-        x = nn.relu(x)
-      x += nn.Dense(
-        x.shape[-1],
-        dtype=dtype,
-        kernel_init=initializers.fan_in_truncated,
-        name=f'linear_{i}',
-      )(x)
-    return x

@@ -11,6 +11,8 @@ from configs import common
 from train_lib import metrics
 from train_lib.task import LossAux
 
+PREDICTIONS = 'data.images.predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class LinearTask:
@@ -27,10 +29,13 @@ class LinearTask:
       'stats': {'steps': jnp.zeros(())},
     }
 
-  def _losses(self, variables, batch):
+  def _logits(self, variables, batch):
     params = variables['params']
     x = batch['image'].reshape(len(batch['image']), -1)
-    logits = x @ params['kernel'] + params['bias']
+    return x @ params['kernel'] + params['bias']
+
+  def _losses(self, variables, batch):
+    logits = self._logits(variables, batch)
     return logits, optax.softmax_cross_entropy_with_integer_labels(
       logits, batch['label']
     )
@@ -52,7 +57,7 @@ class LinearTask:
     }
 
   def predict(self, variables, batch):
-    return {'logits': self._losses(variables, batch)[0]}
+    return {'logits': self._logits(variables, batch)}
 
 
 def make_task(config, model):
@@ -67,10 +72,11 @@ def get_config():
   config.task = dict(module='tests.linear_task')
   config.model = dict(num_classes=10, poison=0.0)
   config.data = common.data('data.images.mnist5k', 'train', 64)
-  test = common.data('data.images.mnist5k', 'test', 64)
-  config.data.source = test['source'] = 'synthetic'
+  config.data.source = 'synthetic'
   config.evals = dict(
-    test=dict(module='train_lib.evaluate', every_steps=3, data=test)
+    test=dict(
+      module='train_lib.evaluate', every_steps=3, data=dict(split='test')
+    )
   )
   config.optim = common.adamw(lr=1e-2)
   config.checkpoint = common.checkpoint(2, 'test/accuracy')

@@ -1,7 +1,9 @@
 """Every config builds, names what exists, and holds no option nobody reads."""
 
+import functools
 import glob
 import importlib
+import inspect
 import pathlib
 from collections.abc import Mapping
 
@@ -12,7 +14,8 @@ import pytest
 import train
 from configs.paca_vit import imagenet
 from tests import linear_task
-from train_lib import evaluators, setup, sharding
+from train_lib import evaluators, optim, pipeline, run_files, setup, sharding
+from train_lib.task import make_task
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -60,41 +63,111 @@ def config_modules():
 
 def all_synthetic(config):
   """The config with invented examples and batches that eight devices share."""
-  for data in [config.data] + [e.data for e in config.evals.values()]:
-    data.source = 'synthetic'
-    if 'batch_size' in data:
-      data.batch_size = 8
+  config.data.source, config.data.batch_size = 'synthetic', 8
+  for section in config.evals.values():
+    if 'batch_size' in section.data:
+      section.data.batch_size = 8
   return config
+
+
+every_module = pytest.mark.parametrize(
+  'module', config_modules(), ids=lambda m: m.__name__
+)
+every_variant = pytest.mark.parametrize(
+  'module, variant',
+  [(m.__name__, v) for m in config_modules() for v in m.VARIANTS],
+)
 
 
 @pytest.fixture(scope='module')
 def read_by_the_loop(tmp_path_factory):
+  """Options that every run has; tasks and data sets have their own."""
   config, folder = linear_task.get_config(), tmp_path_factory.mktemp('runs')
   recorder = Recorder(config)
   train.train_and_evaluate(recorder, str(folder / 'first'))
   config.init_from.path = str(folder / 'first')
   train.train_and_evaluate(recorder, str(folder / 'second'))
-  # An evaluator's own options are not the loop's, its schedule is.
-  return {p.replace('evals.test.', 'evals.*.') for p in recorder.read}
-
-
-@pytest.mark.parametrize('module', config_modules(), ids=lambda m: m.__name__)
-def test_every_option_is_read(module, read_by_the_loop, tmp_path):
-  config = all_synthetic(module.get_config())
-  recorder = Recorder(config)
-  run = setup.make_setup(recorder)
-  assert jax.tree.leaves(run.state.params)
-  evaluators.make_evaluators(recorder, run.task, run.mesh, str(tmp_path))
-
-  read = recorder.read | {
-    path.replace('evals.*.', f'evals.{name}.')
-    for path in read_by_the_loop
-    if 'data' not in path and 'model' not in path
-    for name in config.evals
+  own = ('task', 'model', 'optim', 'evals')
+  return {
+    path
+    for path in recorder.read
+    if path.partition('.')[0] not in own and 'preprocess' not in path
   }
+
+
+_read = {}  # by sections: variants share most of theirs
+
+
+def read_of(section, path, use):
+  """Paths of the options that `use` reads of a section."""
+  key = path, section.to_json_best_effort()
+  if key not in _read:
+    recorder = Recorder(section, f'{path}.')
+    use(recorder)
+    _read[key] = recorder.read
+  return _read[key]
+
+
+@every_variant
+def test_every_option_is_read(module, variant, read_by_the_loop, tmp_path):
+  """Nothing is traced: what reads options is built, and reads one example."""
+  config = all_synthetic(importlib.import_module(module).get_config(variant))
+  config, _ = run_files.derived(config)
+  if 'num_clips' in config.data.preprocess:
+    config.data.preprocess.num_clips = 2
+  recorder = Recorder(config, read=set(read_by_the_loop))
+  task = make_task(recorder)
+  _, schedule = optim.make_optimizer(recorder.optim, config.num_steps)
+  schedule(0)
+  recorder.optim.num_microbatches  # noqa: B018 - by the step
+  read = recorder.read | read_of(config.data, 'data', pipeline.training_example)
+  mesh = sharding.make_mesh(config.mesh)
+  for name, section in evaluators.sections(config).items():
+    if 'num_fitted' in section:
+      section.num_fitted = 20
+    read |= {f'evals.{name}.{x}' for x in ('module', 'every_steps')}
+    make = importlib.import_module(section.module).make_evaluator
+    read |= read_of(
+      section,
+      f'evals.{name}',
+      functools.partial(make, task=task, mesh=mesh, folder=tmp_path),
+    )
   assert not set(leaves(config)) - read
-  best = config.checkpoint.best_metric
-  assert best is None or best.split('/')[0] in config.evals
+
+
+@every_variant
+def test_an_evaluator_names_only_what_differs(module, variant):
+  config = importlib.import_module(module).get_config(variant)
+  for name, section in config.evals.items():
+    own = section.data.to_dict()
+    for options, of_the_run in (
+      (own.pop('preprocess', {}), config.data.preprocess),
+      (own, config.data),
+    ):
+      repeated = {k for k, v in options.items() if of_the_run.get(k) == v}
+      assert not repeated, f'evals.{name}.data'
+  assert config.checkpoint.best_metric.split('/')[0] in config.evals
+
+
+@every_module
+def test_a_default_is_in_one_home(module):
+  """What a config says is no default of the function that reads it."""
+  for variant in module.VARIANTS:
+    data = module.get_config(variant).data
+    preprocess = importlib.import_module(data.module).preprocess
+    repeated = {
+      name
+      for name, parameter in inspect.signature(preprocess).parameters.items()
+      if parameter.default is not None
+      and data.preprocess.get(name) == parameter.default
+    }
+    assert not repeated, (variant, data.module)
+
+
+@every_module
+def test_every_config_builds(module):
+  config, _ = run_files.derived(all_synthetic(module.get_config()))
+  assert jax.tree.leaves(setup.make_setup(config).state.params)
 
 
 def imagenet_run(size):
@@ -108,6 +181,7 @@ def imagenet_run(size):
   return run, train.make_step(run, config).lower(run.state, run.batch)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('size', ['tiny', 'small', 'base'])
 def test_imagenet_recipe_lowers(size):
   run, step = imagenet_run(size)
@@ -117,6 +191,7 @@ def test_imagenet_recipe_lowers(size):
   assert scalars['loss'].shape == ()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
   'size',
   [

@@ -95,9 +95,7 @@ def test_what_no_training_uses_is_said_and_the_rest_trains(tmp_path, capsys):
     assert max(counts) == count
   # All of them are evaluated.
   shapes = [
-    coco.preprocess(x, train=False, rng=None, num_classes=1, bounds=(150, 96))[
-      'image'
-    ].shape
+    coco.preprocess(x, train=False, rng=None, **options)['image'].shape
     for x in source
   ]
   assert shapes == [(96, 128, 3), (32, 160, 3), (96, 128, 3), (128, 96, 3)]

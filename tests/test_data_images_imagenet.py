@@ -24,6 +24,7 @@ def train(example, seed=0, **options):
     train=True,
     rng=np.random.default_rng(seed),
     image_size=32,
+    crop_fraction=0.9,
     **options,
   )['image']
 
@@ -46,6 +47,8 @@ def test_shapes_and_types(examples):
         example,
         train=is_training,
         rng=np.random.default_rng(0),
+        image_size=224,
+        crop_fraction=0.9,
         augment=AUGMENT,
       )
       assert out.keys() == {'image', 'label'}
@@ -63,7 +66,9 @@ def test_evaluation_is_resize_248_crop_224_normalise(examples):
   pixels = np.asarray(image.resize(size, PIL.Image.BICUBIC), np.float64)
   pixels = pixels[top : top + 224, left : left + 224] / 255
   expected = (pixels - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-  found = imagenet.preprocess(examples[0], train=False, rng=None)
+  found = imagenet.preprocess(
+    examples[0], train=False, rng=None, image_size=224, crop_fraction=0.9
+  )
   np.testing.assert_allclose(found['image'], expected, atol=1e-5)
 
 
@@ -73,7 +78,11 @@ def test_decoded_pixels_are_accepted(examples):
   for is_training in (True, False):
     pair = [
       imagenet.preprocess(
-        e, train=is_training, rng=np.random.default_rng(0), image_size=200
+        e,
+        train=is_training,
+        rng=np.random.default_rng(0),
+        image_size=200,
+        crop_fraction=0.9,
       )['image']
       for e in (examples[0], decoded)
     ]
@@ -157,5 +166,5 @@ def test_resize_last_evaluates_the_central_square(examples):
   found = imagenet.preprocess(examples[0], image_size=side, **options)['image']
   expected = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
   np.testing.assert_allclose(found, expected, atol=1e-5)
-  found = imagenet.preprocess(examples[0], **options)['image']
+  found = imagenet.preprocess(examples[0], image_size=224, **options)['image']
   assert found.shape == (224, 224, 3)

@@ -6,7 +6,7 @@ import sentencepiece
 
 from data.language import c4_wikipedia, python_docs, text, tokenizer
 
-BYTES = dict(length=64)
+BYTES = dict(length=64, tokenizer_model=None, mask_rate=0.15)
 SENTENCE = 'It is  a\ttruth,\nuniversally\u00a0acknowledged: naïve Ω. '
 
 

@@ -62,6 +62,7 @@ def a_clip_of_film(folder):
   return [f'--videos={folder}', '--labels', labels]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
   'module, split, make_files, num_examples',
   [

@@ -86,9 +86,15 @@ def test_fit_size_keeps_the_aspect(size, want):
 
 
 def test_ade20k_shifts_its_labels_and_evaluates_at_full_size():
+  options = dict(
+    bounds=(2048, 512), crop_size=48, scale=(0.5, 2.0), max_share=0.75
+  )
   for example in ade20k.synthetic('test', 2):
     out = ade20k.preprocess(
-      example, train=False, rng=None, bounds=(256, 64), size_multiple=32
+      example,
+      train=False,
+      rng=None,
+      **options | dict(bounds=(256, 64), size_multiple=32),
     )
     raw = np.asarray(PIL.Image.open(io.BytesIO(example['annotation'])))[..., 0]
     assert out['label'].shape == raw.shape
@@ -96,7 +102,7 @@ def test_ade20k_shifts_its_labels_and_evaluates_at_full_size():
       out['label'], np.where(raw == 0, 255, raw.astype(int) - 1)
     )
     assert all(s % 32 == 0 for s in out['image'].shape[:2])
-    out = ade20k.preprocess(example, train=True, rng=rng(), crop_size=48)
+    out = ade20k.preprocess(example, train=True, rng=rng(), **options)
     assert out['image'].shape == (48, 48, 3)
     assert out['label'].shape == (48, 48) and out['label'].dtype == np.int32
 
@@ -134,13 +140,73 @@ def test_folder_of_bits(tmp_path):
   [
     (np.full((2, 3), 2, np.uint8), r'masks/b.png: .* below 2 .*found \[2\]'),
     (np.zeros((3, 3), np.uint8), r'masks/b.png: .*2 x 3, found \(3, 3\)'),
-    (np.zeros((2, 3, 3), np.uint8), r"masks/b.png: .*found mode 'RGB'"),
+    (
+      np.arange(18, dtype=np.uint8).reshape(2, 3, 3),
+      r"masks/b.png: .*found colours \(mode 'RGB'\)",
+    ),
   ],
 )
 def test_wrong_masks_are_named(tmp_path, mask, message):
   write_pair(tmp_path, 'a', (3, 2), np.zeros((2, 3), np.uint8))
   write_pair(tmp_path, 'b', (3, 2), mask)
   with pytest.raises(ValueError, match=message):
+    image_mask_folder.source('train', str(tmp_path))
+
+
+def folder_with(root, *masks):
+  for i, mask in enumerate(masks):
+    write_pair(root, f'p{i}', (3, 2), np.uint8(mask))
+  return image_mask_folder.source('train', str(root))
+
+
+def test_masks_of_0_and_255_are_noticed(tmp_path):
+  mask = [[0, 255, 255], [0, 0, 255]]
+  with pytest.raises(ValueError, match=r'masks/p0.png: found 0 and 255 only'):
+    folder_with(tmp_path, mask, mask)
+  # Beside the labels that are meant, 255 is what it says.
+  assert len(folder_with(tmp_path, mask, [[0, 1, 1], [0, 0, 1]])) == 2
+
+
+def test_class_that_never_occurs(tmp_path, capsys):
+  (tmp_path / 'classes.txt').write_text('ground\nsquare\n')
+  with pytest.raises(
+    ValueError, match=r'label 1 \(square\).*found 0 in p0.png'
+  ):
+    folder_with(tmp_path, np.zeros((2, 3)))
+  (tmp_path / 'train').rename(tmp_path / 'test')
+  assert len(image_mask_folder.source('test', str(tmp_path))) == 1
+  assert '1 of 2 classes are absent' in capsys.readouterr().out
+
+
+def test_folders_as_people_have_them(tmp_path, capsys):
+  """Orientation of the photo, suffixes, litter, a mark, a broken photo."""
+  mask = np.uint8([[0, 1, 1], [0, 0, 1]])
+  write_pair(tmp_path, 'a', (3, 2), mask)
+  (tmp_path / 'classes.txt').write_bytes(b'\xef\xbb\xbfground\r\nsquare\r\n')
+  images, masks = tmp_path / 'train/images', tmp_path / 'train/masks'
+  exif = PIL.Image.Exif()
+  exif[274] = 6
+  shown = np.zeros((2, 3, 3), np.uint8)
+  shown[0] = 200
+  stored = PIL.Image.fromarray(np.ascontiguousarray(np.rot90(shown)))
+  stored.save(images / 'b.webp', exif=exif, lossless=True)
+  (masks / 'a.png').rename(masks / 'a.PNG')
+  PIL.Image.fromarray(mask).save(masks / 'b.tif')
+  for folder in (images, masks):
+    for name in ('._a.png', 'Thumbs.db', '.DS_Store'):
+      (folder / name).write_bytes(b'litter')
+  (images / 'c.jpg').write_bytes((images / 'a.jpg').read_bytes()[:200])
+  _, example = image_mask_folder.source('train', str(tmp_path))
+  assert example['classes'] == ('ground', 'square')
+  assert 'c.jpg: the file is broken' in capsys.readouterr().out
+  out = image_mask_folder.preprocess(
+    example, train=False, rng=None, bounds=(3, 2)
+  )
+  np.testing.assert_array_equal(out['label'], mask)
+  assert (out['image'][0] > 0).all() and (out['image'][1] < 0).all()
+
+  (images / 'b.png').write_bytes(b'')
+  with pytest.raises(ValueError, match=r'b\.webp: found b\.png, too'):
     image_mask_folder.source('train', str(tmp_path))
 
 
@@ -175,20 +241,21 @@ def test_brain_splits_blocks_of_slices(tmp_path):
 
 def test_brain_faults_are_the_slices_own_in_evaluation():
   example, other = brain.synthetic('test', 2)
+  options = dict(crop_size=32, scale=(0.8, 1.25))
   a, b = (
-    brain.preprocess(x, train=False, rng=None)['image']
+    brain.preprocess(x, train=False, rng=None, **options)['image']
     for x in (example, dict(example))
   )
   np.testing.assert_array_equal(a, b)
   renamed = example | {'slice': other['slice']}
-  c = brain.preprocess(renamed, train=False, rng=None)['image']
+  c = brain.preprocess(renamed, train=False, rng=None, **options)['image']
   assert not np.array_equal(a, c)
   clean = brain.preprocess(
-    example, train=False, rng=None, noise=0.0, non_uniformity=0.0
+    example, train=False, rng=None, noise=0.0, non_uniformity=0.0, **options
   )
   assert clean['image'].shape == (384, 296, 1)
   np.testing.assert_array_equal(
     clean['label'][::2, ::2], example['label'][..., 0]
   )
-  trained = brain.preprocess(example, train=True, rng=rng(), crop_size=32)
+  trained = brain.preprocess(example, train=True, rng=rng(), **options)
   assert trained['image'].shape == (32, 32, 1)

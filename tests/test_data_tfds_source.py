@@ -100,6 +100,7 @@ def test_evaluation_only_normalises_digits(data_dir):
     np.testing.assert_allclose(images, expected, atol=1e-5)
 
 
+@pytest.mark.full
 def test_two_processes_prepare_one_data_set(tmp_path):
   program = (
     'import sys; from data.images import digits;'
@@ -114,6 +115,7 @@ def test_two_processes_prepare_one_data_set(tmp_path):
   assert os.listdir(tmp_path / 'digits') == ['1.0.0']
 
 
+@pytest.mark.full
 def test_a_crash_leaves_nothing_behind(tmp_path):
   program = """
 import os, sys

@@ -13,8 +13,11 @@ def window(order, number=3):
   )
 
 
+OPTIONS = dict(num_frames=8, frame_stride=2, image_size=48)
+
+
 def show(example, **options):
-  return films.preprocess(example, train=False, rng=None, **options)
+  return films.preprocess(example, train=False, rng=None, **OPTIONS | options)
 
 
 def test_shuffled_windows_have_the_same_frames_in_another_order():
@@ -48,7 +51,9 @@ def test_training_augments_all_frames_alike():
   still['video'] = [still['video'][0]] * len(still['video'])
   seen = set()
   for seed in range(6):
-    out = films.preprocess(still, train=True, rng=np.random.default_rng(seed))
+    out = films.preprocess(
+      still, train=True, rng=np.random.default_rng(seed), **OPTIONS
+    )
     assert np.ptp(out['image'], axis=0).max() == 0
     seen.add(out['image'][0].tobytes())
   assert len(seen) == 6

@@ -137,6 +137,12 @@ def test_lists_that_are_none(tmp_path):
   )
   with pytest.raises(ValueError, match=r'c.csv, line 3: found .* expected'):
     kinetics.prepare(data_dir, str(videos), [path])
+  (videos / 'c_000000_000010.mp4').write_bytes(b'')
+  for folder in (videos, videos / 'more'):  # What lies beside clips.
+    folder.mkdir(exist_ok=True)
+    for name in ('.DS_Store', 'c_000000_000010.json', 'c_000000_000010.vtt'):
+      (folder / name).write_bytes(b'')
+  assert set(kinetics._find_videos(str(videos))) >= {'c_000000_000010'}
   for name in 'c_000000_000010.mp4', 'c_000000_000010.mkv':
     (videos / name).write_bytes(b'')
   with pytest.raises(ValueError, match=r'videos: found both .* and '):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs.paca_vit import models
-from paca_vit import classifier, pretrained
+from paca_vit import classifier, names
 from tests import golden_paca
 from train_lib import cost, losses
 
@@ -38,9 +38,9 @@ def test_the_numpy_stream_is_the_goldens_own():
   'case, dtype, tolerance',
   [
     (CASES[0], 'float64', 1e-9),
-    (CASES[1], 'float32', 3e-5),
-    (CASES[2], 'float64', 1e-9),
-    (CASES[3], 'float32', 3e-5),
+    pytest.param(CASES[1], 'float32', 3e-5, marks=pytest.mark.full),
+    pytest.param(CASES[2], 'float64', 1e-9, marks=pytest.mark.full),
+    pytest.param(CASES[3], 'float32', 3e-5, marks=pytest.mark.full),
   ],
 )
 def test_logits_and_everything_on_the_way(case, dtype, tolerance):
@@ -127,10 +127,10 @@ def _taps(model, features, intermediates):
 
 
 def _check_gradients(gradients, golden):
-  theirs = pretrained.to_state_dict(jax.tree.map(np.asarray, gradients))
-  names = [name for name in golden if name.startswith('grad/')]
-  assert len(names) > 200
-  for name in names:
+  theirs = names.to_state_dict(jax.tree.map(np.asarray, gradients))
+  keys = [key for key in golden if key.startswith('grad/')]
+  assert len(keys) > 200
+  for name in keys:
     gradient = theirs[name.removeprefix('grad/')]
     got = [np.linalg.norm(gradient), *gradient.ravel()[:4]]
     np.testing.assert_allclose(
@@ -138,6 +138,7 @@ def _check_gradients(gradients, golden):
     )
 
 
+@pytest.mark.full
 def test_gradients_in_float64():
   golden = golden_paca.load('extra_tiny_p2cconv_100_0_64x64_grads')
   with jax.enable_x64(True):
@@ -159,6 +160,7 @@ def test_gradients_in_float64():
   _check_gradients({'params': gradients}, golden)
 
 
+@pytest.mark.full
 def test_training_with_batch_statistics_in_float64():
   golden = golden_paca.load('extra_convmixer_small_100_128x128_train')
   with jax.enable_x64(True):
@@ -187,10 +189,10 @@ def test_training_with_batch_statistics_in_float64():
   np.testing.assert_allclose(loss, golden['loss'], rtol=1e-10)
   np.testing.assert_allclose(logits, golden['logits'], atol=1e-9, rtol=0)
   _check_gradients({'params': gradients}, golden)
-  theirs = pretrained.to_state_dict(jax.tree.map(np.asarray, state))
-  names = [name for name in golden if name.startswith('after/')]
-  assert len(names) > 50
-  for name in names:
+  theirs = names.to_state_dict(jax.tree.map(np.asarray, state))
+  keys = [key for key in golden if key.startswith('after/')]
+  assert len(keys) > 50
+  for name in keys:
     if name.endswith('num_batches_tracked'):
       continue
     got = theirs[name.removeprefix('after/')][:4]

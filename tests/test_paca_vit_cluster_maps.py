@@ -30,6 +30,14 @@ def test_usage_is_over_all_images():
   np.testing.assert_allclose(cluster_maps.clusters_in_use(both), (2, 2))
 
 
+def test_patches_that_clusters_see():
+  maps = np.zeros((3, 2, 4))
+  maps[0, 0, 0] = 0.3  # however large
+  maps[1] = 0.125
+  maps[2, :, :2] = 0.25
+  np.testing.assert_allclose(cluster_maps.patches_seen(maps), (1, 8, 4))
+
+
 class HalvesTask:
   """Predicts a left and a right cluster; keeps what it was asked."""
 
@@ -47,7 +55,7 @@ class HalvesTask:
 def config():
   return ml_collections.ConfigDict(
     dict(
-      data=common.examples('data.images.mnist5k', 'test'),
+      data=common.data('data.images.mnist5k', 'test', 1),
       image_folder='',
       num_images=3,
     )

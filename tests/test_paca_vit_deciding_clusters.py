@@ -22,7 +22,7 @@ def evaluator(num_clusters, workdir):
   model_config.num_clusters = (num_clusters,)
   config = ml_collections.ConfigDict(
     dict(
-      data=common.examples('data.images.mnist5k', 'test'),
+      data=common.data('data.images.mnist5k', 'test', 1),
       image_folder='',
       num_images=3,
     )

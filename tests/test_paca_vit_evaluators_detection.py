@@ -16,6 +16,13 @@ from paca_vit.evaluators import detection, detection_clusters
 from train_lib.train_state import TrainState
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'detection'
+PLAN = dict(
+  flip_rate=0.5,
+  long_side=150,
+  short_sides=(96,),
+  crop_short_sides=(),
+  crop_range=(40, 80),
+)
 
 
 @pytest.mark.parametrize('fast', [False, True])
@@ -109,7 +116,7 @@ class Oracle:
 
 def evaluated(tmp_path, shift, fast=False):
   source = coco.synthetic('test', 12)
-  options = dict(num_classes=80, bounds=(150, 96))
+  options = dict(num_classes=80, plan=PLAN, max_boxes=3)
   task = Oracle(shift)
   examples = []
   for example in source:

@@ -36,8 +36,8 @@ class Threshold:
 def evaluator(workdir, model=None, class_names=('ground', 'square')):
   config = ml_collections.ConfigDict(
     dict(
-      data=common.examples(
-        'data.segmentation.image_mask_folder', 'test', bounds=(100, 80)
+      data=common.data(
+        'data.segmentation.image_mask_folder', 'test', 1, bounds=(100, 80)
       ),
       class_names=class_names,
       num_images=2,

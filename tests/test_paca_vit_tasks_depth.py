@@ -124,7 +124,10 @@ def test_strips_do_not_overlap_and_depth_is_plausible(tmp_path):
   assert known.size > 0.85 * np.stack(depths).size
   assert 2.0 < known.min() < known.max() < 5.1
   out = motorcycle.preprocess(
-    splits['train'][0], train=True, rng=np.random.default_rng(0)
+    splits['train'][0],
+    train=True,
+    rng=np.random.default_rng(0),
+    crop_size=(128, 64),
   )
   assert out['image'].shape == (128, 64, 3)
   assert out['depth'].shape == (128, 64)
@@ -161,5 +164,7 @@ def test_nyu_counts_eigens_crop_up_to_ten_metres():
   depths = np.full((480, 640), 3, np.float16)
   depths[100, 100] = 11
   example = {'image': np.zeros((480, 640, 3), np.uint8), 'depth': depths}
-  out = nyu_depth.preprocess(example, train=False, rng=None)
+  out = nyu_depth.preprocess(
+    example, train=False, rng=None, crop_size=(416, 544)
+  )
   assert (out['depth'] > 0).sum() == (471 - 45) * (601 - 41) - 1

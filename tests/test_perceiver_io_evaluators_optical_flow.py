@@ -11,7 +11,7 @@ import pytest
 
 from configs.perceiver_io import optical_flow as config_lib
 from perceiver_io.evaluators import optical_flow
-from train_lib import sharding
+from train_lib import evaluators, sharding
 
 TILE = (8, 12)
 
@@ -152,7 +152,7 @@ def test_classical_methods_find_a_shift(name):
 
 
 def test_unknown_baselines_are_named(tmp_path):
-  config = config_lib.get_config('tiny').evals.test
+  config = evaluators.sections(config_lib.get_config('tiny'))['test']
   config.baselines = ('zero', 'raft')
   with pytest.raises(ValueError, match=r"baselines: found \['raft'\]; .*dis"):
     optical_flow.make_evaluator(config, task=None, mesh=None, folder=tmp_path)
@@ -160,7 +160,7 @@ def test_unknown_baselines_are_named(tmp_path):
 
 def test_the_config_s_evaluator_measures_its_data(tmp_path):
   """Zero flow errs by the mean motion of the synthetic pairs."""
-  config = config_lib.get_config('tiny').evals.test
+  config = evaluators.sections(config_lib.get_config('tiny'))['test']
   config.update(baselines=('zero',), num_pictures=0)
 
   class Zero:

@@ -11,6 +11,7 @@ import pytest
 from configs.perceiver_io import kinetics as config_lib
 from data.video import big_buck_bunny, kinetics
 from perceiver_io.evaluators import reconstructions
+from train_lib import evaluators
 
 media = pytest.importorskip('data.video.media')
 
@@ -121,7 +122,7 @@ def test_pictures_are_strips_of_frames_above_waves(written):
 
 def test_the_config_chooses_clips_from_first_to_last(tmp_path):
   config = config_lib.get_config('tiny')
-  films = config.evals.films
+  films = evaluators.sections(config)['films']
   films.num_clips = 3
   evaluator = reconstructions.make_evaluator(
     films,

@@ -108,6 +108,7 @@ def run(*flags, stdin=b''):
   )
 
 
+@pytest.mark.full
 def test_the_program_reads_standard_input(workdir):
   result = run(f'--workdir={workdir[0]}', '--blank=_', stdin=b'some _ text')
   output = result.stdout.decode()
@@ -115,6 +116,7 @@ def test_the_program_reads_standard_input(workdir):
   assert output.startswith('some ') and 'blank 1: ' in output
 
 
+@pytest.mark.full
 def test_the_program_ends_with_a_sentence_on_bad_input(tmp_path):
   result = run(f'--workdir={tmp_path}', '--text=_', '--blank=_')
   assert result.returncode == 1

@@ -155,10 +155,10 @@ def test_metrics_ignore_padding():
 def test_a_mixed_pair_is_one_example():
   task, variables = tiny()
   data = batch(8, 6)
-  mixed = dataclasses.replace(task, mixing=mixing.HalvesMixing(10))
+  mixed = dataclasses.replace(task, mixing=mixing.HalvesMixing(10, 0.2, 0.1))
   loss, aux = mixed.loss(variables, data, jax.random.key(3))
   assert aux.weight == 4
-  images, targets = mixing.HalvesMixing(10)(
+  images, targets = mixing.HalvesMixing(10, 0.2, 0.1)(
     jax.random.key(3), jnp.asarray(data['image']), jnp.asarray(data['label'])
   )
   logits = task.predict(variables, {'image': images})['logits']

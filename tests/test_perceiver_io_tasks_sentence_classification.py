@@ -26,6 +26,7 @@ def preprocess(texts, length=32, begin_with_cls=False):
     rng=None,
     length=length,
     begin_with_cls=begin_with_cls,
+    tokenizer_model=None,
   )
 
 

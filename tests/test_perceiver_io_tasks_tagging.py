@@ -10,7 +10,7 @@ from sklearn import linear_model
 
 from configs.perceiver_io import audioset as config_lib
 from perceiver_io.evaluators import linear_sounds, mean_average_precision
-from train_lib import cost
+from train_lib import cost, evaluators
 from train_lib import task as task_lib
 
 
@@ -232,7 +232,7 @@ def test_the_linear_model_averages_the_probabilities_of_clips():
 
 
 def test_linear_features_are_means_and_deviations_of_bands_over_time():
-  config = config_lib.get_config('tiny').evals.linear.data
+  config = evaluators.sections(config_lib.get_config('tiny'))['linear'].data
   examples = linear_sounds.pipeline.eval_examples(config)
   found, labels = linear_sounds.features(examples)
   source, module = linear_sounds.pipeline.open_source(config)

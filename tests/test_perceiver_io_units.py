@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from data.language import tokenizer
 from perceiver_io import (
   convolution,
   inputs,
+  names,
   outputs,
   patches,
   position_encoding,
-  pretrained,
   queries,
-  tokenizer,
 )
 from perceiver_io.attention import (
   CrossAttention,
@@ -28,6 +28,7 @@ from perceiver_io.attention import (
 from perceiver_io.perceiver import Encoder
 from perceiver_paca.ops import attention as attention_ops
 from tests import perceiver_goldens as goldens
+from tests import perceiver_parts
 
 UNITS = json.loads((goldens.FOLDER / 'units.json').read_text())
 ARRAYS = dict(np.load(goldens.FOLDER / 'units.npz'))
@@ -69,7 +70,7 @@ def load(module, unit, *args, prefix='', to='', at='', **kwargs):
     kind: functools.reduce(lambda x, p: {p: x}, reversed(path), tree)
     for kind, tree in expected.items()
   }
-  filled = pretrained.from_haiku(weights(unit, prefix, to), None, nested)
+  filled = names.from_haiku(weights(unit, prefix, to), None, nested)
   return {
     kind: functools.reduce(lambda x, p: x[p], path, tree)
     for kind, tree in filled.items()
@@ -105,8 +106,8 @@ def test_fourier(unit, options):
 
 
 def test_positions():
-  check('linear_positions_1d', position_encoding.linear_positions((5,)))
-  check('linear_positions_2d', position_encoding.linear_positions((2, 3)))
+  check('linear_positions_1d', perceiver_parts.linear_positions((5,)))
+  check('linear_positions_2d', perceiver_parts.linear_positions((2, 3)))
   given = np.asarray(array('fourier_given_pos', 'in.pos'))
   check(
     'fourier_given_pos', position_encoding.fourier_features(given, 4, (3, 4))
@@ -178,23 +179,23 @@ def test_batch_norm_in_training():
   [
     (
       'conv2d_upsample',
-      convolution.ConvUpsample(3),
+      perceiver_parts.ConvUpsample(3),
       ('transp_conv_1', 'transp_conv_2'),
     ),
     (
       'post_conv2d',
-      outputs.UpsampledImage((2, 3), convolution.ConvUpsample(2)),
+      perceiver_parts.UpsampledImage((2, 3), perceiver_parts.ConvUpsample(2)),
       ('transp_conv_1', 'transp_conv_2'),
     ),
     (
       'conv3d_upsample',
-      convolution.ConvUpsample(2, temporal_layers=1),
+      perceiver_parts.ConvUpsample(2, temporal_layers=1),
       ('conv3d_transpose_0', 'conv3d_transpose_1'),
     ),
     (
       'post_conv3d',
-      outputs.UpsampledImage(
-        (2, 2, 2), convolution.ConvUpsample(2, temporal_layers=1)
+      perceiver_parts.UpsampledImage(
+        (2, 2, 2), perceiver_parts.ConvUpsample(2, temporal_layers=1)
       ),
       ('conv3d_transpose_0', 'conv3d_transpose_1'),
     ),
@@ -262,7 +263,7 @@ def test_refined_positions(unit, features, num_layers, theirs):
   fourier = {'image_extra_pos_mlp': (2,), 'audio_patches': (3, (12,))}[unit]
   module = inputs.GridInputs(
     features,
-    position_encoding.RefinedPositions(
+    perceiver_parts.RefinedPositions(
       position_encoding.FourierPositions(*fourier), num_layers
     ),
   )
@@ -431,7 +432,7 @@ def test_other_outputs():
 
   unit = 'post_patches'
   x = array(unit, 'in.x')
-  module = outputs.PatchImage((2, 3), 2)
+  module = perceiver_parts.PatchImage((2, 3), 2)
   check(unit, module.apply({}, x.reshape(2, 6, 12)))
 
   unit = 'embedding_decoder'

@@ -14,6 +14,7 @@ import pytest
 
 import eval as evaluation
 from configs.perceiver_io import masked_language_modelling
+from perceiver_io import models
 from perceiver_paca.weights import files, torch_files
 from tests import golden_paca, linear_task, perceiver_goldens
 from tools import convert_weights, published_models
@@ -42,9 +43,7 @@ def write(path, params, shapes, kind):
   files.save_haiku(str(path), params, {})
   if kind == 'haiku':
     return
-  variables = convert_weights.perceiver_pretrained.from_haiku(
-    params, {}, shapes
-  )
+  variables = convert_weights.perceiver_names.from_haiku(params, {}, shapes)
   theirs = convert_weights.NAMINGS['hugging_face'].export(variables)
   save = torch_files.save if kind == 'bin' else files.save_safetensors
   save(str(path), theirs)
@@ -243,9 +242,9 @@ def test_kernels_of_hugging_faces_converter(tmp_path):
   """Which way they lie must be said; both ways lead to the same variables."""
   variables = golden_paca.random_variables(
     jax.eval_shape(
-      lambda: published_models.models.classifier(
-        inputs=published_models.models.conv_features((4, 4), 2, 8),
-        encoder=published_models.models.encoder(
+      lambda: models.classifier(
+        inputs=models.conv_features((4, 4), 2, 8),
+        encoder=models.encoder(
           num_latents=4, latent_channels=8, num_self_attends_per_block=1
         ),
         num_classes=3,
@@ -292,6 +291,7 @@ def test_eval_takes_what_was_converted(tmp_path):
   assert 0 < found['validation/loss'] < 20
 
 
+@pytest.mark.full
 def test_the_program_refuses_commands(tmp_path):
   made = tmp_path / 'made'
 

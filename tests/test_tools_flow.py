@@ -62,6 +62,7 @@ def start(folder, *frames, output, flags=()):
   )
 
 
+@pytest.mark.full
 def test_two_images_of_an_odd_size(run, tmp_path):
   folder, task, state = run
   paths = tmp_path / 'a.png', tmp_path / 'b.png'
@@ -87,6 +88,7 @@ def test_two_images_of_an_odd_size(run, tmp_path):
   assert f'motion: {length.mean():.2f} pixels' in result.stdout
 
 
+@pytest.mark.full
 def test_two_sizes_end_with_a_sentence(run, tmp_path):
   paths = tmp_path / 'a.png', tmp_path / 'b.png'
   write_image(paths[0], 0)

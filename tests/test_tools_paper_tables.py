@@ -140,6 +140,7 @@ def test_eval_writes_what_is_read(tmp_path):
     imported=True,
     command='python eval.py',
     metrics={'test/accuracy': 0.5},
+    about={},
   )
   (found,) = paper_tables.read_results(str(tmp_path / '*' / 'results.json'))
   assert found['metrics'] == {'test/accuracy': 0.5}

@@ -127,6 +127,71 @@ def test_two_of_a_kind_are_both_shown_and_so_is_svg(workdir):
     assert f'pictures/{name}/0000010_0.svg' in page.images
 
 
+ABOUT = {
+  'task': 'paca_vit.tasks.classification',
+  'data': 'data.images.digits',
+  'batch_size': 24,
+  'parameters': 1234567,
+  'device': '1 x cpu, 2 cores',
+  'best_metric': 'test/accuracy',
+  'evals': ['test', 'my pictures', 'early'],
+}
+
+
+def keep_results(workdir, **metrics):
+  metrics = {name.replace('__', '/'): x for name, x in metrics.items()}
+  results = {
+    'date': '2026-11-23',
+    'command': 'python eval.py',
+    'metrics': metrics,
+    'about': ABOUT,
+  }
+  (workdir / 'results.json').write_text(json.dumps(results))
+
+
+def test_what_decides_comes_first_and_a_run_says_what_it_is(workdir):
+  keep_results(workdir, test__accuracy=0.75, early__accuracy=0.5)
+  pictures.Album(pictures.folder_of(workdir, 'early'), 'Early', '').write(
+    10, [(PIL.Image.new('L', (4, 4)), '')]
+  )
+  rows = [json.loads(x) for x in open(workdir / 'metrics.jsonl')]
+  for row in rows:  # 5 steps of 24 examples at 2 and at 4 a second
+    row['examples_per_second'] = 2.0 if row['step'] == 5 else 4.0
+  lines = '\n'.join(json.dumps(row) for row in rows)
+  (workdir / 'metrics.jsonl').write_text(lines)
+  page = Page(report.make_page(workdir))
+  texts = [x.strip() for x in page.texts if x.strip()]
+  assert texts[texts.index('a <run>', 1) + 1 :][:2] == ['test accuracy', '0.75']
+  for want in (
+    *('paca_vit.tasks.classification', 'data.images.digits', '1,234,567'),
+    *('1 x cpu, 2 cores', '1.5 minutes'),
+  ):
+    assert want in texts, want
+  order = [texts.index(x) for x in ('my pictures', 'Early')]
+  assert order == sorted(order)  # As the config has them, not by name.
+
+
+def test_runs_are_set_beside_each_other(workdir, tmp_path):
+  other = tmp_path / 'b'
+  shutil.copytree(workdir, other)
+  keep_results(workdir, test__accuracy=0.75)
+  keep_results(other, test__accuracy=0.25, only__here=0.125)
+  row = {'step': 15, 'loss': 1.0, 'test/accuracy': 0.875}
+  with open(other / 'metrics.jsonl', 'a') as file:
+    file.write(json.dumps(row) + '\n')
+  page = Page(report.make_page(workdir, other))
+  texts = [x for x in page.texts if x.strip()]
+  assert texts[texts.index('test accuracy') :][:3] == [
+    *('test accuracy', '0.75', '0.875'),
+  ]
+  assert '10 steps.' in texts and '15 steps.' in texts
+  assert '0.125' in texts
+  links = [x for x in page.images if x.startswith('../b/pictures/')]
+  assert len(links) == 11 and len(page.images) == 22
+  assert (workdir / links[0].replace('%20', ' ')).exists()
+
+
+@pytest.mark.full
 @pytest.mark.skipif(BROWSER is None, reason='needs Chromium')
 def test_a_browser_shows_it(workdir, tmp_path):
   (workdir / 'index.html').write_text(report.make_page(workdir))

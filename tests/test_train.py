@@ -5,7 +5,6 @@ devices, unbroken, killed and preempted: all must tell the same story.
 """
 
 import json
-import os
 import pathlib
 import random
 import re
@@ -21,17 +20,16 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
+from tests.processes import ROOT, environment
 from train_lib import weights
 
-ROOT = pathlib.Path(__file__).parent.parent
+pytestmark = pytest.mark.full
+
 CONFIG = 'configs/paca_vit/mnist5k.py:tiny'
 NUM_STEPS = 12
 
 
 def start(workdir, *flags, devices=1, program='train.py', config=CONFIG):
-  env = os.environ | {
-    'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
-  }
   return subprocess.Popen(
     [
       sys.executable,
@@ -41,7 +39,7 @@ def start(workdir, *flags, devices=1, program='train.py', config=CONFIG):
       *flags,
     ],
     cwd=ROOT,
-    env=env,
+    env=environment(devices),
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,

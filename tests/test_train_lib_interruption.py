@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import time
 from train_lib import interruption
@@ -22,6 +24,7 @@ def run(then):
   )
 
 
+@pytest.mark.full
 def test_a_run_that_is_stuck_ends_with_the_reason():
   done = run('time.sleep(60)')
   assert done.returncode == 1
@@ -30,6 +33,7 @@ def test_a_run_that_is_stuck_ends_with_the_reason():
   assert 'File "<string>"' in done.stderr  # where it waits
 
 
+@pytest.mark.full
 def test_a_run_that_goes_on_is_left_alone():
   done = run('watchdog.close(); time.sleep(3); print("done")')
   assert done.returncode == 0 and done.stdout == 'done\n'

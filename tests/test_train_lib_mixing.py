@@ -23,14 +23,22 @@ def images():
   return jax.random.uniform(jax.random.key(9), (6, 72, 64, 2))
 
 
-DEFAULT = jax.jit(mixing.Mixing(5))
+ON = dict(
+  mixup_alpha=0.8,
+  cutmix_alpha=1.0,
+  prob=1.0,
+  switch_prob=0.5,
+  label_smoothing=0.1,
+  erasing_prob=0.25,
+)
+DEFAULT = jax.jit(mixing.Mixing(5, **ON))
 ERASE = jax.jit(mixing.random_erasing)
 LABELS = jnp.array([0, 1, 2, 3, 4, 4])
 
 
 @functools.cache  # to compile each of them once
 def make(**changes):
-  mix = mixing.Mixing(5, **{**OFF, **changes})
+  mix = mixing.Mixing(5, **ON | OFF | changes)
   return jax.jit(mix)
 
 
@@ -129,7 +137,10 @@ def test_soft_labels_sum_to_one(images):
 
 def test_images_keep_their_type(images):
   found, labels = jax.eval_shape(
-    mixing.Mixing(5), jax.random.key(0), images.astype(jnp.bfloat16), LABELS
+    mixing.Mixing(5, **ON),
+    jax.random.key(0),
+    images.astype(jnp.bfloat16),
+    LABELS,
   )
   assert (found.dtype, labels.dtype) == (jnp.bfloat16, jnp.float32)
 
@@ -215,14 +226,14 @@ def test_a_sharded_batch_is_mixed_as_one(images):
 )
 def test_bad_fields_are_named(field, value):
   with pytest.raises(ValueError, match=f'{field}: expected .* found {value}'):
-    mixing.Mixing(5, **{field: value})
+    mixing.Mixing(5, **ON | {field: value})
 
 
 def test_bad_inputs_are_named(images):
   with pytest.raises(ValueError, match='num_classes: .* found 0'):
-    mixing.Mixing(0)
+    mixing.Mixing(0, **ON)
   with pytest.raises(ValueError, match=r'found \(6, 72, 64, 2\) and \(6, 5\)'):
-    mixing.Mixing(5)(jax.random.key(0), images, jnp.zeros((6, 5)))
+    mixing.Mixing(5, **ON)(jax.random.key(0), images, jnp.zeros((6, 5)))
 
 
 @functools.cache
@@ -230,7 +241,7 @@ def mixed_halves():
   """Many mixed batches of 4 outputs: images, soft labels, the pairs."""
   images = jax.random.uniform(jax.random.key(9), (8, 24, 32, 2))
   labels = jnp.arange(8)
-  mix = jax.jit(jax.vmap(mixing.HalvesMixing(8), (0, None, None)))
+  mix = jax.jit(jax.vmap(mixing.HalvesMixing(8, 0.2, 0.1), (0, None, None)))
   keys = jax.random.split(jax.random.key(0), 1000)
   found, soft = map(np.asarray, mix(keys, images, labels))
   images = np.asarray(images)
@@ -275,8 +286,8 @@ def test_the_second_half_of_the_pairs_is_cutmix():
 
 def test_halves_need_pairs():
   with pytest.raises(ValueError, match='images: found 3, expected an even'):
-    mixing.HalvesMixing(5)(
+    mixing.HalvesMixing(5, 0.2, 0.1)(
       jax.random.key(0), jnp.zeros((3, 4, 4, 1)), jnp.zeros(3, int)
     )
   with pytest.raises(ValueError, match='mixup_alpha: .* found 0'):
-    mixing.HalvesMixing(5, mixup_alpha=0)
+    mixing.HalvesMixing(5, 0, 0.1)

@@ -54,7 +54,7 @@ def test_schedules_equal_perceiver_reference(golden):
     'cosine_warmup5': dict(warmup_steps=5 * epoch),
     'steps_decay': dict(
       decay='step',
-      boundaries=[int(part * int(total)) for part in (0.5, 0.8, 0.95)],
+      boundaries=(0.5, 0.8, 0.95),
       factor=0.1,
     ),
   }

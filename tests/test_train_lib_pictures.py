@@ -89,3 +89,24 @@ def test_the_legend_has_the_colours_of_the_segments():
   legend = np.asarray(pictures.legend(pictures.palette(3)[[0, 2]], ['a', 'b']))
   for color, there in zip(pictures.palette(3), (1, 0, 1, 0), strict=True):
     assert (legend == color).all(axis=-1).any() == there
+
+
+def test_clusters_have_colours_where_they_look_and_nowhere_else():
+  assignment = np.full((2, 4, 4), 1e-6)
+  assignment[0, 0, 0] = assignment[1, 3, 3] = 0.9
+  plain = np.full((40, 40, 3), 100, np.uint8)
+  drawn = pictures.clusters(plain, assignment).astype(int)
+  first, second, _ = pictures.palette(2).astype(int)
+  assert np.abs(drawn[0, 0] - first).max() < 3
+  assert np.abs(drawn[-1, -1] - second).max() < 3
+  dimmed = drawn[5, 35]  # the grey of the image, darker
+  assert np.ptp(dimmed) < 3 and 0 < dimmed[0] < 60
+
+
+def test_a_long_legend_has_several_lines():
+  colors = pictures.palette(40)[:40]
+  names = [f'class {i}' for i in range(40)]
+  legend = np.asarray(pictures.legend(colors, names, width=300))
+  assert legend.shape[1] == 300 and legend.shape[0] > 100
+  for color in colors:
+    assert (legend == color).all(axis=-1).any()

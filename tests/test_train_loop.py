@@ -140,6 +140,7 @@ def test_evaluating_needs_no_training_set(config, tmp_path):
   expected = evaluation.run_evaluators(
     config, str(tmp_path / 'source'), best=False
   )
+  config.evals.test.data.update(source='synthetic', data_dir=None)
   config.data.update(source='real', split='none', data_dir='/proc/none')
   got = evaluation.run_evaluators(config, str(tmp_path / 'source'), best=False)
   assert got == expected

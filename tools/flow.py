@@ -16,6 +16,7 @@ import numpy as np
 import PIL.Image
 from absl import app, flags
 
+from data import image_files
 from data.flow import flow as flow_data
 from data.flow import flow_io
 from perceiver_io import tiling
@@ -35,10 +36,7 @@ def read_frames(first: str, second: str, scale: float) -> np.ndarray:
   """
   frames = []
   for path in (first, second):
-    try:
-      frames.append(np.asarray(PIL.Image.open(path).convert('RGB')))
-    except (OSError, SyntaxError) as e:
-      raise ValueError(f'{path}: {e}; expected an image.') from e
+    frames.append(np.asarray(image_files.read_image(path)))
   if frames[0].shape != frames[1].shape:
     raise ValueError(
       f'{second}: found {frames[1].shape[:2]} pixels, expected the '
@@ -95,4 +93,4 @@ if __name__ == '__main__':
   flags.mark_flags_as_required(
     ['config', 'workdir', 'frame1', 'frame2', 'output']
   )
-  app.run(main, flags_parser=runtime.parse_flags)
+  runtime.run(main)

@@ -5,7 +5,6 @@ the evaluations' losses on the left, other metrics that were evaluated more than
 once on the right, all over steps.
 """
 
-import json
 import os
 from collections import defaultdict
 
@@ -15,16 +14,20 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 from absl import app, flags  # noqa: E402
 
+from train_lib import strict_json  # noqa: E402
 from train_lib.runtime import WORKDIR  # noqa: E402
 
 
 def read_curves(path: str) -> dict[str, tuple[list[int], list[float]]]:
   """Returns name -> (steps, values) of every scalar in a metrics.jsonl."""
   curves = defaultdict(lambda: ([], []))
-  with open(path) as f:
+  with open(path, errors='replace') as f:
     for line in f:
-      row = json.loads(line)
-      step = row.pop('step')
+      try:
+        row = strict_json.scalars(line)
+        step = row.pop('step')
+      except (ValueError, KeyError):  # The run is writing it, or was killed.
+        continue
       for name, value in row.items():
         curves[name][0].append(step)
         curves[name][1].append(value)

@@ -1,16 +1,21 @@
-"""Writes a page about a run: `python -m tools.report --workdir=...`.
+"""Writes a page about runs: `python -m tools.report --workdir=...`.
 
-index.html in the workdir: the last evaluation, the learning curves and the
-pictures of the run's evaluators as of their last step, with their captions. It
-needs no server and nothing from elsewhere; all of it moves with the workdir.
+index.html in the workdir: what was trained, on what and for how long, the last
+evaluation, the learning curves and the pictures of the run's evaluators as of
+their last step, with their captions. It needs no server and nothing from
+elsewhere; all of it moves with the workdir. Several runs are set beside each
+other, `--workdir=runs/a,runs/b`, on the page of the first.
 
 The albums are the folders in `pictures`, and those in them. What pictures show
 they say themselves (`train_lib.pictures`): title and comment are an album's,
 taken from its first picture, the description is each picture's own.
 """
 
+import dataclasses
+import functools
 import html
 import json
+import os
 import pathlib
 import urllib.parse
 from collections import defaultdict
@@ -39,6 +44,7 @@ th, td { padding: .3rem 1.5rem .3rem 0; text-align: right;
 th:first-child, td:first-child { text-align: left; }
 thead th { color: var(--quiet); font-weight: normal; }
 tbody th { padding-top: 1rem; }
+tr.first td { font-size: 1.25rem; font-weight: 600; }
 .pictures { display: grid; gap: 1.5rem 2rem; margin-top: 1rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 31rem), 1fr)); }
 figure { margin: 0; }
@@ -47,31 +53,92 @@ img { display: block; max-width: 100%; height: auto; }
 """
 
 
-def make_page(workdir: pathlib.Path) -> str:
-  """The page of a run, whose links are relative to its workdir.
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What a workdir tells about its run.
+
+  Attributes:
+    workdir: of the run.
+    base: the folder of the page, to which links are relative.
+  """
+
+  workdir: pathlib.Path
+  base: pathlib.Path
+
+  @property
+  def name(self) -> str:
+    return self.workdir.resolve().name
+
+  @functools.cached_property
+  def curves(self) -> dict[str, tuple[list[int], list[float]]]:
+    """Name -> steps and values of every scalar; raises FileNotFoundError."""
+    return plot_metrics.read_curves(str(self.workdir / 'metrics.jsonl'))
+
+  @functools.cached_property
+  def results(self) -> dict[str, Any]:
+    """What eval.py kept, {} if it did not run."""
+    path = self.workdir / 'results.json'
+    return json.loads(path.read_text()) if path.exists() else {}
+
+  @property
+  def about(self) -> dict[str, Any]:
+    return self.results.get('about', {})
+
+  @property
+  def num_steps(self) -> int:
+    return max(steps[-1] for steps, _ in self.curves.values())
+
+  @functools.cached_property
+  def metrics(self) -> dict[str, tuple[list[int], list[float]]]:
+    """The evaluators', what decides first; those of eval.py have no steps."""
+    later = self.results.get('metrics', {})
+    found = {name: ([], [x]) for name, x in later.items()} | self.curves
+    found = {name: x for name, x in found.items() if '/' in name}
+    return dict(sorted(found.items(), key=lambda x: self._place(x[0])))
+
+  def _place(self, name: str):
+    """Sorts by the config's order of evaluators, accuracies before others."""
+    order = self.about.get('evals', [])
+    evaluator, _, metric = name.rpartition('/')
+    place = order.index(evaluator) if evaluator in order else len(order)
+    first = name == self.about.get('best_metric')
+    return place, evaluator, not first, metric != 'accuracy', metric
+
+  def training_seconds(self) -> float | None:
+    """Of training alone, from the rates; None if they are not known."""
+    batch_size = self.about.get('batch_size')
+    if batch_size is None or 'examples_per_second' not in self.curves:
+      return None
+    total, last = 0.0, 0
+    for step, rate in zip(*self.curves['examples_per_second'], strict=True):
+      total, last = total + (step - last) * batch_size / rate, step
+    return total
+
+  def albums(self) -> dict[str, list[pathlib.Path]]:
+    """`last_pictures` in the config's order of evaluators."""
+    found = last_pictures(self.workdir)
+    return {name: found[name] for name in sorted(found, key=self._album_place)}
+
+  def _album_place(self, album: str):
+    order, evaluator = self.about.get('evals', []), album.split('/')[0]
+    place = order.index(evaluator) if evaluator in order else len(order)
+    return place, album
+
+
+def make_page(*workdirs: pathlib.Path) -> str:
+  """The page of runs, whose links are relative to the first one's workdir.
 
   Raises:
-    FileNotFoundError: there is no metrics.jsonl in the workdir.
+    FileNotFoundError: there is no metrics.jsonl in a workdir.
   """
-  curves = plot_metrics.read_curves(str(workdir / 'metrics.jsonl'))
-  name = html.escape(workdir.resolve().name)
-  parts = [f'<h1>{name}</h1>', _origin(workdir, curves)]
-  parts += ['<h2>Last evaluation</h2>', _table(curves, _results(workdir))]
-  if (workdir / 'curves.png').exists():
-    parts += [
-      '<h2>Learning curves</h2>',
-      _figure(workdir, workdir / 'curves.png', '', 'loss and metrics'),
-    ]
-  for album, paths in last_pictures(workdir).items():
-    texts = pictures.texts(paths[0])
-    title, comment = texts.get('Title', album), texts.get('Comment', '')
-    head = f'{html.escape(title)} <small>{html.escape(album)}</small>'
-    parts += [f'<h2>{head}</h2>', f'<p>{html.escape(comment)}</p>']
-    parts.append('<div class="pictures">')
-    for path in paths:
-      caption = pictures.texts(path).get('Description', '')
-      parts.append(_figure(workdir, path, caption, caption or title))
-    parts.append('</div>')
+  runs = [Run(workdir, workdirs[0]) for workdir in workdirs]
+  name = html.escape(' and '.join(run.name for run in runs))
+  parts = [f'<h1>{name}</h1>', _facts(runs), '<h2>Last evaluation</h2>']
+  parts.append(_table(runs[0]) if len(runs) == 1 else _comparison(runs))
+  for run in runs:
+    if len(runs) > 1:
+      parts.append(f'<h2>{html.escape(run.name)}</h2>')
+    parts += _pictures(run)
   return (
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -79,6 +146,88 @@ def make_page(workdir: pathlib.Path) -> str:
     + '\n'.join(parts)
     + '\n</body>\n</html>\n'
   )
+
+
+def _facts(runs: list[Run]) -> str:
+  """A line a fact, a column a run: the metric that decides comes first."""
+  lines = []
+  best = runs[0].about.get('best_metric')
+  if any(best in run.metrics for run in runs):
+    cells = [
+      f'{_last(run, best):.4g}' if best in run.metrics else '' for run in runs
+    ]
+    lines.append(('first', best.replace('/', ' ').replace('_', ' '), cells))
+  names = {
+    'task': 'task',
+    'data': 'data',
+    'parameters': 'parameters',
+    'batch_size': 'examples a step',
+    'device': 'evaluated on',
+  }
+  lines.append(
+    ('', 'trained for', [f'{run.num_steps:,} steps.' for run in runs])
+  )
+  for key, name in names.items():
+    values = [run.about.get(key, '') for run in runs]
+    values = [f'{x:,}' if isinstance(x, int) else x for x in values]
+    lines.append(('', name, values))
+  times = [run.training_seconds() for run in runs]
+  times = ['' if x is None else f'{x / 60:.1f} minutes' for x in times]
+  lines.append(('', 'training took', times))
+  for key in ('config', 'date', 'command'):
+    values = [run.results.get(key, '') for run in runs]
+    lines.append(('', 'evaluated' if key == 'date' else key, values))
+  rows = []
+  if len(runs) > 1:
+    rows.append(('', '', [run.name for run in runs]))
+  rows += [line for line in lines if any(line[2])]
+  return _html_table(rows)
+
+
+def _html_table(rows) -> str:
+  """Rows of a class, a name and cells."""
+  lines = ['<table>']
+  for kind, name, cells in rows:
+    start = f'<tr class="{kind}">' if kind else '<tr>'
+    cells = ''.join(f'<td>{html.escape(str(x))}</td>' for x in (name, *cells))
+    lines.append(f'{start}{cells}</tr>')
+  return '\n'.join([*lines, '</table>'])
+
+
+def _last(run: Run, metric: str) -> float:
+  return run.metrics[metric][1][-1]
+
+
+def _comparison(runs: list[Run]) -> str:
+  """The last value of each metric, a column a run."""
+  names = list(dict.fromkeys(name for run in runs for name in run.metrics))
+  rows = [('', '', [run.name for run in runs])]
+  for name in names:
+    cells = [
+      f'{_last(run, name):.4g}' if name in run.metrics else '' for run in runs
+    ]
+    rows.append(('', name.replace('/', ' ').replace('_', ' '), cells))
+  return _html_table(rows)
+
+
+def _pictures(run: Run) -> list[str]:
+  """Learning curves, then the evaluators' albums."""
+  parts = []
+  curves = run.workdir / 'curves.png'
+  if curves.exists():
+    parts.append('<h2>Learning curves</h2>')
+    parts.append(_figure(run.base, curves, '', 'loss and metrics'))
+  for album, paths in run.albums().items():
+    texts = pictures.texts(paths[0])
+    title, comment = texts.get('Title', album), texts.get('Comment', '')
+    head = f'{html.escape(title)} <small>{html.escape(album)}</small>'
+    parts += [f'<h2>{head}</h2>', f'<p>{html.escape(comment)}</p>']
+    parts.append('<div class="pictures">')
+    for path in paths:
+      caption = pictures.texts(path).get('Description', '')
+      parts.append(_figure(run.base, path, caption, caption or title))
+    parts.append('</div>')
+  return parts
 
 
 def last_pictures(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
@@ -92,35 +241,11 @@ def last_pictures(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
   return found
 
 
-def _results(workdir) -> dict[str, Any]:
-  """What eval.py kept, {} if it did not run."""
-  path = workdir / 'results.json'
-  return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _origin(workdir, curves) -> str:
-  last = max(steps[-1] for steps, _ in curves.values())
-  lines = [f'{last:,} steps.']
-  if results := _results(workdir):
-    lines.append(
-      f'Evaluated {html.escape(results["date"])} by '
-      f'<code>{html.escape(results["command"])}</code>'
-    )
-  return '\n'.join(f'<p>{line}</p>' for line in lines)
-
-
-def _table(curves, results) -> str:
-  """The evaluators' metrics: the last value, and the range of several.
-
-  Those that only eval.py found have no step.
-  """
-  later = results.get('metrics', {})
-  curves = {name: ([], [x]) for name, x in later.items()} | curves
+def _table(run: Run) -> str:
+  """The evaluators' metrics: the last value, and the range of several."""
   groups = defaultdict(list)
-  for name, (steps, values) in curves.items():
+  for name, (steps, values) in run.metrics.items():
     evaluator, _, metric = name.rpartition('/')
-    if not evaluator:  # of training
-      continue
     cells = [html.escape(metric.replace('_', ' ')), f'{values[-1]:.4g}']
     several = len(values) > 1
     cells += [f'{f(values):.4g}' if several else '' for f in (min, max)]
@@ -129,7 +254,7 @@ def _table(curves, results) -> str:
   heads = ('', 'last', 'lowest', 'highest', 'at step')
   rows = ['<table>', '<thead><tr>', *(f'<th>{x}</th>' for x in heads)]
   rows.append('</tr></thead>')
-  for evaluator, lines in sorted(groups.items()):
+  for evaluator, lines in groups.items():
     rows.append(
       f'<tbody><tr><th colspan="5">{html.escape(evaluator)}</th></tr>'
     )
@@ -138,8 +263,9 @@ def _table(curves, results) -> str:
   return '\n'.join([*rows, '</table>'])
 
 
-def _figure(workdir, path, caption, alternative) -> str:
-  link = urllib.parse.quote(path.relative_to(workdir).as_posix())
+def _figure(base, path, caption, alternative) -> str:
+  link = pathlib.Path(os.path.relpath(path, base)).as_posix()
+  link = urllib.parse.quote(link)
   width, height = pictures.size(path)
   return (
     f'<figure><a href="{link}"><img src="{link}" width="{width}" '
@@ -149,16 +275,19 @@ def _figure(workdir, path, caption, alternative) -> str:
 
 
 def main(argv):
-  del argv
-  workdir = pathlib.Path(plot_metrics.WORKDIR.value)
-  source = workdir / 'metrics.jsonl'
-  if not source.exists():
-    raise app.UsageError(f'--workdir: {source} does not exist; train first.')
-  plot_metrics.plot(
-    plot_metrics.read_curves(str(source)), str(workdir / 'curves.png')
-  )
-  (workdir / 'index.html').write_text(make_page(workdir), encoding='utf-8')
-  print(workdir / 'index.html')
+  if len(argv) > 1:
+    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  workdirs = [pathlib.Path(x) for x in plot_metrics.WORKDIR.value.split(',')]
+  for workdir in workdirs:
+    source = workdir / 'metrics.jsonl'
+    if not source.exists():
+      raise app.UsageError(f'--workdir: {source} does not exist; train first.')
+    plot_metrics.plot(
+      plot_metrics.read_curves(str(source)), str(workdir / 'curves.png')
+    )
+  page = workdirs[0] / 'index.html'
+  page.write_text(make_page(*workdirs), encoding='utf-8')
+  print(page)
 
 
 if __name__ == '__main__':

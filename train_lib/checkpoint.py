@@ -1,18 +1,32 @@
 """Checkpoints by Orbax: asynchronous, atomic, restorable on another mesh.
 
-A checkpoint has three items: `variables` (all that `train_lib.weights` reads
-and writes), `optimizer` (with the step) and `data` (the input iterator's state,
-the same for any number of processes).
+A checkpoint counts when the digests of its files lie beside them; the one
+before stays until then. It has three items: `variables` (all that
+`train_lib.weights` reads and writes), `optimizer` (with the step) and `data`
+(the input iterator's state, the same for any number of processes).
 """
 
+import concurrent.futures
+import math
+import time
 from typing import Any
 
 import jax
+import ml_collections
+import numpy as np
+from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from train_lib import sharding, stacking, writer
+from train_lib import (
+  digests,
+  lock,
+  sharding,
+  stacking,
+  train_state,
+  writer,
+)
 from train_lib.train_state import TrainState
 
 PyTree = Any
@@ -22,59 +36,121 @@ class CheckpointMismatchError(ValueError):
   """The checkpoint is whole, but of another model or optimizer."""
 
 
+class SaveError(OSError):
+  """A checkpoint could not be written, such as to a full disk."""
+
+
 class Checkpoints:
   """What a run saves: its last checkpoints and, in another folder, its best."""
 
   def __init__(self, workdir: str, keep_last: int):
-    """Opens `workdir`/checkpoints and `workdir`/best.
+    """Opens `workdir`/checkpoints and `workdir`/best, for one run at a time.
 
     Args:
       workdir: of the run.
-      keep_last: how many of the last checkpoints stay.
+      keep_last: how many of the last checkpoints stay; two at least.
     """
     latest_n = ocp.training.preservation_policies.LatestN
     self._workdir = epath.Path(workdir).absolute()
+    self._lock = None
+    if jax.process_index() == 0:
+      self._workdir.mkdir(parents=True, exist_ok=True)
+      self._lock = lock.Lock(str(self._workdir))
+    _set_best_aside(self._workdir)
     self._last = ocp.training.Checkpointer(
       self._workdir / 'checkpoints',
-      preservation_policy=latest_n(keep_last),
+      preservation_policy=latest_n(max(keep_last, 2)),
       cleanup_tmp_directories=True,
     )
     self._best = ocp.training.Checkpointer(
       self._workdir / 'best',
-      preservation_policy=latest_n(1),
+      preservation_policy=latest_n(2),
       cleanup_tmp_directories=True,
     )
+    self._thread = concurrent.futures.ThreadPoolExecutor(1)
     self._pending = None
+    self._saved = None  # the last step that is
 
   def save(self, state: TrainState, data: dict[str, int]) -> None:
     """Starts saving in the background, after the save before it has ended."""
     self._start(self._last, state, {**_items(state), 'data': data}, None)
 
-  def save_best(self, state: TrainState, value: float, mode: str) -> None:
-    """Saves if `value`, of the metric that decides, beats the best so far.
+  def save_best(
+    self,
+    state: TrainState,
+    results: dict[str, float],
+    config: ml_collections.ConfigDict,
+  ) -> None:
+    """Saves if the metric that decides beats the best so far.
 
     Args:
       state: to save.
-      value: larger is better if `mode` is 'max', smaller if it is 'min'.
-      mode: 'max' or 'min'.
+      results: '<evaluation>/<metric>' -> value, of some evaluations.
+      config: best_metric, of these or of others, or None; best_mode, 'max' or
+        'min'.
+
+    Raises:
+      ValueError: its evaluation is among these, and has no such metric.
     """
+    best = config.best_metric
+    if not best:
+      return
+    evaluation = best.partition('/')[0] + '/'
+    if best not in results:
+      if any(name.startswith(evaluation) for name in results):
+        raise ValueError(
+          f'config.checkpoint.best_metric: found {best!r}; expected one of '
+          f'{sorted(results)}.'
+        )
+      return
+    value = results[best]
+    if not math.isfinite(value):
+      return
+    self._wait()
     if self._best.latest is not None:
-      best = self._best.latest.metrics['value']
-      if not (value > best if mode == 'max' else value < best):
+      before = float(self._best.latest.metrics['value'])
+      larger = config.best_mode == 'max'
+      if not (value > before if larger else value < before):
         return
     self._start(self._best, state, _items(state), {'value': value})
 
   def _start(self, checkpointer, state, items, metrics) -> None:
     self._wait()
-    self._pending = checkpointer.save_checkpointables_async(
-      int(state.step), items, force=True, metrics=metrics
+    name = train_state.not_finite(state)
+    if name is not None:
+      raise FloatingPointError(
+        f'The state of step {int(state.step)} is not finite, first in {name}; '
+        'it is not saved.'
+      )
+    step = int(state.step)
+    response = checkpointer.save_checkpointables_async(
+      step, items, force=True, metrics=metrics
     )
+    self._pending = self._thread.submit(
+      self._commit, response, checkpointer.directory / str(step), step
+    )
+
+  def _commit(self, response, path: epath.Path, step: int) -> None:
+    """Waits for a save and writes its digests, while training goes on."""
+    try:
+      response.result()
+      began = time.monotonic()
+      if jax.process_index() == 0:
+        digests.write(path)
+        logging.info('Digests of %s: %.2f s', path, time.monotonic() - began)
+    except OSError as e:
+      last = 'nothing' if self._saved is None else f'step {self._saved}'
+      raise SaveError(
+        f'--workdir: {path} cannot be saved ({e.strerror or e}); the last that '
+        f'is saved is {last}.'
+      ) from e
+    self._saved = step
 
   def _wait(self) -> None:
     # Two saves at once would wait for each other's barriers between processes.
-    if self._pending is not None:
-      self._pending.result()
-    self._pending = None
+    pending, self._pending = self._pending, None
+    if pending is not None:
+      pending.result()
 
   def restore(
     self, abstract: TrainState
@@ -110,9 +186,14 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits for what is being saved."""
-    self._wait()
-    self._last.close()
-    self._best.close()
+    try:
+      self._wait()
+    finally:
+      self._thread.shutdown()
+      self._last.close()
+      self._best.close()
+      if self._lock is not None:
+        self._lock.close()
 
 
 def load_state(workdir: str, abstract: TrainState, best: bool) -> TrainState:
@@ -168,22 +249,48 @@ def _load_newest(
   for step in steps(directory):
     path = directory / str(step)
     try:
+      verify(path)
       found = ocp.checkpointables_metadata(path).metadata
       return _load(path, wanted, found), unreadable
     except CheckpointMismatchError:
       raise
+    except PermissionError as e:
+      raise PermissionError(
+        f'--workdir: {path} may not be read ({e.strerror}); expected a folder '
+        'that this user may read.'
+      ) from e
     except Exception as e:  # Anything that the storage layers may raise.
+      reason = str(e) if isinstance(e, digests.DamagedError) else repr(e)
       writer.say(
-        f'Checkpoint {path} cannot be read ({type(e).__name__}: {e!s:.200}); '
-        'falling back to the one before it.'
+        f'Checkpoint {path} cannot be read ({reason:.300}); falling back to '
+        'the one before it.'
       )
       unreadable.append(path)
   if unreadable:
     raise RuntimeError(
-      f'None of the checkpoints {[str(p) for p in unreadable]} can be read. To '
-      'start over, choose another workdir.'
+      f'--workdir: none of the checkpoints {[str(p) for p in unreadable]} can '
+      'be read. To start over, choose another workdir.'
     )
   return None, unreadable
+
+
+def verify(path: epath.Path) -> None:
+  """Reads a checkpoint's files, on one process, and compares their digests.
+
+  Raises:
+    digests.DamagedError: on all processes; on the first it names the file.
+  """
+  error = None
+  if jax.process_index() == 0:
+    try:
+      digests.verify(path)
+    except OSError as e:
+      error = e
+  wrong = np.array(error is not None)
+  if jax.process_count() > 1:
+    wrong = multihost_utils.broadcast_one_to_all(wrong)
+  if wrong:
+    raise error or digests.DamagedError(f'{path} is damaged')
 
 
 def _load(path: epath.Path, wanted: dict[str, PyTree], found: dict) -> dict:
@@ -221,6 +328,21 @@ def _load(path: epath.Path, wanted: dict[str, PyTree], found: dict) -> dict:
 def _by_name(tree: PyTree) -> dict[str, Any]:
   leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
   return {sharding.path_name(p): x for p, x in leaves}
+
+
+def _set_best_aside(workdir: epath.Path) -> None:
+  """Moves best checkpoints away that are damaged, or were not finished."""
+  if jax.process_index() == 0:
+    for step in steps(workdir / 'best'):
+      path = workdir / 'best' / str(step)
+      try:
+        digests.verify(path)
+        break
+      except digests.DamagedError as e:
+        writer.say(f'Checkpoint {path} cannot be read ({e}).')
+        _move_into(path, workdir / 'corrupt' / 'best')
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices('best checkpoints verified')
 
 
 def _move_into(path: epath.Path, folder: epath.Path) -> None:

@@ -18,7 +18,9 @@ def num_params(params: PyTree) -> int:
 def multiply_adds(
   fn: Callable[..., Any],
   *args: PyTree,
-  uncounted: Collection[str] = ('resize_bilinear', 'adaptive_average_pool'),
+  uncounted: Collection[str] = (
+    *('resize_bilinear', 'adaptive_average_pool', 'roi_align'),
+  ),
 ) -> int:
   """Counts the multiply-adds of all convolutions and matrix products in `fn`.
 
@@ -43,6 +45,8 @@ def _count(jaxpr, uncounted):
   total = 0
   for eqn in jaxpr.eqns:
     name, params = eqn.primitive.name, eqn.params
+    if params.get('name') in uncounted:
+      continue
     inner = [_count(x, uncounted) for x in _inner_jaxprs(params)]
     if name == 'conv_general_dilated':
       out, kernel = eqn.outvars[0].aval.shape, eqn.invars[1].aval.shape
@@ -59,7 +63,7 @@ def _count(jaxpr, uncounted):
       total += params['length'] * sum(inner)
     elif name == 'while' and sum(inner):
       raise ValueError('fn: a while loop of unknown length has products.')
-    elif params.get('name') not in uncounted:
+    else:
       total += sum(inner)
   return total
 

@@ -6,7 +6,7 @@ import ml_collections
 from jax.sharding import Mesh
 
 from train_lib import metrics, pipeline, sharding
-from train_lib.task import Task
+from train_lib.task import Task, label_ranges_of
 from train_lib.train_state import TrainState
 
 
@@ -20,7 +20,9 @@ def make_evaluator(
   """Builds the evaluator of `task.metrics` over the data set `config.data`."""
   del folder  # It writes nothing.
   batches = pipeline.make_eval_batches(
-    config.data, sharding=sharding.batch_sharding(mesh)
+    config.data,
+    sharding=sharding.batch_sharding(mesh),
+    label_ranges=label_ranges_of(task),
   )
   return MetricsEvaluator(task, mesh, batches)
 

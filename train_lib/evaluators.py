@@ -12,7 +12,7 @@ from typing import Protocol
 import ml_collections
 from jax.sharding import Mesh
 
-from train_lib import pictures
+from train_lib import pictures, pipeline
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -27,13 +27,35 @@ def make_evaluators(
 ) -> dict[str, Evaluator]:
   """Builds the evaluators of `config.evals`: name -> {module, ...}."""
   evaluators = {}
-  for name, section in config.evals.items():
+  for name, section in sections(config).items():
     module = importlib.import_module(section.module)
     folder = pictures.folder_of(workdir, name)
-    evaluators[name] = module.make_evaluator(
-      section, task=task, mesh=mesh, folder=folder
-    )
+    try:
+      evaluators[name] = module.make_evaluator(
+        section, task=task, mesh=mesh, folder=folder
+      )
+    except ValueError as e:  # The data's modules know of config.data alone.
+      text = str(e)
+      if not text.startswith('config.data.'):
+        raise
+      own = f'config.evals.{name}.{text.removeprefix("config.")}'
+      raise ValueError(own) from e
   return evaluators
+
+
+def sections(
+  config: ml_collections.ConfigDict,
+) -> dict[str, ml_collections.ConfigDict]:
+  """The evaluators' sections, each with all of its `data`.
+
+  What a section does not name is as in `config.data` (`pipeline.inherited`).
+  """
+  return {
+    name: ml_collections.ConfigDict(
+      {**section, 'data': pipeline.inherited(config.data, section.data)}
+    )
+    for name, section in config.evals.items()
+  }
 
 
 def run(

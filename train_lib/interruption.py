@@ -1,4 +1,4 @@
-"""What ends a run before its last step: SIGTERM, or being stuck."""
+"""What ends a run before its last step: signals, or being stuck."""
 
 import faulthandler
 import os
@@ -15,20 +15,38 @@ from jax.experimental import multihost_utils
 _STALL_SECONDS = 3600
 
 
-class Preemption:
-  """Tells the loop when to save and stop: SIGTERM, on any process.
+# What a program exits with that is to be started again (EX_TEMPFAIL).
+EXIT_CODE = 75
 
-  With several processes JAX's own service agrees on the step, since all must
-  stop at the same one; alone, a flag is enough.
+
+class Preemption:
+  """Tells the loop when to save and stop: SIGTERM, Ctrl-C and SIGHUP, on any
+  process. A second Ctrl-C does not wait.
+
+  With several processes JAX's own service, which knows SIGTERM alone, agrees on
+  the step, since all must stop at the same one; alone, a flag is enough.
   """
 
   def __init__(self):
     self._signalled = False
+    self.name = 'SIGTERM'
+    signals = [signal.SIGINT, signal.SIGHUP]
     if jax.process_count() == 1:
-      self._previous = signal.signal(signal.SIGTERM, self._on_signal)
+      signals.append(signal.SIGTERM)
+    # Whoever ignores one, as nohup does, goes on ignoring it.
+    self._previous = {
+      s: signal.signal(s, self._on_signal)
+      for s in signals
+      if signal.getsignal(s) is not signal.SIG_IGN
+    }
 
   def _on_signal(self, signum, frame):
+    self.name = signal.Signals(signum).name
     self._signalled = True
+    if signum == signal.SIGINT:
+      signal.signal(signum, signal.default_int_handler)
+    if jax.process_count() > 1:
+      signal.raise_signal(signal.SIGTERM)
 
   def reached(self, step: int) -> bool:
     """Asked after every step, on every process."""
@@ -38,8 +56,8 @@ class Preemption:
 
   def close(self) -> None:
     """Gives the signal back to whoever had it."""
-    if jax.process_count() == 1:
-      signal.signal(signal.SIGTERM, self._previous)
+    for signum, handler in self._previous.items():
+      signal.signal(signum, handler)
 
 
 class Watchdog:

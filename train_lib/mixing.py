@@ -37,12 +37,12 @@ class Mixing:
   """
 
   num_classes: int
-  mixup_alpha: float = 0.8
-  cutmix_alpha: float = 1.0
-  prob: float = 1.0
-  switch_prob: float = 0.5
-  label_smoothing: float = 0.1
-  erasing_prob: float = 0.25
+  mixup_alpha: float
+  cutmix_alpha: float
+  prob: float
+  switch_prob: float
+  label_smoothing: float
+  erasing_prob: float
 
   def __post_init__(self):
     if self.num_classes < 1:
@@ -118,8 +118,8 @@ class HalvesMixing:
   """
 
   num_classes: int
-  mixup_alpha: float = 0.2
-  label_smoothing: float = 0.1
+  mixup_alpha: float
+  label_smoothing: float
 
   def __post_init__(self):
     if self.num_classes < 1:

@@ -70,8 +70,8 @@ def make_schedule(
       that the warm-up replaces its beginning (timm), and does not begin after
       the warm-up; flat_steps: how long `lr` is held before the decay;
       update_every_steps: the rate changes only at multiples of it (timm: once
-      an epoch). 'step' reads boundaries (steps) and factor; 'polynomial'
-      reads power.
+      an epoch). 'step' reads boundaries, shares of num_steps, and factor, not
+      end_lr; 'polynomial' reads power.
     num_steps: where the decay ends.
   """
   start = 0 if config.decay_starts_at_zero else config.warmup_steps
@@ -94,7 +94,8 @@ def make_schedule(
     )
   elif config.decay == 'step':
     decay = optax.piecewise_constant_schedule(
-      config.lr, {b - start: config.factor for b in config.boundaries}
+      config.lr,
+      {round(b * num_steps) - start: config.factor for b in config.boundaries},
     )
   else:
     raise ValueError(

@@ -32,6 +32,7 @@ _KEYWORDS = ('Title', 'Comment', 'Description')  # of PNG
 _ELEMENTS = ('title', 'metadata', 'desc')  # of SVG
 _NAME = re.compile(r'(\d+)_(\d+)\.(?:png|svg)')
 _CAPTION = 22  # pixels above a tile
+_DIMMED = 0.45  # what is left of an image under clusters
 _FOR, _AGAINST = np.array([[255, 60, 50], [70, 140, 255]])
 
 
@@ -64,24 +65,30 @@ def palette(num_classes: int) -> np.ndarray:
   return (np.array([*colors, (0.5, 0.5, 0.5)]) * 255).astype(np.uint8)
 
 
-def legend(colors: np.ndarray, names: Iterable[str]) -> PIL.Image.Image:
-  """A line of squares, each before its name.
+def legend(
+  colors: np.ndarray, names: Iterable[str], width: int = 784
+) -> PIL.Image.Image:
+  """Squares, each before its name, in as many lines as it takes.
 
   Args:
     colors: uint8 [K, 3].
     names: K of them.
+    width: of the legend in pixels.
   """
   font = PIL.ImageFont.load_default(14)
-  names = list(names)
-  ends = np.cumsum([_CAPTION + 12 + round(font.getlength(x)) for x in names])
-  picture = PIL.Image.new('RGB', (int(ends[-1]), _CAPTION), 'white')
+  left, top, placed = 0, 0, []
+  for color, name in zip(colors, names, strict=True):
+    needed = _CAPTION + 12 + round(font.getlength(name))
+    if left and left + needed > width:
+      left, top = 0, top + _CAPTION
+    placed.append((left, top, tuple(color.tolist()), name))
+    left += needed
+  picture = PIL.Image.new('RGB', (width, top + _CAPTION), 'white')
   pen = PIL.ImageDraw.Draw(picture)
-  starts = [0, *ends[:-1].tolist()]
-  for left, color, name in zip(starts, colors, names, strict=True):
-    pen.rectangle(
-      (left + 2, 4, left + _CAPTION - 8, _CAPTION - 8), tuple(color.tolist())
-    )
-    pen.text((left + _CAPTION - 2, 2), name, 'black', font)
+  for left, top, color, name in placed:
+    square = (left + 2, top + 4, left + _CAPTION - 8, top + _CAPTION - 8)
+    pen.rectangle(square, color)
+    pen.text((left + _CAPTION - 2, top + 2), name, 'black', font)
   return picture
 
 
@@ -95,6 +102,23 @@ def stacked(parts: Iterable[PIL.Image.Image]) -> PIL.Image.Image:
     picture.paste(part, (0, top))
     top += part.height
   return picture
+
+
+def clusters(plain: np.ndarray, assignment: np.ndarray) -> np.ndarray:
+  """Where the clusters of an assignment [M, h, w] look, on an image's tile.
+
+  A place has the colour of the cluster (`palette`) whose weight there is the
+  largest beside its own maximum, as bright as that share: what no cluster
+  reads stays grey.
+  """
+  shares = assignment / assignment.max(axis=(1, 2), keepdims=True)
+  colors = palette(len(assignment))[shares.argmax(axis=0)]
+  colors = _resize(colors, plain.shape, Resampling.NEAREST)
+  share = (shares.max(axis=0) * 255).astype(np.uint8)
+  share = _resize(share, plain.shape, Resampling.NEAREST)[..., None] / 255
+  # The brightest channel: coloured ink stays visible.
+  grey = _DIMMED * plain.max(axis=-1, keepdims=True)
+  return (share * colors + (1 - share) * grey).astype(np.uint8)
 
 
 def heat(plain: np.ndarray, weights: np.ndarray) -> np.ndarray:

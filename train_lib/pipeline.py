@@ -1,6 +1,7 @@
 """From a data set to batches on the mesh.
 
-`config.data`, like the data section of an evaluator, holds:
+`config.data` holds what follows; the data section of an evaluator names what is
+different there (`inherited`).
 
   module: a data module, such as 'data.images.mnist5k', which has
     source(split, data_dir) -> a random access sequence of raw examples
@@ -23,8 +24,8 @@
 import functools
 import importlib
 import sys
-import types
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -32,9 +33,11 @@ import jax
 import ml_collections
 import numpy as np
 
-from train_lib import batch_layout, grouping
+from train_lib import batch_layout, checks, grouping, prefetch
 
 PyTree = Any
+
+_SOURCE = 'data (module, split, source and number of examples)'
 
 
 class _Batches:
@@ -54,7 +57,7 @@ class _Batches:
     batch_size = data_config.batch_size
     rows = batch_layout.local_rows(sharding, batch_size)
     self._batches = batched(examples, batch_size, rows)
-    self._prefetch = _make_prefetch(data_config)
+    self._prefetch = prefetch.make_prefetch(data_config)
     self._to_global = functools.partial(
       batch_layout.to_global, sharding, batch_size
     )
@@ -77,9 +80,11 @@ class TrainIterator(_Batches):
     data_config: ml_collections.ConfigDict,
     sharding: jax.sharding.NamedSharding,
     groups: grain.MapDataset | None = None,
+    seed: int = 0,
   ):
     batched = functools.partial(train_batches, groups=groups)
     super().__init__(examples, data_config, sharding, batched)
+    self._order = _order(examples, data_config, seed)
     self.set_state({'next_batch': 0})
 
   def __iter__(self) -> 'TrainIterator':
@@ -91,14 +96,30 @@ class TrainIterator(_Batches):
     return batch
 
   def get_state(self) -> dict[str, int]:
-    """What a checkpoint needs: the index of the batch that comes next."""
-    return {'next_batch': self._next_batch}
+    """What a checkpoint needs: the index of the batch that comes next, and what
+    the order of all depends on."""
+    return {'next_batch': self._next_batch, **self._order}
 
-  def set_state(self, state: dict[str, int]):
+  def set_state(self, state: dict[str, int], may_differ: bool = False):
     """Continues where `get_state` was called, on any number of processes.
 
-    Data set, seed and batch size must be what they were.
+    Args:
+      state: that it returned.
+      may_differ: go on although examples then are skipped or seen twice.
+
+    Raises:
+      ValueError: data set, seed or batch size are not what they were.
     """
+    for name, found in self._order.items():
+      expected = int(state.get(name, found))
+      if found != expected and not may_differ:
+        said = '' if name == _SOURCE else f' {found}'
+        was = 'another' if name == _SOURCE else f'{expected}'
+        raise ValueError(
+          f'config.{name}: found{said or " this"}; the checkpoint was trained '
+          f'with {was}, so that examples would be skipped or seen twice. '
+          'Expected the same, or --data_may_differ to go on all the same.'
+        )
     self._next_batch = int(state['next_batch'])
     self._iterator = self._prefetch(self._batches[self._next_batch :])
 
@@ -134,6 +155,7 @@ def make_train_iterator(
   *,
   seed: int,
   sharding: jax.sharding.NamedSharding,
+  label_ranges: checks.LabelRanges | None = None,
 ) -> TrainIterator:
   """Builds the training batches.
 
@@ -141,32 +163,43 @@ def make_train_iterator(
     data_config: see the top of this file.
     seed: of the order and of every example's augmentation.
     sharding: of a batch's leading dimension.
+    label_ranges: what every example is checked for.
   """
-  source, module = open_source(data_config)
-  options = dict(data_config.preprocess)
-  if hasattr(module, 'select'):
-    source = module.select(source, **options)
-  preprocess = functools.partial(module.preprocess, train=True, **options)
-  examples = train_examples(source, preprocess, seed)
+  source, module, preprocess = _open_for_training(data_config)
+  preprocess = checks.checked(source, preprocess, data_config, label_ranges)
+  examples = train_examples(range(len(source)), preprocess, seed)
   groups = None
   if hasattr(module, 'group'):
-    group = functools.partial(module.group, **options)
+    group = functools.partial(module.group, **data_config.preprocess)
     groups = train_examples(source, group, seed)
-  return TrainIterator(examples, data_config, sharding, groups)
+  return TrainIterator(examples, data_config, sharding, groups, seed)
+
+
+def _order(examples, data_config, seed) -> dict[str, int]:
+  """What the order of the examples depends on, by the options' names."""
+  source = (data_config.module, data_config.split, data_config.source)
+  return {
+    'seed': seed,
+    'data.batch_size': data_config.batch_size,
+    _SOURCE: zlib.crc32('|'.join((*source, str(len(examples)))).encode()),
+  }
 
 
 def make_eval_batches(
   data_config: ml_collections.ConfigDict,
   *,
   sharding: jax.sharding.NamedSharding,
+  label_ranges: checks.LabelRanges | None = None,
 ) -> EvalBatches:
   """Builds the batches of an evaluation.
 
   Args:
     data_config: see the top of this file.
     sharding: of a batch's leading dimension.
+    label_ranges: what every example is checked for.
   """
-  return EvalBatches(eval_examples(data_config), data_config, sharding)
+  examples = eval_examples(data_config, label_ranges)
+  return EvalBatches(examples, data_config, sharding)
 
 
 def eval_preprocess(module, data_config) -> Callable[[Any], PyTree]:
@@ -182,31 +215,56 @@ def each_example(data_config: ml_collections.ConfigDict) -> Iterator[PyTree]:
   return (examples[i] for i in range(len(examples)))
 
 
-def eval_examples(data_config: ml_collections.ConfigDict) -> grain.MapDataset:
+def eval_examples(
+  data_config: ml_collections.ConfigDict,
+  label_ranges: checks.LabelRanges | None = None,
+) -> grain.MapDataset:
   """All examples in order, each preprocessed when it is asked for."""
   source, module = open_source(data_config)
   preprocess = eval_preprocess(module, data_config)
   # Indices through Grain, records past it: its counters cost more than a small
   # record's whole preprocessing.
   return grain.MapDataset.range(len(source)).map(
-    lambda index: preprocess(source[index])
+    checks.checked(source, preprocess, data_config, label_ranges)
   )
+
+
+def inherited(
+  data_config: Mapping[str, Any], changes: Mapping[str, Any]
+) -> ml_collections.ConfigDict:
+  """The section of a run's data with some options changed, as evaluators do.
+
+  Args:
+    data_config: see the top of this file.
+    changes: options and their values; those of `preprocess` one by one, unless
+      `module` is another one: then all are as `changes` has them.
+  """
+  data = {**data_config, **changes}
+  if data['module'] == data_config['module']:
+    own = changes.get('preprocess', {})
+    data['preprocess'] = {**data_config['preprocess'], **own}
+  else:
+    data['preprocess'] = {**changes.get('preprocess', {})}
+  return ml_collections.ConfigDict(data)
 
 
 def training_example(data_config: ml_collections.ConfigDict) -> PyTree:
   """One, preprocessed as in training; to learn what shapes there are."""
+  source, _, preprocess = _open_for_training(data_config)
+  return preprocess(source[0], rng=np.random.default_rng(0))
+
+
+def _open_for_training(data_config):
+  """(raw examples, data module, its preprocess)"""
   source, module = open_source(data_config)
-  rng = np.random.default_rng(0)
-  return module.preprocess(
-    source[0], train=True, rng=rng, **data_config.preprocess
+  options = data_config.preprocess
+  if hasattr(module, 'select'):
+    source = module.select(source, **options)
+  return (
+    source,
+    module,
+    functools.partial(module.preprocess, train=True, **options),
   )
-
-
-def changed(
-  data_config: ml_collections.ConfigDict, **options: Any
-) -> types.SimpleNamespace:
-  """The same section but for some options, such as the split."""
-  return types.SimpleNamespace(**{**data_config, **options})
 
 
 def few_examples(
@@ -296,22 +354,3 @@ def collate(examples: Sequence[PyTree], padding=()) -> PyTree:
   batch = jax.tree.map(lambda *xs: np.stack(xs), *examples, *padding)
   mask = np.repeat(np.float32([1, 0]), [len(examples), len(padding)])
   return {**batch, 'mask': mask}
-
-
-def _make_prefetch(data_config):
-  """A function from a dataset to an iterator that works ahead."""
-  read_options = grain.ReadOptions(
-    num_threads=data_config.num_threads,
-    prefetch_buffer_size=data_config.num_threads,
-  )
-  num_workers = data_config.num_workers
-
-  def prefetch(dataset: grain.MapDataset) -> Iterator[PyTree]:
-    dataset = dataset.to_iter_dataset(read_options)
-    if num_workers:
-      dataset = dataset.mp_prefetch(
-        grain.MultiprocessingOptions(num_workers, per_worker_buffer_size=1)
-      )
-    return iter(dataset)
-
-  return prefetch

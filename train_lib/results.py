@@ -1,8 +1,38 @@
 """What eval.py keeps of an evaluation: results.json in the workdir."""
 
 import datetime
-import json
+import math
 import os
+from typing import Any
+
+import jax
+import ml_collections
+
+from train_lib import setup, strict_json
+from train_lib.task import make_task
+
+
+def about(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """What a page about the run says beside its metrics, computing nothing."""
+  variables = jax.eval_shape(
+    make_task(config).init, jax.random.key(0), setup.evaluation_batch(config)
+  )
+  leaves = jax.tree.leaves(variables['params'])
+  devices = jax.devices()
+  device = f'{len(devices)} x {devices[0].device_kind}'
+  if devices[0].platform == 'cpu':
+    device += f', {os.cpu_count()} cores'
+  return {
+    'task': config.task.module,
+    'data': config.data.module,
+    'source': config.data.source,
+    'batch_size': config.data.batch_size,
+    'num_steps': config.num_steps,
+    'parameters': sum(math.prod(x.shape) for x in leaves),
+    'device': device,
+    'best_metric': config.checkpoint.best_metric,
+    'evals': list(config.evals),
+  }
 
 
 def write_results(
@@ -13,6 +43,7 @@ def write_results(
   imported: bool,
   command: str,
   metrics: dict[str, float],
+  about: dict[str, Any],
 ) -> None:
   """Keeps an evaluation in `workdir`/results.json, with the time, in UTC.
 
@@ -22,7 +53,8 @@ def write_results(
     weights: checkpoint, or workdir of the run that trained them.
     imported: whether they come from elsewhere and were not trained here.
     command: that gave the metrics.
-    metrics: as `run` returns them.
+    metrics: as `evaluators.run` returns them.
+    about: see `about`.
   """
   os.makedirs(workdir, exist_ok=True)
   now = datetime.datetime.now(datetime.UTC)
@@ -33,6 +65,7 @@ def write_results(
     'imported': imported,
     'command': command,
     'metrics': metrics,
+    'about': about,
   }
   with open(os.path.join(workdir, 'results.json'), 'w') as file:
-    json.dump(results, file, indent=2)
+    file.write(strict_json.dumps(results, indent=2))

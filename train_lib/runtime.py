@@ -1,16 +1,24 @@
 """What a program needs of its surroundings before it touches a device."""
 
+import collections
+import difflib
+import importlib.util
 import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
+import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+# How errors begin that a user can mend.
+_MENDABLE = (
+  r'config\.|--[a-z]|The (loss|grad_norm|state) of |\S+ is of another arch'
+)
 COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
 # A process that is silent for so long is dead, and JAX ends all others.
 _HEARTBEAT_SECONDS = 30
@@ -21,6 +29,11 @@ _SHUTDOWN_SECONDS = 60
 CONFIG = config_flags.DEFINE_config_file('config')
 WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder for checkpoints, metrics and pictures.'
+)
+DATA_MAY_DIFFER = flags.DEFINE_bool(
+  'data_may_differ',
+  False,
+  'Resume although seed, batch size or data set are not what they were.',
 )
 DISTRIBUTED = flags.DEFINE_bool(
   'distributed',
@@ -59,21 +72,94 @@ def _check_processes(values: Mapping[str, object]) -> bool:
   return True
 
 
+def run(
+  main: Callable[[list[str]], None],
+  check: Callable[[ml_collections.ConfigDict], None] | None = None,
+) -> None:
+  """`app.run`, but what a user can mend is said in one line, without a trace.
+
+  Those are errors that begin with the name of an option, and what happens to
+  numbers and disks. Everything else is a fault of the program.
+
+  Args:
+    main: called with what are no flags.
+    check: called with --config, if there is one, before anything is done.
+  """
+
+  def guarded(argv):
+    try:
+      if check is not None and CONFIG.value is not None:
+        check(CONFIG.value)
+      main(argv)
+    except (ValueError, OSError, ArithmeticError, RuntimeError) as e:
+      text = ' '.join(str(e).split())
+      if not re.match(_MENDABLE, text):
+        raise
+      sys.exit(f'{os.path.basename(sys.argv[0])}: {text}')
+
+  app.run(guarded, flags_parser=parse_flags)
+
+
 def parse_flags(argv: list[str]) -> list[str]:
-  """absl's parser, but an option that the config lacks is named, and it ends.
+  """absl's parser, but it ends with one line that says what is wrong.
 
   For `app.run(main, flags_parser=...)`.
   """
   try:
-    return app.parse_flags_with_usage(argv)
+    file = _config_of(argv).partition(':')[0]
+    if file and not os.path.isfile(file):
+      raise FileNotFoundError(f'--config: there is no file {file}')
+    return flags.FLAGS(argv)
   except (AttributeError, KeyError) as e:
     frames = traceback.extract_tb(e.__traceback__)
     if not any(f.filename.endswith('config_path.py') for f in frames):
       raise  # The config file itself is at fault.
-    sys.exit(
-      f'FATAL Flags parsing error: --config has no option {e.args[0]}; '
-      'expected one that the config file sets.'
-    )
+    name = re.search(r'\w+', str(e.args[0]).removeprefix('KeyError('))[0]
+    text = f'--config has no option {name!r}{_elsewhere(name, argv)}'
+  except (flags.Error, ValueError, OSError, ModuleNotFoundError) as e:
+    text = str(e).strip()
+    if 'Traceback' in text:  # of the config file; its last line is the error
+      text = text.splitlines()[-1].removeprefix('ValueError: ')
+    text = ' '.join(text.split())
+  sys.exit(f'FATAL Flags parsing error: {text}')
+
+
+def _config_of(argv: list[str]) -> str:
+  """What --config says, '' if nothing."""
+  named = [x.partition('=')[2] for x in argv if re.match('--?config=', x)]
+  return named[-1] if named else ''
+
+
+def _elsewhere(name: str, argv: list[str]) -> str:
+  """Where in the config that was meant there is such an option."""
+  file, _, variant = _config_of(argv).partition(':')
+  spec = importlib.util.spec_from_file_location('meant', file)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = module.get_config(*[variant] if variant else [])
+  paths = collections.defaultdict(list)
+  for path in _paths(config):
+    paths[path.rpartition('.')[2]].append(f'--config.{path}')
+  like = difflib.get_close_matches(name, paths, n=2, cutoff=0.75)
+  found = [path for x in like for path in paths[x]][:4]
+  return f'; there is {" and ".join(found)}' if found else ''
+
+
+def _paths(config: ml_collections.ConfigDict, path: str = '') -> list[str]:
+  inner = [
+    _paths(x, f'{path}{key}.')
+    if isinstance(x, ml_collections.ConfigDict)
+    else [f'{path}{key}']
+    for key, x in config.items()
+  ]
+  return [name for names in inner for name in names]
+
+
+def config_file() -> str | None:
+  """What --config names, with its variant; None if it is not given."""
+  if CONFIG.value is None:
+    return None
+  return config_flags.get_config_filename(flags.FLAGS['config'])
 
 
 def initialize() -> None:
@@ -123,6 +209,21 @@ def make_workdir(workdir: str) -> None:
   Raises:
     ValueError: it cannot.
   """
+  scheme = re.match(r'([a-z0-9]+)://', workdir)
+  if scheme or workdir.startswith('~'):
+    raise ValueError(
+      f'--workdir: found {workdir}; expected the path of a folder'
+      + (
+        '. Mount the bucket (launch/worker.sh shows how).'
+        if scheme
+        else f', such as {os.path.expanduser(workdir)}.'
+      )
+    )
+  if wrong := set('*?[]') & set(os.path.abspath(workdir)):
+    raise ValueError(
+      f'--workdir: found {workdir}; expected a path without {min(wrong)}, '
+      'which Orbax takes for a pattern.'
+    )
   try:
     os.makedirs(workdir, exist_ok=True)
     with tempfile.TemporaryFile(dir=workdir):

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from train_lib import batch_layout, optim, pipeline, sharding, train_state
-from train_lib.task import Task, make_task
+from train_lib.task import Task, label_ranges_of, make_task
 from train_lib.train_state import TrainState
 
 PyTree = Any
@@ -64,7 +64,10 @@ def make_setup(
   batches = None
   if batch is None:
     batches = pipeline.make_train_iterator(
-      config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
+      config.data,
+      seed=config.seed,
+      sharding=sharding.batch_sharding(mesh),
+      label_ranges=label_ranges_of(task),
     )
     batch = batches.element_spec
   tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
@@ -104,9 +107,11 @@ def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:
   sections = [section.data for section in config.evals.values()]
   if not sections:
     raise ValueError('config.evals: expected an evaluation, found none.')
-  alike = [x for x in sections if x.module == config.data.module]
-  data = (alike or sections)[0]
-  if not alike:
-    return batch_layout.batch_spec(pipeline.eval_examples(data)[0])
-  as_in_training = pipeline.changed(data, preprocess=config.data.preprocess)
-  return batch_layout.batch_spec(pipeline.training_example(as_in_training))
+  module = config.data.module
+  alike = [x for x in sections if x.get('module', module) == module]
+  if alike:
+    changes = {**alike[0], 'preprocess': {}}
+    data = pipeline.inherited(config.data, changes)
+    return batch_layout.batch_spec(pipeline.training_example(data))
+  data = pipeline.inherited(config.data, sections[0])
+  return batch_layout.batch_spec(pipeline.eval_examples(data)[0])

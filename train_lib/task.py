@@ -38,6 +38,8 @@ class Task(Protocol):
   A task may have `start`, None or a function (variables, batch, rng) ->
   variables: what a new run's variables become when they see the first batch,
   before any step, such as centroids by k-means.
+
+  A task may also have `label_ranges`, see `label_ranges_of`.
   """
 
   def init(self, rng: jax.Array, batch: PyTree) -> PyTree:
@@ -74,6 +76,19 @@ def make_task(config: ml_collections.ConfigDict) -> Task:
       "as 'paca_vit.tasks.classification'."
     ) from e
   return module.make_task(config.task, config.model)
+
+
+def label_ranges_of(task: Task) -> dict[str, tuple[int, int | None]]:
+  """What the pipeline checks labels for, before they come to a device.
+
+  There a label out of range is no error: it counts from the end, or is no class
+  at all, and the loss looks plausible.
+
+  Returns:
+    The key of integer labels in an example -> the number of classes, and the
+    label that is ignored or None.
+  """
+  return getattr(task, 'label_ranges', {})
 
 
 def function_named(path: str) -> Callable:

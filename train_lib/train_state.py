@@ -1,5 +1,7 @@
 """All that a step changes, in one pytree, created straight into its shards."""
 
+import functools
+import math
 from typing import Any
 
 import flax.struct
@@ -95,3 +97,45 @@ def with_variables(
     model_state={k: v for k, v in variables.items() if k != 'params'},
     opt_state=opt_state,
   )
+
+
+def check_finite(
+  step: int, scalars: dict[str, jax.Array], state: TrainState
+) -> None:
+  """Sees that a step's loss and gradient are finite.
+
+  Args:
+    step: whose scalars they are.
+    scalars: with `loss` and `grad_norm`.
+    state: after it, or after the next.
+
+  Raises:
+    FloatingPointError: names the step and an array.
+  """
+  for name in ('loss', 'grad_norm'):
+    value = float(scalars[name])
+    if not math.isfinite(value):
+      raise FloatingPointError(
+        f'The {name} of step {step} is {value}; the first array that is not '
+        f'finite after it: {not_finite(state)}.'
+      )
+
+
+def not_finite(state: TrainState) -> str | None:
+  """The path of the first array with a NaN or an infinity, None if all are
+  finite."""
+  leaves = {
+    sharding.path_name(path): x
+    for path, x in jax.tree_util.tree_flatten_with_path(state)[0]
+    if jnp.issubdtype(x.dtype, jnp.inexact)
+  }
+  finite = _are_finite(list(leaves.values()))
+  names = [n for n, x in zip(leaves, finite, strict=True) if not x]
+  return names[0] if names else None
+
+
+@functools.partial(
+  jax.jit, compiler_options={'xla_backend_optimization_level': 0}
+)
+def _are_finite(arrays):
+  return [jnp.all(jnp.isfinite(x)) for x in arrays]

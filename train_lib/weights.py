@@ -10,10 +10,27 @@ import optax
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from train_lib import checkpoint, sharding, stacking, train_state
+from train_lib import (
+  checkpoint,
+  digests,
+  setup,
+  sharding,
+  stacking,
+  train_state,
+)
 from train_lib.train_state import TrainState
 
 PyTree = Any
+
+
+def first_state(
+  run: setup.Setup, config: ml_collections.ConfigDict
+) -> TrainState:
+  """The state of a new run: from `config.init_from`, else from scratch."""
+  state = run.init()
+  if config.init_from.path:
+    state = init_from(state, run.tx, config.init_from)
+  return setup.started(run, state, config.seed)
 
 
 def init_from(
@@ -87,9 +104,10 @@ def save_variables(path: str, variables: PyTree) -> None:
     path: of a new folder.
     variables: {'params': ..., ...} arrays.
   """
-  ocp.save_checkpointables(
-    epath.Path(path).absolute(), {'variables': variables}
-  )
+  folder = epath.Path(path).absolute()
+  ocp.save_checkpointables(folder, {'variables': variables})
+  if jax.process_index() == 0:
+    digests.write(folder)
 
 
 def read_variables(path: str) -> PyTree:
@@ -122,4 +140,8 @@ def _find(path: str, option: str) -> epath.Path:
       f'{option}: expected a checkpoint, or a workdir with checkpoints in it; '
       f'found neither at {path}'
     )
+  try:
+    checkpoint.verify(directory)
+  except digests.DamagedError as e:
+    raise digests.DamagedError(f'{option}: {e}') from e
   return directory

@@ -1,22 +1,25 @@
 """Scalars to a JSONL file, to TensorBoard (pictures, too), to the console."""
 
-import json
+import contextlib
 import os
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
 import PIL.Image
-import tensorboardX
 
-from train_lib import pictures
+from train_lib import pictures, strict_json, tensorboard
 
 
 def say(message: str) -> None:
   """A line on the console, from one process."""
   if jax.process_index() == 0:
-    print(message, flush=True)
+    try:
+      print(message, flush=True)
+    except OSError:  # The console was closed; the run goes on.
+      sys.stdout = open(os.devnull, 'w')
 
 
 class Writer:
@@ -43,18 +46,15 @@ class Writer:
     path = os.path.join(workdir, 'metrics.jsonl')
     _drop_unsaved(path, start_step)
     self._file = open(path, 'a')
-    self._tensorboard = tensorboardX.SummaryWriter(
-      workdir, purge_step=start_step + 1
-    )
+    self._tensorboard = tensorboard.Events(workdir, start_step)
 
   def write(self, step: int, scalars: dict[str, float]) -> None:
     """Appends scalars, named like 'loss' or 'test/accuracy'."""
     if not self._active:
       return
-    self._file.write(json.dumps({'step': step, **scalars}) + '\n')
+    self._file.write(strict_json.dumps({'step': step, **scalars}) + '\n')
     self._file.flush()
-    for name, value in scalars.items():
-      self._tensorboard.add_scalar(name, value, step)
+    self._tensorboard.scalars(step, scalars)
 
   def write_pictures(self, step: int, evaluators: Iterable[str]) -> None:
     """Shows in TensorBoard, too, what evaluators of these names have drawn.
@@ -70,9 +70,7 @@ class Writer:
           number = path.stem.rpartition('_')[2]
           with PIL.Image.open(path) as picture:
             pixels = np.asarray(picture.convert('RGB'))
-          self._tensorboard.add_image(
-            f'{name}/{number}', pixels, step, dataformats='HWC'
-          )
+          self._tensorboard.picture(step, f'{name}/{number}', pixels)
 
   def close(self) -> None:
     if self._active:
@@ -108,9 +106,12 @@ class Progress:
     )
     return {'examples_per_second': rate}
 
-  def pause(self, seconds: float) -> None:
-    """Takes time that was not spent on training out of the rate."""
-    self._time += seconds
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Takes time that is not spent on training out of the rate."""
+    began = time.monotonic()
+    yield
+    self._time += time.monotonic() - began
 
 
 def format_scalars(scalars: dict[str, float]) -> str:
@@ -120,19 +121,20 @@ def format_scalars(scalars: dict[str, float]) -> str:
 def _drop_unsaved(path: str, start_step: int) -> None:
   if not os.path.exists(path):
     return
-  with open(path) as f:
-    lines = [line for line in f if _is_saved(line, start_step)]
-  with open(path + '.tmp', 'w') as f:
-    f.writelines(lines)
+  kept, damaged = [], 0
+  with open(path, errors='replace') as file:
+    for line in file:
+      try:
+        row = strict_json.scalars(line)
+        step = int(row['step'])
+      except (ValueError, KeyError):  # The run was killed while it wrote.
+        damaged += 1
+        continue
+      # The evaluations of the step at which a run resumes are made again.
+      if step < start_step or (step == start_step and 'loss' in row):
+        kept.append(strict_json.dumps(row) + '\n')
+  if damaged:
+    say(f'{path}: {damaged} lines that could not be read were dropped.')
+  with open(path + '.tmp', 'w') as file:
+    file.writelines(kept)
   os.replace(path + '.tmp', path)
-
-
-def _is_saved(line: str, start_step: int) -> bool:
-  try:
-    row = json.loads(line)
-  except json.JSONDecodeError:  # The run was killed while it wrote.
-    return False
-  # The evaluations of the step at which a run resumes are made again.
-  return row['step'] < start_step or (
-    row['step'] == start_step and 'loss' in row
-  )

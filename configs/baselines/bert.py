@@ -2,19 +2,18 @@
 
   python train.py --config=configs/baselines/bert.py:bytes --workdir=runs/bert
 
-| variant | tokens | layers x channels | parameters | GLUE dev average (paper) |
-|---|---|---|---|---|
-| base | 512 SentencePiece | 12 x 768 | 110M | 81.14 |
-| bytes | 2,048 bytes | 6 x 512 | 20M | 71.45 |
-
+`base` has 12 layers of 768 channels and reads 512 SentencePiece tokens, `bytes`
+6 of 512 and reads 2,048 bytes; docs/paper-tables.md has what was published.
 Perceiver IO's own recipe. Not trained here. `base` needs
---config.data.preprocess.tokenizer_model, and the same of the evaluations.
+--config.data.preprocess.tokenizer_model.
 """
 
 import ml_collections
 
+from configs import common
 from configs.perceiver_io import masked_language_modelling as mlm
 
+BERT = 'baselines.bert.Bert'
 MODELS = {
   'base': dict(
     vocab_size=32_000,
@@ -36,6 +35,8 @@ MODELS = {
   ),
 }
 
+VARIANTS = tuple(MODELS)
+
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: (
@@ -47,8 +48,5 @@ TPU_TOPOLOGIES = {
 
 
 def get_config(variant: str = 'bytes') -> ml_collections.ConfigDict:
-  if variant not in MODELS:
-    raise ValueError(
-      f'variant: found {variant!r}; expected one of {list(MODELS)}.'
-    )
-  return mlm.pretraining('baselines.bert.Bert', MODELS[variant])
+  common.check_variant(variant, VARIANTS)
+  return mlm.pretraining(BERT, MODELS[variant])

@@ -15,15 +15,16 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
+VARIANTS = 'demo', 'tiny'
 DATA = 'data.segmentation.brain'
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
-  if variant not in ('demo', 'tiny'):
-    raise ValueError(f"variant: found {variant!r}; expected 'demo' or 'tiny'.")
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 1_000
+  num_steps = config.get_ref('num_steps')
 
   config.task = dict(
     module='paca_vit.tasks.segmentation',
@@ -38,21 +39,21 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.evals = dict(
     test=dict(
       module='paca_vit.evaluators.segmentation',
-      every_steps=config.num_steps // 4,
-      data=common.examples(DATA, split='test'),
+      every_steps=common.part(num_steps, 4),
+      data=dict(split='test'),
       window=(96, 96),
       stride=(64, 64),
     ),
     intensity=dict(
       module='paca_vit.evaluators.intensity_lookup',
-      every_steps=config.num_steps,
-      data=common.examples(DATA, split='test'),
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       fit_split='train',
     ),
     clusters=dict(
       module='paca_vit.evaluators.supervised_clusters',
-      every_steps=config.num_steps,
-      data=common.examples(DATA, split='test'),
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       num_images=4,
       class_names=('outside', 'fluid', 'grey matter', 'white matter'),
     ),
@@ -60,7 +61,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
 
   config.optim = common.adamw(lr=2e-3, end_lr=1e-5, warmup_steps=50)
   config.checkpoint = common.checkpoint(
-    every_steps=config.num_steps // 4, best_metric='test/mean_iou'
+    every_steps=common.part(num_steps, 4), best_metric='test/mean_iou'
   )
   config.log_every_steps = 25
   config.update(common.parallel())

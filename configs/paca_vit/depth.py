@@ -13,13 +13,14 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
+VARIANTS = 'demo', 'nyu'
+
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {'nyu': ('v5e:4x4', {'model.scan_layers': True})}
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
-  if variant not in ('demo', 'nyu'):
-    raise ValueError(f"variant: found {variant!r}; expected 'demo' or 'nyu'.")
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.task = dict(module='paca_vit.tasks.depth', variance_focus=0.5)
@@ -49,13 +50,13 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.evals = dict(
     test=dict(
       module='train_lib.evaluate',
-      every_steps=config.num_steps // 4,
-      data=common.data(module, split=test, batch_size=batch_size),
+      every_steps=common.part(config.get_ref('num_steps'), 4),
+      data=dict(split=test),
     )
   )
   config.optim = common.adamw(lr=lr, end_lr=lr / 100, warmup_steps=warmup_steps)
   config.checkpoint = common.checkpoint(
-    every_steps=config.num_steps // 4,
+    every_steps=common.part(config.get_ref('num_steps'), 4),
     best_metric='test/abs_rel',
     best_mode='min',
   )

@@ -13,57 +13,68 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
+VARIANTS = 'demo', 'tiny'
 DATA = 'data.images.digits_on_photos'
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
-  config.num_steps = 1_000
+  config.num_steps = 1_200
+  num_steps = config.get_ref('num_steps')
 
-  config.task = 'paca_vit.tasks.classification'
+  config.task = dict(
+    module='paca_vit.tasks.classification',
+    label_smoothing=0.1,
+    mixing=ml_collections.config_dict.placeholder(ml_collections.ConfigDict),
+  )
   config.model = models.model('demo')  # stages of 16 x 16 and 8 x 8 patches
   config.model.in_channels = 3
   config.model.channels, config.model.depths = (24, 64), (1, 2)
   config.model.num_clusters = (8, 8)
-  config.label_smoothing = 0.1
-  config.mixing = ml_collections.config_dict.placeholder(
-    ml_collections.ConfigDict
-  )
 
   config.data = common.data(DATA, split='train', batch_size=64)
   few = dict(
-    data=common.examples(DATA, split='test'),
     image_folder='',
     num_images=6,
-    every_steps=config.num_steps,
   )
   config.evals = dict(
     test=dict(
       module='train_lib.evaluate',
-      every_steps=config.num_steps // 5,
-      data=common.data(DATA, split='test', batch_size=250),
+      every_steps=common.part(num_steps, 5),
+      data=dict(split='test', batch_size=250),
     ),
     mistakes=dict(
       module='train_lib.mistakes',
-      every_steps=config.num_steps,
-      data=common.data(DATA, split='test', batch_size=250),
+      every_steps=common.part(num_steps),
+      data=dict(split='test', batch_size=250),
       num_shown=18,
     ),
     linear_pixels=dict(
       module='paca_vit.evaluators.linear_pixels',
-      every_steps=config.num_steps,
-      data=common.examples(DATA, split='test'),
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       fit_split='train',
       num_fitted=4_000,
     ),
-    clusters=dict(module='paca_vit.evaluators.cluster_maps', **few),
-    decisions=dict(module='paca_vit.evaluators.deciding_clusters', **few),
+    clusters=dict(
+      module='paca_vit.evaluators.cluster_maps',
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
+      **few,
+    ),
+    decisions=dict(
+      module='paca_vit.evaluators.deciding_clusters',
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
+      **few,
+    ),
   )
 
   config.optim = common.adamw(lr=2e-3, end_lr=1e-5, warmup_steps=50)
   config.checkpoint = common.checkpoint(
-    every_steps=config.num_steps // 5, best_metric='test/accuracy'
+    every_steps=common.part(num_steps, 5), best_metric='test/accuracy'
   )
   config.log_every_steps = 20
   config.update(common.parallel())
@@ -77,6 +88,4 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     config.optim.schedule.warmup_steps = 2
     config.checkpoint.every_steps = 3
     config.log_every_steps = 1
-  elif variant != 'demo':
-    raise ValueError(f"variant: found {variant!r}; expected 'demo' or 'tiny'.")
   return config

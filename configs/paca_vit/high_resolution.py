@@ -18,7 +18,7 @@ import ml_collections
 from configs import common
 from configs.paca_vit import imagenet
 
-SIZES = (512, 768, 1024)
+VARIANTS = '512', '768', '1024'
 
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {'1024': ('v5e:8x8', {'model.scan_layers': True})}
@@ -26,27 +26,19 @@ TPU_TOPOLOGIES = {'1024': ('v5e:8x8', {'model.scan_layers': True})}
 
 def get_config(variant: str = '512') -> ml_collections.ConfigDict:
   size, _, model = variant.partition('_')
-  if size not in map(str, SIZES):
-    raise ValueError(
-      f'variant: found {variant!r}; expected one of {SIZES}, alone or with a '
-      "name of models.py: '512_small_p2cconv_100_0'."
-    )
+  common.check_variant(size, VARIANTS)
   config = imagenet.get_config(model or 'tiny_p2cconv_100_0')
-  batch_size = 512
-  steps_per_epoch = imagenet.NUM_TRAIN // batch_size
+  config.data.batch_size = 512
+  steps_per_epoch = common.num_batches(
+    imagenet.NUM_TRAIN, config.data.get_ref('batch_size')
+  )
   config.num_steps = 30 * steps_per_epoch
   config.task.mixing = ml_collections.config_dict.placeholder(
     ml_collections.ConfigDict
   )
-  config.data.batch_size = batch_size
-  config.data.preprocess.image_size = int(size)
-  config.evals.validation.every_steps = steps_per_epoch
-  config.evals.validation.data.batch_size = batch_size
-  config.evals.validation.data.preprocess.image_size = int(size)
-  config.evals.validation.data.preprocess.crop_fraction = 1.0
+  config.data.preprocess.update(image_size=int(size), crop_fraction=1.0)
   config.optim = common.adamw(lr=1e-5, end_lr=1e-7)
   config.optim.weight_decay = 1e-8
   # A batch of large images in as many parts as a device's memory asks for.
   config.optim.num_microbatches = {'512': 1, '768': 2, '1024': 4}[size]
-  config.checkpoint.every_steps = steps_per_epoch
   return config

@@ -17,17 +17,16 @@ import ml_collections
 from configs import common
 from configs.paca_vit import objects
 
+VARIANTS = objects.VARIANTS
 DATA = 'data.detection.nuclei'
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config = objects.get_config(variant)
   config.num_steps = min(config.num_steps, 400)
+  num_steps = config.get_ref('num_steps')
   config.model.num_classes = 1
-  config.data = common.data(
-    DATA,
-    split='train',
-    batch_size=8,
+  options = dict(
     num_classes=1,
     plan=dict(
       flip_rate=0.5,
@@ -38,20 +37,20 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     ),
     max_boxes=24,
   )
-  test = common.examples(DATA, split='test', num_classes=1, bounds=(160, 160))
+  config.data = common.data(DATA, split='train', batch_size=8, **options)
   config.evals = dict(
     test=dict(
       module='paca_vit.evaluators.detection',
-      every_steps=config.num_steps,
-      data=test,
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       fast=False,
       num_images=4,
       min_score=0.5,
     ),
     watershed=dict(
       module='paca_vit.evaluators.classical_detection',
-      every_steps=config.num_steps,
-      data=common.examples(DATA, split='test'),
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       method='watershed',
       fit_split='train',
     ),
@@ -60,7 +59,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.optim.schedule.warmup_steps = min(
     config.optim.schedule.warmup_steps, 50
   )
-  config.checkpoint.every_steps = config.num_steps
+  config.checkpoint.every_steps = common.part(num_steps)
   config.init_from.exclude = (
     r'box_head/(logits|deltas)',
     r'mask_head/logits',

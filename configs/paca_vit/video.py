@@ -17,12 +17,12 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
+VARIANTS = 'demo', 'tiny'
 DATA = 'data.video.films'
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
-  if variant not in ('demo', 'tiny'):
-    raise ValueError(f"variant: found {variant!r}; expected 'demo' or 'tiny'.")
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 1_500
@@ -44,28 +44,35 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   if variant == 'tiny':
     config.model.update(channels=(8, 12), depths=(1, 1), num_clusters=(4, 3))
 
-  window = dict(num_frames=num_frames, frame_stride=2, image_size=image_size)
-  config.data = common.data(DATA, split='train', batch_size=32, **window)
+  config.data = common.data(
+    DATA,
+    split='train',
+    batch_size=32,
+    num_frames=num_frames,
+    frame_stride=2,
+    image_size=image_size,
+  )
+  num_steps = config.get_ref('num_steps')
   config.evals = dict(
     test=dict(
       module='train_lib.evaluate',
-      every_steps=config.num_steps // 6,
-      data=common.data(DATA, split='test', batch_size=16, **window),
+      every_steps=common.part(num_steps, 6),
+      data=dict(split='test', batch_size=16),
     ),
     mean_frame=dict(
       module='paca_vit.evaluators.mean_frame',
-      every_steps=config.num_steps,
-      data=common.examples(DATA, split='test', **window),
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       fit_split='train',
     ),
   )
   config.optim = common.adamw(
-    lr=2e-3, end_lr=1e-5, warmup_steps=config.num_steps // 30
+    lr=2e-3, end_lr=1e-5, warmup_steps=common.part(num_steps, 30)
   )
   config.checkpoint = common.checkpoint(
-    every_steps=config.num_steps // 3, best_metric='test/accuracy'
+    every_steps=common.part(num_steps, 3), best_metric='test/accuracy'
   )
-  config.log_every_steps = max(1, config.num_steps // 60)
+  config.log_every_steps = common.part(num_steps, 60)
   config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config

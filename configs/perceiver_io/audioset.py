@@ -3,17 +3,13 @@
   python train.py --config=configs/perceiver_io/audioset.py:demo \
     --workdir=runs/audio
 
-| variant | inputs | D | parameters | GFLOPs | published (paper) |
-|---|---|---|---|---|---|
-| raw | samples + video | 512 | 24.9M | 52.7 | 43.3 mAP, 25.0M, 52.9 |
-| mel | spectrogram + video | 1024 | 86.6M | 129.3 | 44.9 mAP, 88.2M, 129.5 |
-| raw_audio, mel_audio | sound alone | 512, 1024 | | | - |
-
-12 layers, 512 latents, 100 epochs, clips of 32 frames, 16 of them averaged at
-test. Not trained here. The paper leaves open the optimizer (ImageNet's here),
-the batch, the bands of positions in sound, and the spectrogram but for its
-4,800 inputs (60 frames of 80 mel bands here). The video's dropout of 30 % is
-that of Jaegle et al. 2021a.
+`raw` hears samples and sees video, `mel` hears a spectrogram and sees video,
+`raw_audio` and `mel_audio` only hear; docs/paper-tables.md has what was
+published. 12 layers, 512 latents, 100 epochs, clips of 32 frames, 16 of them
+averaged at test. Not trained here. The paper leaves open the optimizer
+(ImageNet's here), the batch, the bands of positions in sound, and the
+spectrogram but for its 4,800 inputs (60 frames of 80 mel bands here). The
+video's dropout of 30 % is that of Jaegle et al. 2021a.
 
 `demo`: the language of spoken letters and syllables, 20 of them; and
 `demo_mixtures`, of two speakers at once. Both print a linear model's result.
@@ -23,51 +19,38 @@ that of Jaegle et al. 2021a.
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
+NUM_TRAIN = 1_700_000
 _placeholder = ml_collections.config_dict.placeholder
-_VIDEO = dict(kind='video', spatial=8, temporal=2, num_bands=16)
-_WAVEFORM = dict(kind='waveform', samples_per_patch=128, num_bands=64)
-_SPECTROGRAM = dict(kind='spectrogram', num_bands=64)
 # 60 frames of 80 bands: 4,800 inputs, as published.
 _MEL = dict(hop=1_024, window=2_048, num_bands=80)
 _SPLITS = {
   seen: (f'{name}/unbalanced_train_segments', f'{name}/eval_segments')
   for seen, name in ((True, 'audio_video'), (False, 'audio'))
 }
-# Modalities, latent channels.
-_MODELS = {
-  'raw': (dict(audio=_WAVEFORM, image=_VIDEO), 512),
-  'mel': (dict(audio=_SPECTROGRAM, image=_VIDEO), 1024),
-  'raw_audio': (dict(audio=_WAVEFORM), 512),
-  'mel_audio': (dict(audio=_SPECTROGRAM), 1024),
-}
+_VARIANTS = ('raw', 'mel', 'raw_audio', 'mel_audio')
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: ('v5e:8x8', {'model.encoder.scan_layers': True})
   for variant in ('raw', 'mel')
 }
 _DEMOS = {'demo': '', 'demo_mixtures': 'mixtures/', 'tiny': ''}
+VARIANTS = (*_VARIANTS, *_DEMOS)
 
 
 def get_config(variant: str = 'raw') -> ml_collections.ConfigDict:
-  if variant in _MODELS:
-    return _audioset(*_MODELS[variant])
-  if variant in _DEMOS:
-    config = _klettres(_DEMOS[variant])
-    return _make_tiny(config) if variant == 'tiny' else config
-  raise ValueError(
-    f'variant: found {variant!r}; expected one of {[*_MODELS, *_DEMOS]}.'
-  )
+  common.check_variant(variant, VARIANTS)
+  if variant in _VARIANTS:
+    return _audioset(variants.SOUND_CLASSIFIERS[variant])
+  config = _klettres(_DEMOS[variant])
+  return _make_tiny(config) if variant == 'tiny' else config
 
 
-def _audioset(
-  modalities: dict, latent_channels: int
-) -> ml_collections.ConfigDict:
+def _audioset(sizes: dict) -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
-  num_train, batch_size = 1_700_000, 1_024
-  steps_per_epoch = num_train // batch_size
-  config.num_steps = 100 * steps_per_epoch
+  modalities = sizes['modalities']
   mel = modalities['audio']['kind'] == 'spectrogram'
   config.task = dict(
     module='perceiver_io.tasks.tagging',
@@ -75,25 +58,15 @@ def _audioset(
     input_shift=3.0 if mel else 0.0,
     input_scale=0.5 if mel else 1.0,
   )
-  config.model = dict(
-    modalities=modalities,
-    encoder=dict(
-      num_latents=512,
-      latent_channels=latent_channels,
-      num_self_attends_per_block=12,
-      scan_layers=False,
-      remat_policy='everything_saveable',
-      num_self_attend_heads=8,
-    ),
-    num_classes=527,
-    query_channels=1024,
-    dtype=_placeholder(str),
+  config.model = dict(sizes, dtype=_placeholder(str))
+  config.model.encoder.update(
+    scan_layers=False, remat_policy='everything_saveable'
   )
 
   config.data, config.evals = _data(
     'data.sound.audioset',
     splits=_SPLITS['image' in modalities],
-    batch_sizes=(batch_size, 64),
+    batch_size=1_024,
     num_classes=527,
     rate=48_000,
     num_samples=61_440,
@@ -102,11 +75,18 @@ def _audioset(
     spec_augment=_section(None),
     num_frames=32 if 'image' in modalities else _placeholder(int),
   )
+  steps_per_epoch = common.num_batches(
+    NUM_TRAIN, config.data.get_ref('batch_size')
+  )
+  config.num_steps = 100 * steps_per_epoch
   config.evals.test.every_steps = 10 * steps_per_epoch
+  config.evals.test.data.batch_size = 64
   config.optim = common.adamw(lr=2e-3)
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.1, clip_norm=10.0)
-  config.optim.schedule.flat_steps = config.num_steps // 2
-  config.checkpoint = common.checkpoint(steps_per_epoch, best_metric='test/map')
+  config.optim.schedule.flat_steps = config.get_ref('num_steps') // 2
+  config.checkpoint = common.checkpoint(
+    common.part(steps_per_epoch), best_metric='test/map'
+  )
   config.log_every_steps = 100
   config.update(common.parallel())
   config.init_from = common.from_scratch()
@@ -115,19 +95,22 @@ def _audioset(
 
 def _klettres(kind: str) -> ml_collections.ConfigDict:
   """Languages of spoken syllables; `kind` is '' or 'mixtures/'."""
-  config = _audioset(dict(audio=_SPECTROGRAM), latent_channels=128)
+  config = _audioset(variants.SOUND_CLASSIFIERS['mel_audio'])
   config.num_steps = 2_000
   config.model.modalities = dict(
     audio=dict(kind='spectrogram_frames', frames_per_patch=2, num_bands=16)
   )
   config.model.encoder.update(
-    num_latents=32, num_self_attends_per_block=3, num_self_attend_heads=4
+    num_latents=32,
+    latent_channels=128,
+    num_self_attends_per_block=3,
+    num_self_attend_heads=4,
   )
   config.model.update(num_classes=20, query_channels=128)
   config.data, config.evals = _data(
     'data.sound.klettres',
     splits=(f'{kind}train', f'{kind}test'),
-    batch_sizes=(64, 64),
+    batch_size=64,
     num_classes=20,
     rate=16_000,
     num_samples=32_000,
@@ -139,11 +122,10 @@ def _klettres(kind: str) -> ml_collections.ConfigDict:
     num_frames=_placeholder(int),
   )
   config.evals.test.every_steps = 500
-  test = config.evals.test.data
   config.evals.linear = dict(
     module='perceiver_io.evaluators.linear_sounds',
-    every_steps=config.num_steps,
-    data=common.examples(test.module, test.split, **test.preprocess),
+    every_steps=common.part(config.get_ref('num_steps')),
+    data=dict(split=f'{kind}test'),
     fit_split=config.data.split,
     num_fitted=5_000,
   )
@@ -158,8 +140,7 @@ def _make_tiny(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   config.num_steps, config.log_every_steps = 4, 1
   config.optim.schedule.warmup_steps = 1
   config.checkpoint.every_steps = 2
-  for data in [config.data, *(e.data for e in config.evals.values())]:
-    data.source, data.preprocess.num_clips = 'synthetic', 2
+  config.data.source, config.data.preprocess.num_clips = 'synthetic', 2
   return config
 
 
@@ -171,16 +152,15 @@ def _section(options: dict | None):
 
 
 def _data(
-  module: str, splits: tuple, batch_sizes: tuple, **preprocess
+  module: str, splits: tuple, batch_size: int, **preprocess
 ) -> tuple[dict, dict]:
   """Sections `data` and `evals`."""
-  train, test = (
-    common.data(module, split, batch_size, **preprocess)
-    for split, batch_size in zip(splits, batch_sizes, strict=True)
-  )
   evaluator = dict(
     module='perceiver_io.evaluators.mean_average_precision',
     every_steps=0,
-    data=test,
+    data=dict(split=splits[1]),
   )
-  return train, dict(test=evaluator)
+  return (
+    common.data(module, splits[0], batch_size, **preprocess),
+    dict(test=evaluator),
+  )

@@ -5,15 +5,15 @@
 
 Variants: a task (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb), for one query;
 `shared_token`, `task_tokens` and `multitask_query`, all tasks at once (Jaegle
-et al. 2021b, table 2: 81.5, 81.8, 81.8, and 81.0 for one at a time); `tiny` for
-tests; `wordnet`, pairs of WordNet's definitions for a machine without GLUE,
-trained and reported as RTE (`rte_accuracy`), from --config.init_from.path, a
-run of masked_language_modelling.py:demo, or from scratch.
+et al. 2021b, table 2; docs/paper-tables.md); `tiny` for tests; `wordnet`, pairs
+of WordNet's definitions for a machine without GLUE, trained and reported as RTE
+(`rte_accuracy`), from --config.init_from.path, a run of
+masked_language_modelling.py:demo, or from scratch.
 
 Published recipe (table 13): 10 epochs, LAMB, 200 steps of warm-up, the best of
 batches of 16, 32, 64 and rates of 1e-4, 5e-5, 2e-5, 1e-5. Not trained here. The
 paper does not say how the rate decays: linearly here, as BERT's. `init_from`
-expects the run of configs/perceiver_io/masked_language_modelling.py:base_bytes.
+expects the run of masked_language_modelling.py:base_bytes.
 """
 
 import ml_collections
@@ -40,12 +40,14 @@ _MULTITASK = dict(
   task_tokens=(None, False, True, True),
   multitask_query=(len(NUM_TRAIN), True, False, False),
 )
+VARIANTS = (*NUM_TRAIN, *_MULTITASK, 'wordnet', 'tiny')
 
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {'multitask_query': ('v5e:2x4', {'model.scan_layers': True})}
 
 
 def get_config(variant: str = 'mrpc') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   if variant in NUM_TRAIN:
     return _glue(_SINGLE, (variant,), variant, NUM_TRAIN[variant])
   if variant in _MULTITASK:
@@ -57,12 +59,7 @@ def get_config(variant: str = 'mrpc') -> ml_collections.ConfigDict:
     )
   if variant == 'tiny':
     return _tiny()
-  if variant == 'wordnet':
-    return _wordnet()
-  raise ValueError(
-    f'variant: found {variant!r}; expected one of '
-    f'{[*NUM_TRAIN, *_MULTITASK, "wordnet", "tiny"]}.'
-  )
+  return _wordnet()
 
 
 def _glue(
@@ -71,10 +68,6 @@ def _glue(
   num_queries, query_of_task, task_tokens, begin_with_cls = way
   config = ml_collections.ConfigDict()
   config.seed = 0
-  batch_size = 32
-  steps_per_epoch = num_train // batch_size
-  config.num_steps = 10 * steps_per_epoch
-
   config.task = dict(
     module='perceiver_io.tasks.sentence_classification',
     num_queries=ml_collections.config_dict.placeholder(int),
@@ -88,29 +81,30 @@ def _glue(
     dtype=ml_collections.config_dict.placeholder(str),
   )
 
-  def data(split, batch_size):
-    return common.data(
-      'data.language.glue',
-      split=f'{name}/{split}',
-      batch_size=batch_size,
-      tokenizer_model=ml_collections.config_dict.placeholder(str),
-      length=config.model.max_length,
-      begin_with_cls=begin_with_cls,
-    )
-
-  config.data = data('train', batch_size)
+  config.data = common.data(
+    'data.language.glue',
+    split=f'{name}/train',
+    batch_size=32,
+    tokenizer_model=ml_collections.config_dict.placeholder(str),
+    length=config.model.max_length,
+    begin_with_cls=begin_with_cls,
+  )
+  steps_per_epoch = common.num_batches(
+    num_train, config.data.get_ref('batch_size')
+  )
+  config.num_steps = 10 * steps_per_epoch
   config.evals = dict(
     validation=dict(
       module='perceiver_io.evaluators.glue',
-      every_steps=steps_per_epoch,
-      data=data('validation', 64),
+      every_steps=common.part(steps_per_epoch),
+      data=dict(split=f'{name}/validation', batch_size=64),
     )
   )
   config.optim = common.adamw(decay='polynomial', lr=5e-5, warmup_steps=200)
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.01)
   config.optim.schedule.power = 1.0
   config.checkpoint = common.checkpoint(
-    every_steps=steps_per_epoch, best_metric='validation/average'
+    every_steps=common.part(steps_per_epoch), best_metric='validation/average'
   )
   config.log_every_steps = 50
   config.update(common.parallel())
@@ -128,12 +122,9 @@ def _wordnet() -> ml_collections.ConfigDict:
   config = _glue(_SINGLE, ('rte',), 'rte', NUM_TRAIN['rte'])
   config.model = demo.model
   config.num_steps = 1_500  # It overfits after an epoch.
-  for data, split in (
-    (config.data, 'train'),
-    (config.evals.validation.data, 'test'),
-  ):
-    data.module, data.split = 'data.language.wordnet', split
-    data.preprocess.length = demo.model.max_length
+  config.data.update(module='data.language.wordnet', split='train')
+  config.data.preprocess.length = demo.model.max_length
+  config.evals.validation.data.split = 'test'
   config.optim = demo.optim
   config.optim.schedule.lr = 1e-3
   config.checkpoint.every_steps = config.evals.validation.every_steps = 500
@@ -143,8 +134,8 @@ def _wordnet() -> ml_collections.ConfigDict:
 def _tiny() -> ml_collections.ConfigDict:
   config = get_config('task_tokens')
   config.model = mlm.get_config('tiny').model
-  for data in (config.data, config.evals.validation.data):
-    data.source, data.preprocess.length = 'synthetic', 64
+  config.data.source = 'synthetic'
+  config.data.preprocess.length = config.model.max_length
   config.num_steps, config.log_every_steps = 4, 1
   config.optim.schedule.warmup_steps = 1
   config.checkpoint.every_steps = config.evals.validation.every_steps = 2

@@ -3,28 +3,15 @@
   python train.py --config=configs/perceiver_io/imagenet.py:fourier \
     --workdir=runs/fourier
 
-Published top-1 (Jaegle et al. 2021b, table 7; 64 TPUv3 cores), parameters
-counted here, operations at two a multiply-add, of the plain computation and
-with folded projections (`perceiver_paca.ops.folded_attention`). Not trained
-here.
+What was published, and what the models cost, is in docs/paper-tables.md. Not
+trained here.
 
-  variant            top-1   parameters  GFLOPs  folded
-  learned             72.7   62,255,848     478     424  (the paper: 407)
-  fourier             79.0   48,440,627     406     390
-  conv                82.1   48,646,522     369     366
-  fourier_jft         84.5  213,082,618     335     280  (the paper: 213)
-  conv_jft            86.4  212,375,930     232     229  (the paper: 176)
-  original_learned    67.6   55,951,080     476     424  (the paper: 404)
-  original_fourier    78.6   42,135,859     404     390
-  original_conv       77.4   42,341,754     367     366
-  original_repeated   78.0   44,912,254     706     598  (2021a, table 6)
-
-`learned`, `fourier`, `conv`: config A, the recipe of appendix A.1 and of
-DeepMind's training code: 110 epochs of 1,024 images, each mixed of two, so a
-batch of data holds 2,048. `original_*`: the same without a decoder.
-`original_repeated` reads the image before each of its eight blocks; its own
-paper trains 120 epochs with steps of the learning rate, and what it does not
-say is taken from the other recipe.
+`learned`, `fourier`, `conv`: config A, the recipe of appendix A.1 of Jaegle et
+al. 2021b and of DeepMind's training code: 110 epochs of 1,024 images, each
+mixed of two, so a batch of data holds 2,048. `original_*`: the same without a
+decoder. `original_repeated` reads the image before each of its eight blocks;
+its own paper (2021a) trains 120 epochs with steps of the learning rate, and
+what it does not say is taken from the other recipe.
 
 `*_jft`: config B, fine-tuning (appendix A.2) of what was trained on JFT-300M,
 which is not public: --config.init_from.path names the weights, without the
@@ -36,65 +23,11 @@ import ml_collections
 from ml_collections import config_dict
 
 from configs import common
+from perceiver_io import variants
 
 NUM_TRAIN = 1_281_167
 
-_INPUTS = {
-  'learned': dict(
-    kind='learned_pixels',
-    image_size=(224, 224),
-    channels=256,
-    position_channels=256,
-    projected_position_channels=256,
-    interpolate=False,
-  ),
-  'fourier': dict(
-    kind='fourier_pixels', max_resolution=(224, 224), num_bands=64
-  ),
-  'projected': dict(
-    kind='fourier_pixels',
-    max_resolution=(224, 224),
-    num_bands=64,
-    channels=256,
-  ),
-  'conv': dict(
-    kind='conv_features', max_resolution=(56, 56), num_bands=64, channels=64
-  ),
-}
-_CONFIG_A = dict(
-  num_latents=512,
-  latent_channels=1024,
-  num_self_attends_per_block=6,
-  num_blocks=8,
-  num_self_attend_heads=8,
-  self_attend_widening_factor=1,
-  num_cross_attends=1,
-  share_weights=True,
-  scan_layers=False,  # True compiles several times faster
-  remat_policy='everything_saveable',
-)
-_CONFIG_B = _CONFIG_A | dict(
-  num_self_attends_per_block=16, num_blocks=1, self_attend_widening_factor=4
-)
-_DECODER = dict(query_channels=1024, use_query_residual=True)
-_NO_DECODER = None  # the mean over latents
-
-# name: inputs, encoder, decoder
-VARIANTS = {
-  'learned': ('learned', _CONFIG_A, _DECODER | dict(use_query_residual=False)),
-  'fourier': ('fourier', _CONFIG_A, _DECODER),
-  'conv': ('conv', _CONFIG_A, _DECODER),
-  'fourier_jft': ('projected', _CONFIG_B, _DECODER),
-  'conv_jft': ('conv', _CONFIG_B, _DECODER),
-  'original_learned': ('learned', _CONFIG_A, _NO_DECODER),
-  'original_fourier': ('fourier', _CONFIG_A, _NO_DECODER),
-  'original_conv': ('conv', _CONFIG_A, _NO_DECODER),
-  'original_repeated': (
-    'fourier',
-    _CONFIG_A | dict(num_cross_attends=8),
-    _NO_DECODER,
-  ),
-}
+VARIANTS = tuple(variants.IMAGE_CLASSIFIERS)
 
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
@@ -112,27 +45,20 @@ def model(variant: str) -> ml_collections.ConfigDict:
   Raises:
     ValueError: if there is no such variant.
   """
-  if variant not in VARIANTS:
-    raise ValueError(
-      f'variant: found {variant!r}; expected one of {sorted(VARIANTS)}.'
-    )
-  inputs, encoder, decoder = VARIANTS[variant]
-  return config_dict.create(
-    inputs=_INPUTS[inputs],
-    encoder=encoder,
-    decoder=decoder,
-    num_classes=1000,
+  common.check_variant(variant, VARIANTS)
+  config = config_dict.create(
+    **variants.IMAGE_CLASSIFIERS[variant],
     dtype='float32',  # computation; parameters are always float32
   )
+  # The first compiles several times faster if True.
+  config.encoder.update(scan_layers=False, remat_policy='everything_saveable')
+  return config
 
 
 def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 42
-  batch_size = 1_024
-  steps_per_epoch = NUM_TRAIN // batch_size
-  config.num_steps = 110 * NUM_TRAIN // batch_size
-
   config.task = dict(
     module='perceiver_io.tasks.classification',
     label_smoothing=0.1,
@@ -143,8 +69,9 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   config.data = common.data(
     'data.images.imagenet',
     split='train',
-    batch_size=2 * batch_size,  # mixing makes one image of two
+    batch_size=2 * 1_024,  # mixing makes one image of two
     image_size=224,
+    crop_fraction=224 / 256,
     resize_last=True,
     augment=dict(
       num_layers=4,
@@ -155,31 +82,26 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
       fill=(128, 128, 128),
     ),
   )
+  batch_size = common.part(config.data.get_ref('batch_size'), 2)
+  steps_per_epoch = common.num_batches(NUM_TRAIN, batch_size)
+  config.num_steps = common.num_batches(110 * NUM_TRAIN, batch_size)
   config.evals = dict(
     validation=dict(
       module='train_lib.evaluate',
-      every_steps=steps_per_epoch,
-      data=common.data(
-        'data.images.imagenet',
-        split='validation',
-        batch_size=1_024,
-        image_size=224,
-        resize_last=True,
-        crop_fraction=224 / 256,
-      ),
+      every_steps=common.part(steps_per_epoch),
+      data=dict(split='validation', batch_size=1_024),
     )
   )
 
   schedule = dict(
-    lr=5e-4 * batch_size / 256,
-    flat_steps=config.num_steps // 2,  # no warm-up: it often failed
+    lr=common.scaled(5e-4, batch_size, per=256),
+    # No warm-up: it often failed.
+    flat_steps=config.get_ref('num_steps') // 2,
   )
   if variant == 'original_repeated':
-    config.num_steps = 120 * NUM_TRAIN // batch_size
-    boundaries = tuple(
-      epoch * NUM_TRAIN // batch_size for epoch in (84, 102, 114)
-    )
-    schedule = dict(lr=4e-3, decay='step', boundaries=boundaries, factor=0.1)
+    config.num_steps = common.num_batches(120 * NUM_TRAIN, batch_size)
+    shares = tuple(epoch / 120 for epoch in (84, 102, 114))
+    schedule = dict(lr=4e-3, decay='step', boundaries=shares, factor=0.1)
   elif variant in ('fourier_jft', 'conv_jft'):
     config.num_steps = 131_000
     lr = 2e-3 if variant == 'fourier_jft' else 2e-4
@@ -188,7 +110,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.1, clip_norm=10.0)
 
   config.checkpoint = common.checkpoint(
-    every_steps=steps_per_epoch, best_metric='validation/accuracy'
+    every_steps=common.part(steps_per_epoch), best_metric='validation/accuracy'
   )
   config.log_every_steps = 100
   config.update(common.parallel())

@@ -4,19 +4,14 @@
     --workdir=runs/kinetics
 
 16 frames of 224 x 224, 30,720 samples of sound and one of 700 labels are
-52,097 inputs and 804,737 outputs.
+52,097 inputs and 804,737 outputs. Variants: `784`, `392` and `196` latents
+(Jaegle et al. 2021b, table 4; docs/paper-tables.md); `demo`, eight clips of one
+film; `tiny` for tests.
 
-| variant | latents | audio PSNR | video PSNR | top-1 (paper, table 4) |
-|---|---|---|---|---|
-| 784 | 784 x 512 | 26.97 | 24.37 | 10.2 |
-| 392 | 392 x 512 | 25.33 | 24.27 | 8.6 |
-| 196 | 196 x 512 | 14.15 | 23.21 | 11.5 |
-
-Published recipe (Jaegle et al. 2021b, section 4.3 and appendix I): batches of
-1,024, learning rate 1e-3, L1 losses weighing 0.03 for video and 1 for audio,
-1e-4 for the label; with 1 for the label 45 % top-1 at a video PSNR of 20.7.
-The paper states neither optimizer nor schedule nor number of steps: LAMB, a
-cosine and 100,000 steps are ours. Not trained here.
+Published recipe (section 4.3 and appendix I): batches of 1,024, learning rate
+1e-3, L1 losses weighing 0.03 for video and 1 for audio, 1e-4 for the label. The
+paper states neither optimizer nor schedule nor number of steps: LAMB, a cosine
+and 100,000 steps are ours. Not trained here.
 
 The model is asked for the same positions in training and evaluation. The
 released weights were trained and used with points at other places:
@@ -26,8 +21,9 @@ released weights were trained and used with points at other places:
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
-_NUM_LATENTS = {'784': 784, '392': 392, '196': 196}
+VARIANTS = (*variants.AUTOENCODERS, 'demo', 'tiny')
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   '784': (
@@ -38,13 +34,9 @@ TPU_TOPOLOGIES = {
 
 
 def get_config(variant: str = '784') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   if variant in ('demo', 'tiny'):
     return _big_buck_bunny(variant)
-  if variant not in _NUM_LATENTS:
-    raise ValueError(
-      f'variant: found {variant!r}; expected one of '
-      f'{[*_NUM_LATENTS, "demo", "tiny"]}.'
-    )
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 100_000
@@ -56,29 +48,17 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
     decode_mib=2048.0,
   )
   config.model = dict(
-    video_size=(16, 224, 224),
-    num_audio_samples=30_720,
-    num_classes=700,
-    encoder=dict(
-      num_latents=_NUM_LATENTS[variant],
-      latent_channels=512,
-      num_self_attends_per_block=8,
-      scan_layers=False,
-      remat_policy='everything_saveable',
-    ),
-    spatial_patch=4,
-    samples_per_patch=16,
-    image_bands=32,
-    audio_bands=192,
-    label_query_channels=1024,
-    output_channels=512,
+    variants.AUTOENCODERS[variant],
     half_open_points=False,
     dtype=ml_collections.config_dict.placeholder(str),
   )
+  config.model.encoder.update(
+    scan_layers=False, remat_policy='everything_saveable'
+  )
 
-  config.data = _data('data.video.kinetics', 'train', 1_024)
+  config.data = common.data('data.video.kinetics', 'train', batch_size=1_024)
   config.evals = _evals(
-    _data('data.video.kinetics', 'validate', 64), every_steps=5_000
+    dict(split='validate', batch_size=64), every_steps=5_000
   )
   config.optim = common.adamw(lr=1e-3, warmup_steps=1_000)
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.01, clip_norm=10.0)
@@ -94,7 +74,7 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
 def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
   """Eight clips, reduced, of which each is seen in each step."""
   config = get_config('784')
-  size = dict(num_frames=16, image_size=56, num_samples=1_920, gain=10.0)
+  size = dict(image_size=56, num_samples=1_920, gain=10.0)
   config.model.update(
     video_size=(16, 56, 56),
     num_audio_samples=1_920,
@@ -112,10 +92,10 @@ def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
   config.task.num_points = dict(image=384, audio=60)
   config.task.loss_weights = dict(image=1.0, audio=10.0, label=1e-2)
   config.num_steps = 1_500
-  config.data = _data('data.video.big_buck_bunny', 'train', 8, **size)
-  config.evals = _evals(
-    _data('data.video.big_buck_bunny', 'train', 8, **size), 500
+  config.data = common.data(
+    'data.video.big_buck_bunny', 'train', batch_size=8, **size
   )
+  config.evals = _evals({}, every_steps=500)
   config.optim = common.adamw(lr=2e-3, warmup_steps=100)
   config.optim.update(weight_decay=0.0, clip_norm=1.0)
   config.checkpoint.every_steps = 500
@@ -139,18 +119,12 @@ def _big_buck_bunny(variant: str) -> ml_collections.ConfigDict:
     config.num_steps, config.log_every_steps = 4, 1
     config.optim.schedule.warmup_steps = 1
     config.checkpoint.every_steps = 2
-    for data in [config.data] + [e.data for e in config.evals.values()]:
-      data.source = 'synthetic'
-      data.preprocess.update(size)
+    config.data.source = 'synthetic'
+    config.data.preprocess.update(size)
   return config
 
 
-def _data(module: str, split: str, batch_size: int, **preprocess) -> dict:
-  return common.data(module, split=split, batch_size=batch_size, **preprocess)
-
-
 def _evals(data: dict, every_steps: int) -> dict:
-  batching = ('batch_size', 'num_threads', 'num_workers')
   return dict(
     validation=dict(
       module='train_lib.evaluate', every_steps=every_steps, data=data
@@ -158,7 +132,7 @@ def _evals(data: dict, every_steps: int) -> dict:
     films=dict(
       module='perceiver_io.evaluators.reconstructions',
       every_steps=every_steps,
-      data={k: v for k, v in data.items() if k not in batching},
+      data={k: v for k, v in data.items() if k != 'batch_size'},
       num_clips=4,
       fps=25,
     ),

@@ -3,26 +3,13 @@
   python train.py --config=configs/perceiver_io/optical_flow.py:demo \
     --workdir=runs/flow
 
-End-point errors published for AutoFlow's 400,000 pairs (Jaegle et al. 2021b,
-tables 3 and 16), parameters and operations (two a multiply-add, without folded
-projections) counted here:
-
-| variant | parameters | GFLOPs | Sintel clean | final | KITTI |
-|---|---|---|---|---|---|
-| patch3 | 41,057,134 | 1,887 | 1.81 | 2.42 | 4.98 |
-| patch3_separate | 41,720,272 | 3,097 | 1.78 | 2.70 | 6.19 |
-| patch1 | 41,054,062 | 1,886 | 1.91 | 2.56 | 5.39 |
-| patch1_separate | 41,718,736 | 3,096 | 1.72 | 2.63 | 5.93 |
-| conv | 41,102,074 | 464 | 1.84 | 2.52 | 4.83 |
-| conv_separate | 41,765,530 | 540 | 1.90 | 2.53 | 6.66 |
-| conv_light | 27,953,914 | 147 | 2.06 | 2.67 | 6.12 |
-
-An input is a pixel (patch1), its 3x3 neighbours (patch3) or a place of a
-convolution at a quarter of the resolution, upsampled as in RAFT; of both frames
-concatenated, or apart. `patch3` is the released model; what the paper counts,
-27.9M parameters and 987 GFLOPs, is `patch3` with the 16 layers and 1,024
-latents of `conv_light`. Not trained here, nor evaluated: the weights and the
-sets were not at hand.
+An input is a pixel (`patch1`), its 3x3 neighbours (`patch3`) or a place of a
+convolution at a quarter of the resolution, upsampled as in RAFT (`conv`); of
+both frames concatenated, or apart (`*_separate`). `conv_light` has 16 layers
+and 1,024 latents. `patch3` is the released model; what the paper counts is
+`patch3` of the size of `conv_light`. docs/paper-tables.md has what was
+published and what each costs (Jaegle et al. 2021b, tables 3 and 16). Not
+trained here, nor evaluated: the weights and the sets were not at hand.
 
 The recipe: LAMB, batches of 512, 480 epochs of 400,000 pairs (of which 40,000
 are public), cosine from 4e-4, AutoFlow's augmentation. Before it comes a phase
@@ -42,32 +29,11 @@ import ml_collections
 from ml_collections import config_dict
 
 from configs import common
+from perceiver_io import variants
 
-NUM_STEPS = 480 * 400_000 // 512
-_IMAGE_SIZE = (368, 496)
-_ENCODER = dict(
-  num_latents=2048,
-  latent_channels=512,
-  num_self_attends_per_block=24,
-  scan_layers=False,
-  remat_policy='everything_saveable',
-  num_self_attend_heads=16,
-)
-_PATCHES = dict(channels=64, num_bands=64, concatenate=True, patch_size=3)
-_CONV = dict(channels=64, num_bands=64, concatenate=True, batch_norm=True)
-# name: function of perceiver_io.models, what differs from its numbers above
-_VARIANTS = {
-  'patch3': ('optical_flow', _PATCHES),
-  'patch3_separate': ('optical_flow', _PATCHES | dict(concatenate=False)),
-  'patch1': ('optical_flow', _PATCHES | dict(patch_size=1)),
-  'patch1_separate': (
-    'optical_flow',
-    _PATCHES | dict(patch_size=1, concatenate=False),
-  ),
-  'conv': ('conv_optical_flow', _CONV),
-  'conv_separate': ('conv_optical_flow', _CONV | dict(concatenate=False)),
-  'conv_light': ('conv_optical_flow', _CONV),
-}
+NUM_TRAIN = 400_000
+# What the paper only counts has no config.
+_VARIANTS = tuple(name for name in variants.FLOW if name != '1024x16')
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: (
@@ -77,6 +43,12 @@ TPU_TOPOLOGIES = {
   for variant in ('patch3', 'conv')
 }
 _FIRST = '_first'
+VARIANTS = (
+  *_VARIANTS,
+  *(name + _FIRST for name in _VARIANTS),
+  'demo',
+  'tiny',
+)
 _AUGMENTATION = dict(
   severity=1.0,
   brightness=0.4,
@@ -103,44 +75,41 @@ _TILED = dict(
 
 
 def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   if variant in ('demo', 'tiny'):
     return _photographs(variant)
   name = variant.removesuffix(_FIRST)
-  if name not in _VARIANTS:
-    known = [*_VARIANTS, *(x + _FIRST for x in _VARIANTS), 'demo', 'tiny']
-    raise ValueError(f'variant: found {variant!r}; expected one of {known}.')
   config = ml_collections.ConfigDict()
   config.seed = 0
-  config.num_steps = NUM_STEPS
-  function, sizes = _VARIANTS[name]
+  sizes = dict(variants.FLOW[name])
   config.task = dict(
     module='perceiver_io.tasks.optical_flow',
-    make_model=f'perceiver_io.models.{function}',
+    make_model=f'perceiver_io.models.{sizes.pop("kind")}',
     reverse_pairs=variant.endswith(_FIRST),
   )
-  config.model = _model(_IMAGE_SIZE, _ENCODER, sizes)
-  if name == 'conv_light':
-    config.model.encoder.update(num_latents=1024, num_self_attends_per_block=16)
+  config.model = _model(**sizes)
 
-  options = dict(size=_IMAGE_SIZE)
-  batch_size = 512
-  if config.task.reverse_pairs:
-    config.num_steps //= 5
-    batch_size //= 2  # pairs, each of them twice
-  else:
+  image_size = config.model.image_size
+  options = dict(size=image_size)
+  if not config.task.reverse_pairs:
     options['augment'] = _AUGMENTATION
   config.data = common.data(
     'data.flow.flow_archives',
     split='autoflow/train',
-    batch_size=batch_size,
+    batch_size=256 if config.task.reverse_pairs else 512,
     **options,
   )
+  batch_size = config.data.get_ref('batch_size')
+  if config.task.reverse_pairs:  # every pair is two
+    config.num_steps = common.num_batches(96 * NUM_TRAIN, 2 * batch_size)
+  else:
+    config.num_steps = common.num_batches(480 * NUM_TRAIN, batch_size)
   config.evals = {
     benchmark: dict(
       every_steps=10_000,
-      data=common.examples('data.flow.flow_archives', f'{benchmark}/train'),
+      data=dict(split=f'{benchmark}/train'),
       num_tiles=(2, 3),  # six, as published
-      **_TILED | dict(tile_size=_IMAGE_SIZE),
+      **_TILED | dict(tile_size=image_size),
     )
     for benchmark in ('sintel_clean', 'sintel_final', 'kitti2015')
   }
@@ -155,10 +124,10 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   return config
 
 
-def _model(image_size, encoder: dict, sizes: dict) -> ml_collections.ConfigDict:
+def _model(encoder: dict, **sizes) -> ml_collections.ConfigDict:
   return config_dict.create(
-    image_size=image_size,
-    encoder=encoder,
+    encoder=encoder
+    | dict(scan_layers=False, remat_policy='everything_saveable'),
     **sizes,
     dtype=config_dict.placeholder(str),  # to compute in; float32
   )
@@ -177,35 +146,41 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     reverse_pairs=True,
   )
   config.model = _model(
-    size,
-    dict(
+    image_size=size,
+    encoder=dict(
       num_latents=64,
       latent_channels=64,
       num_self_attends_per_block=2,
-      scan_layers=False,
-      remat_policy='everything_saveable',
       num_self_attend_heads=4,
     ),
-    dict(channels=64, num_bands=8, concatenate=True, batch_norm=True),
+    channels=64,
+    num_bands=8,
+    concatenate=True,
+    batch_norm=True,
   )
-  pairs = dict(size=size, max_motion=5.0, max_cutouts=3)
   config.data = common.data(
     'data.flow.photo_flow',
     split='train',
     batch_size=batch_size,
-    **pairs,
+    size=size,
+    max_motion=5.0,
+    max_cutouts=3,
   )
   config.evals = dict(
     test=dict(
       every_steps=500,
-      data=common.examples('data.flow.photo_flow', 'test', **pairs),
+      data=dict(split='test'),
       num_tiles=config_dict.placeholder(tuple),
       **_TILED | dict(tile_size=size),
     ),
     motorcycle=dict(
       every_steps=500,
       # A twelfth, so that nothing moves by more than 5 pixels.
-      data=common.examples('data.flow.stereo_motorcycle', 'test', scale=1 / 12),
+      data=dict(
+        module='data.flow.stereo_motorcycle',
+        split='test',
+        preprocess=dict(scale=1 / 12),
+      ),
       num_tiles=config_dict.placeholder(tuple),
       **_TILED | dict(tile_size=size),
     ),
@@ -224,8 +199,7 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     config.num_steps, config.log_every_steps = 4, 1
     config.optim.schedule.warmup_steps = 1
     config.checkpoint.every_steps = 2
-    for section in (config, *config.evals.values()):
-      section.data.source = 'synthetic'
+    config.data.source = 'synthetic'
     for section in config.evals.values():
       section.every_steps, section.num_pictures = 2, 1
     config.evals.motorcycle.data.preprocess.scale = 1 / 4

@@ -3,39 +3,26 @@
   python train.py --config=configs/perceiver_io/starcraft.py:demo \
     --workdir=runs/chess
 
-| encoder of 512 entities | parameters | GFLOPs | published |
-|---|---|---|---|
-| 3-layer Transformer (configs/baselines) | 2.4M | 3.22 | 3.3 |
-| Perceiver IO, 32 latents, 3 layers | 6.6M | 0.98 (0.85 folded) | 0.93 |
-
-FLOPs are counted at 2 a multiply-add, *published* are those of Jaegle et al.
-2021b, table 9: both reach a win rate of 0.87 against the Elite bot within
-AlphaStar, which is not public. The paper leaves the latents' channels open (512
-here) and refers to ImageNet for the rest, which is where the optimizer is from;
-vocabularies, locations, batch and steps depend on the game records. Not trained
-here.
-
-On chess (`demo`), 10,000 steps of 32 positions, same recipe for both:
-
-| encoder of 32 pieces | parameters | MFLOPs | moves right |
-|---|---|---|---|
-| 3-layer Transformer (configs/baselines) | 0.59M | 39.3 | 0.278 |
-| Perceiver IO, 24 latents, 3 layers | 0.50M | 26.8 | 0.274 |
-
-of 11,184 positions that neither was trained on (standard error 0.004); the
-recipe was chosen by short runs of the Perceiver on 4,096 of them. A legal move
-at random is right in 0.036, the one most frequent in the training data in
-0.160.
+A policy around an encoder: a Perceiver IO of 32 latents and 3 layers here, the
+Transformer that it replaces in configs/baselines/entity_transformer.py. Both
+reach the same win rate within AlphaStar, which is not public (Jaegle et al.
+2021b, table 9; docs/paper-tables.md). The paper leaves the latents' channels
+open (512 here) and refers to ImageNet for the rest, which is where the
+optimizer is from; vocabularies, locations, batch and steps depend on the game
+records. Not trained here.
 
 Variants: `starcraft`, on what data/entities/entities.py describes; `chess` or
-`demo`, on positions of an opening book; `tiny` for tests.
+`demo`, on positions of an opening book, 10,000 steps of 32, the same recipe for
+both encoders (docs/results.md); `tiny` for tests.
 """
 
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
 PERCEIVER = 'perceiver_io.entities.make_perceiver'
+VARIANTS = 'starcraft', 'chess', 'demo', 'tiny'
 _CHESS = 'data.entities.chess_openings'
 
 # What `python -m tools.compile_check` compiles, and with which options.
@@ -43,24 +30,14 @@ TPU_TOPOLOGIES = {'starcraft': ('v5e:2x4', {})}
 
 
 def get_config(variant: str = 'starcraft') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   makers = dict(starcraft=starcraft, chess=chess, demo=chess, tiny=_tiny)
-  if variant not in makers:
-    raise ValueError(
-      f'variant: found {variant!r}; expected one of {list(makers)}.'
-    )
   return makers[variant](PERCEIVER, _perceiver(variant == 'starcraft'))
 
 
 def _perceiver(full_size: bool) -> dict:
   if full_size:
-    return dict(
-      num_latents=32,
-      latent_channels=512,
-      num_self_attends=3,
-      num_self_attend_heads=8,
-      widening_factor=1,
-      fold_projections=True,
-    )
+    return variants.ENTITY_ENCODER | dict(fold_projections=True)
   return dict(
     num_latents=24,
     latent_channels=128,
@@ -97,7 +74,7 @@ def starcraft(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.evals.test.every_steps = 5_000
   config.optim = common.adamw(lr=2e-3)
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.1, clip_norm=10.0)
-  config.optim.schedule.flat_steps = config.num_steps // 2
+  config.optim.schedule.flat_steps = config.get_ref('num_steps') // 2
   config.checkpoint = common.checkpoint(5_000, best_metric='test/accuracy')
   config.log_every_steps = 100
   config.update(common.parallel())
@@ -116,16 +93,14 @@ def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.evals.test.every_steps = 2_500
   config.evals.baselines = dict(
     module='perceiver_io.evaluators.legal_moves',
-    every_steps=config.num_steps,
-    data=common.examples(_CHESS, 'test'),
+    every_steps=common.part(config.get_ref('num_steps')),
+    data=dict(split='test'),
     fit_split='train',
   )
   config.evals.boards = dict(
     module='perceiver_io.evaluators.chess_boards',
-    every_steps=config.num_steps,
-    data=common.examples(
-      _CHESS, 'test', max_entities=32, vocab_sizes=config.model.vocab_sizes
-    ),
+    every_steps=common.part(config.get_ref('num_steps')),
+    data=dict(split='test'),
     num_boards=8,
   )
   config.optim = common.adamw(lr=2e-3, warmup_steps=100)
@@ -136,18 +111,17 @@ def chess(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
 
 
 def _set_data(config, module: str, batch_size: int, max_entities: int) -> None:
-  def data(split):
-    return common.data(
-      module,
-      split,
-      batch_size,
-      max_entities=max_entities,
-      vocab_sizes=config.model.vocab_sizes,
-    )
-
-  config.data = data('train')
+  config.data = common.data(
+    module,
+    'train',
+    batch_size,
+    max_entities=max_entities,
+    vocab_sizes=config.model.vocab_sizes,
+  )
   config.evals = dict(
-    test=dict(module='train_lib.evaluate', every_steps=0, data=data('test'))
+    test=dict(
+      module='train_lib.evaluate', every_steps=0, data=dict(split='test')
+    )
   )
 
 
@@ -157,6 +131,5 @@ def _tiny(make_encoder: str, encoder: dict) -> ml_collections.ConfigDict:
   config.num_steps, config.log_every_steps = 4, 1
   config.optim.schedule.warmup_steps = 1
   config.checkpoint.every_steps = 2
-  for data in [config.data, *(e.data for e in config.evals.values())]:
-    data.source = 'synthetic'
+  config.data.source = 'synthetic'
   return config

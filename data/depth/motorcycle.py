@@ -101,7 +101,7 @@ def preprocess(
   *,
   train: bool,
   rng: np.random.Generator | None,
-  crop_size: tuple[int, int] = (128, 64),
+  crop_size: tuple[int, int],
 ) -> dict[str, np.ndarray]:
   """A random crop, flip and colours in training; else the whole strip.
 

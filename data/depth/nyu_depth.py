@@ -53,7 +53,7 @@ def preprocess(
   *,
   train: bool,
   rng: np.random.Generator | None,
-  crop_size: tuple[int, int] = (416, 544),
+  crop_size: tuple[int, int],
 ) -> dict[str, np.ndarray]:
   """A random crop, flip and colours in training; else the whole image.
 

@@ -159,15 +159,14 @@ def preprocess(
   train: bool,
   rng: np.random.Generator | None,
   num_classes: int,
-  bounds: tuple[int, int] = (1333, 800),
-  plan=None,
-  max_boxes: int = 100,
+  plan,
+  max_boxes: int,
 ) -> dict[str, np.ndarray]:
   """mmdetection's pipelines of Mask R-CNN with scale jitter.
 
   Training: a flip, then one of two branches (`detection_ops.draw_plan`), on one
   of two canvases: the long side and the largest short side, each rounded up to
-  a multiple of 32, lying or upright. Evaluation: resized to fit `bounds`, then
+  a multiple of 32, lying or upright. Evaluation: resized to fit both, then
   padded to multiples of 32.
 
   Args:
@@ -175,9 +174,8 @@ def preprocess(
     train: which of the two.
     rng: what to draw from; only used in training.
     num_classes: how many categories there are.
-    bounds: of the longer and of the shorter side, pixels; only for evaluation.
-    plan: the options of `draw_plan`; only for training.
-    max_boxes: G; likewise.
+    plan: the options of `draw_plan`.
+    max_boxes: G.
 
   Returns:
     `image` float32 [H, W, 3] and `image_size` int32 [2], the height and width
@@ -188,6 +186,7 @@ def preprocess(
   info = example['info']
   image = coco_json.open_image(example)
   height, width = image.shape[:2]
+  bounds = plan['long_side'], max(plan['short_sides'])
   if not train:
     view = detection_ops.whole(image, np.zeros((0, 4), np.float32))
     height, width = detection_ops.fit_size(height, width, bounds)
@@ -203,8 +202,7 @@ def preprocess(
   boxes[:, 2:] += boxes[:, :2]
   view = detection_ops.whole(image, boxes)
   view = detection_ops.apply_plan(view, drawn)
-  sides = sorted((plan['long_side'], max(plan['short_sides'])))
-  size = tuple(detection_ops.up(n) for n in sides)
+  size = tuple(detection_ops.up(n) for n in sorted(bounds))
   if drawn.height > drawn.width:
     size = size[::-1]
   classes = np.int32([ranks[x['category_id']] for x in annotations])

@@ -248,7 +248,8 @@ def read_pair(archive: zipfile.ZipFile, pair: Pair) -> dict[str, Any]:
   frames = []
   for member in (pair.frame1, pair.frame2):
     try:
-      image = PIL.Image.open(io.BytesIO(_member(archive, member)))
+      file = io.BytesIO(_member(archive, member))
+      image = PIL.Image.open(file, formats=('PNG', 'PPM', 'JPEG'))
       frames.append(image.convert('RGB'))
     except (OSError, SyntaxError) as e:
       raise ValueError(f'{archive.filename}: {member}: {e}') from e

@@ -14,6 +14,7 @@ import PIL.Image
 import tensorflow_datasets as tfds
 
 from data import tfds_source
+from data.images import made_up
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
@@ -61,17 +62,9 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
 
 def synthetic(split: str, num_examples: int = 256) -> list[dict[str, Any]]:
   """Examples shaped like `source`'s: ten patterns under noise."""
-  patterns = np.random.default_rng(0).integers(0, 12, (10, 8, 8, 1))
-  rng = np.random.default_rng(list(split.encode()))
-  return [
-    {
-      'image': (patterns[i % 10] + rng.integers(0, 5, (8, 8, 1))).astype(
-        np.uint8
-      ),
-      'label': np.int64(i % 10),
-    }
-    for i in range(num_examples)
-  ]
+  return made_up.patterns(
+    split, num_examples, shape=(8, 8, 1), levels=12, noise=5
+  )
 
 
 def preprocess(

@@ -1,14 +1,12 @@
 """The few images that evaluators draw: of a data set, or of any folder."""
 
-import pathlib
+from typing import Any
 
 import ml_collections
 import numpy as np
-import PIL.Image
 
+from data import image_files
 from train_lib import pipeline
-
-SUFFIXES = ('.png', '.jpg', '.jpeg')
 
 
 def load(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
@@ -33,21 +31,28 @@ def load(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
 
 def _folder_examples(folder: str, num_images: int, like: dict) -> list[dict]:
   """Raw examples of the first images of a folder, in the form of `like`."""
-  root = pathlib.Path(folder)
-  paths = sorted(p for p in root.glob('*') if p.suffix.lower() in SUFFIXES)[
-    :num_images
-  ]
-  if not paths:
-    raise ValueError(
-      f'config.evals.<name>.image_folder: found no {SUFFIXES} in {root}.'
-    )
-  return [like | {'image': _read_like(p, like['image'])} for p in paths]
+  try:
+    paths = image_files.image_paths(folder)[:num_images]
+  except FileNotFoundError as e:
+    raise ValueError(f'config.evals.<name>.image_folder: {e}') from e
+  return [like | {'image': read_like(p, like['image'])} for p in paths]
 
 
-def _read_like(path: pathlib.Path, like: bytes | np.ndarray):
-  if isinstance(like, bytes):  # The data set's own preprocessing decodes.
-    return path.read_bytes()
+def read_like(file: image_files.File, like: Any) -> np.ndarray:
+  """A user's picture in the form of a data set's: uint8 [H, W, C].
+
+  Args:
+    file: a path or a file's bytes.
+    like: the raw image of an example. If it is of pixels, its size and number
+      of channels count; if it is a file, the picture keeps its own size.
+
+  Raises:
+    ValueError: naming the file, which is no picture.
+  """
+  picture = image_files.read_image(file)
+  if not isinstance(like, np.ndarray):
+    return np.asarray(picture)
   height, width, channels = like.shape
-  picture = PIL.Image.open(path).convert('L' if channels == 1 else 'RGB')
-  pixels = np.asarray(picture.resize((width, height)))
-  return pixels.reshape(like.shape)
+  if channels == 1:
+    picture = picture.convert('L')
+  return np.asarray(picture.resize((width, height))).reshape(like.shape)

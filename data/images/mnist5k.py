@@ -14,6 +14,7 @@ import PIL.Image
 import tensorflow_datasets as tfds
 
 from data import image_ops, tfds_source
+from data.images import made_up
 
 # Of the pixels of MNIST's 60,000 training digits, in [0, 1].
 _MEAN, _STD = (0.1307,), (0.3081,)
@@ -75,17 +76,9 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
 
 def synthetic(split: str, num_examples: int = 256) -> list[dict[str, Any]]:
   """Examples shaped like `source`'s: ten patterns under noise."""
-  patterns = np.random.default_rng(0).integers(0, 200, (10, 28, 28, 1))
-  rng = np.random.default_rng(list(split.encode()))
-  return [
-    {
-      'image': (patterns[i % 10] + rng.integers(0, 56, (28, 28, 1))).astype(
-        np.uint8
-      ),
-      'label': np.int64(i % 10),
-    }
-    for i in range(num_examples)
-  ]
+  return made_up.patterns(
+    split, num_examples, shape=(28, 28, 1), levels=200, noise=56
+  )
 
 
 def preprocess(

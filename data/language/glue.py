@@ -121,7 +121,7 @@ def preprocess(
   rng: np.random.Generator | None,
   length: int,
   begin_with_cls: bool,
-  tokenizer_model: str | None = None,
+  tokenizer_model: str | None,
 ) -> dict[str, np.ndarray]:
   """The texts as one sequence of M tokens, with [SEP] between two.
 

@@ -117,8 +117,8 @@ def preprocess_masked(
   train: bool,
   rng: np.random.Generator | None,
   length: int,
-  tokenizer_model: str | None = None,
-  mask_rate: float = 0.15,
+  tokenizer_model: str | None,
+  mask_rate: float,
 ) -> dict[str, np.ndarray]:
   """A crop of M tokens with whole words masked.
 

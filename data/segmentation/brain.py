@@ -110,9 +110,9 @@ def preprocess(
   *,
   train: bool,
   rng: np.random.Generator | None,
+  crop_size: int,
+  scale: tuple[float, float],
   magnification: float = 2.0,
-  crop_size: int = 96,
-  scale: tuple[float, float] = (0.8, 1.25),
   noise: float = 0.05,
   non_uniformity: float = 0.4,
 ) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ import PIL.Image
 import tensorflow_datasets as tfds
 from absl import logging
 
-from data import image_ops, tfds_source
+from data import folders, image_ops, tfds_source
 from data.sound import audio_ops
 
 RATE, FPS, SIZE = 48_000, 25, 224
@@ -196,7 +196,8 @@ def read_segments(
 
 def files_by_name(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   """Name without suffix -> file; names of YouTube ids may contain dots not."""
-  return {path.stem: path for path in sorted(folder.glob('*.*'))}
+  suffixes = folders.VIDEO_SUFFIXES + folders.SOUND_SUFFIXES
+  return folders.by_stem(folders.files(folder, suffixes))
 
 
 def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:

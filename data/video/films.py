@@ -107,9 +107,9 @@ def preprocess(
   *,
   train: bool,
   rng: np.random.Generator | None,
-  num_frames: int = 8,
-  frame_stride: int = 2,
-  image_size: int = 48,
+  num_frames: int,
+  frame_stride: int,
+  image_size: int,
 ) -> dict[str, np.ndarray]:
   """A window's frames in their order or another; in training it is augmented.
 

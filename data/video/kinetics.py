@@ -29,7 +29,7 @@ import numpy as np
 import PIL.Image
 import tensorflow_datasets as tfds
 
-from data import tfds_source
+from data import folders, tfds_source
 
 FPS, RATE, IMAGE_SIZE = 25, 48_000, 224
 SAMPLES_PER_FRAME = RATE // FPS
@@ -184,16 +184,18 @@ def _read_labels(paths: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _find_videos(folder: str) -> dict[str, str]:
-  """Name without extension -> path, of all files below a folder."""
+  """Name without extension -> path, of all clips below a folder.
+
+  What downloaders leave beside them, such as a.json or a.vtt, is no clip.
+  """
   paths = {}
-  for parent, _, files in os.walk(folder):
-    for file in files:
-      name, path = os.path.splitext(file)[0], os.path.join(parent, file)
-      if name in paths:
-        raise ValueError(
-          f'videos: found both {paths[name]} and {path}, expected one of them.'
-        )
-      paths[name] = path
+  for path in folders.files(folder, folders.VIDEO_SUFFIXES, recursive=True):
+    if path.stem in paths:
+      raise ValueError(
+        f'videos: found both {paths[path.stem]} and {path}, expected one of '
+        'them.'
+      )
+    paths[path.stem] = str(path)
   return paths
 
 

@@ -1,10 +1,11 @@
 """Shows what the clusters of a PaCa model attend to.
 
-For each of a few images a picture: the image, then for each stage its arg-max
-segmentation (which cluster weighs a patch most) and heat maps of the clusters
-that win the most patches, with the share that they win. And for each stage how
-many clusters win any patch, and how many are effectively in use: exp(entropy)
-of the shares, 1 if one cluster takes all and M if all take the same.
+For each of a few images a picture: the image, then for each stage where all its
+clusters look (`pictures.clusters`) and heat maps of those that look at the
+fewest patches, exp(entropy) of the weights. And for each stage how many
+clusters win any patch, whose weight there is the largest of all, and how many
+are effectively in use: exp(entropy) of the shares of patches that they win, 1
+if one cluster takes all and M if all take the same.
 
 Any task whose `predict` returns `cluster_maps`, {stage: [B, M, H, W]}, can be
 shown; the images are those of the evaluator's data set, or of any folder:
@@ -29,8 +30,8 @@ from train_lib.train_state import TrainState
 NUM_HEAT_MAPS = 4
 TITLE = 'What the clusters attend to'
 COMMENT = (
-  'For each stage the cluster with the largest weight at each patch, and the '
-  'weights of the clusters that win most patches, with their share of them.'
+  'For each stage where its clusters look, a colour a cluster, and the weights '
+  'of those that look at the fewest patches, with how many those amount to.'
 )
 
 
@@ -91,7 +92,7 @@ def clusters_in_use(assignment: np.ndarray) -> tuple[float, float]:
 
 
 def draw(image: np.ndarray, maps: dict[str, np.ndarray]) -> PIL.Image.Image:
-  """One row a stage: image, segmentation, heat maps of the largest clusters.
+  """One row a stage: image, all clusters, those that see the fewest patches.
 
   Args:
     image: [H, W, C] in any range, C 1 or 3.
@@ -100,21 +101,25 @@ def draw(image: np.ndarray, maps: dict[str, np.ndarray]) -> PIL.Image.Image:
   plain = pictures.tile(image)
   rows = []
   for stage, assignment in maps.items():
-    winners = assignment.argmax(axis=0)
-    shares = np.bincount(winners.ravel(), minlength=len(assignment))
     row = [
       pictures.captioned(plain, stage.replace('_', ' ')),
-      pictures.captioned(
-        pictures.segments(plain, winners, len(assignment)), 'largest weight'
-      ),
+      pictures.captioned(pictures.clusters(plain, assignment), 'all clusters'),
     ]
-    for cluster in np.argsort(-shares, kind='stable')[:NUM_HEAT_MAPS]:
-      share = shares[cluster] / winners.size
+    seen = patches_seen(assignment)
+    for cluster in np.argsort(seen, kind='stable')[:NUM_HEAT_MAPS]:
       row.append(
         pictures.captioned(
           pictures.heat(plain, assignment[cluster]),
-          f'cluster {cluster}: {share:.0%}',
+          f'cluster {cluster}: {seen[cluster]:.1f}',
         )
       )
     rows.append(row)
   return pictures.grid(rows)
+
+
+def patches_seen(assignment: np.ndarray) -> np.ndarray:
+  """exp(entropy) of the weights of each cluster of [M, h, w]."""
+  weights = assignment.reshape(len(assignment), -1)
+  weights = weights / weights.sum(axis=1, keepdims=True)
+  positive = np.maximum(weights, np.finfo(np.float32).tiny)
+  return np.exp(-np.sum(weights * np.log(positive), axis=1))

@@ -28,7 +28,7 @@ def make_evaluator(
 ) -> 'IntensityLookup':
   """Reads data and fit_split, the split from which it learns."""
   del mesh, folder
-  fit = pipeline.changed(config.data, split=config.fit_split)
+  fit = pipeline.inherited(config.data, {'split': config.fit_split})
   train, test = (list(pipeline.each_example(x)) for x in (fit, config.data))
   return IntensityLookup(train, test, task.num_classes)
 

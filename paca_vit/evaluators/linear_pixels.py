@@ -26,7 +26,7 @@ def make_evaluator(
   """Reads data, where to measure, fit_split, and num_fitted, how many images of
   that split to fit to."""
   del task, mesh, folder
-  fit = pipeline.changed(config.data, split=config.fit_split)
+  fit = pipeline.inherited(config.data, {'split': config.fit_split})
   return LinearPixels(
     _arrays(pipeline.few_examples(fit, config.num_fitted)),
     _arrays(pipeline.each_example(config.data)),

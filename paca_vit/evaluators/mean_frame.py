@@ -21,7 +21,7 @@ def make_evaluator(
   """Reads data and fit_split, the split from which it learns."""
   del task, mesh, folder
   splits = []
-  fit = pipeline.changed(config.data, split=config.fit_split)
+  fit = pipeline.inherited(config.data, {'split': config.fit_split})
   for data in (fit, config.data):
     frames, labels = [], []
     for x in pipeline.each_example(data):

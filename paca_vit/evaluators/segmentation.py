@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from paca_vit.tasks import segmentation
 from perceiver_paca.ops import resize
 from train_lib import metrics, pipeline, sharding, writer
-from train_lib.task import Task
+from train_lib.task import Task, label_ranges_of
 from train_lib.train_state import TrainState
 
 
@@ -34,7 +34,7 @@ def make_evaluator(
 ) -> 'SegmentationEvaluator':
   """Reads data, window and stride: (height, width), or None: whole images."""
   del folder  # It writes nothing.
-  examples = pipeline.eval_examples(config.data)
+  examples = pipeline.eval_examples(config.data, label_ranges_of(task))
   return SegmentationEvaluator(
     task, examples, mesh, config.window, config.stride
   )

@@ -150,7 +150,7 @@ def draw(
     for c in largest
   ]
   known = np.unique([*maps.values(), example['label']])
-  shown = known[known < num_classes]
+  shown = known[(known >= 0) & (known < num_classes)]
   colors = pictures.palette(num_classes)[shown]
   legend = pictures.legend(colors, [class_names[c] for c in shown])
   return pictures.stacked([pictures.grid([first, second]), legend])

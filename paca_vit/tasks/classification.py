@@ -13,6 +13,8 @@ import ml_collections
 from paca_vit import classifier, kmeans
 from train_lib import classification, mixing
 
+PREDICTIONS = 'data.images.predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
@@ -31,6 +33,10 @@ class Classification:
   label_smoothing: float
   mixing: classification.Mixing | None
   start: Callable[..., Any] | None = None
+
+  @property
+  def label_ranges(self):
+    return {'label': (self.model.num_classes, None)}
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'], train=False)

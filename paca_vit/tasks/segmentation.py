@@ -16,6 +16,9 @@ from perceiver_paca.ops import resize
 from train_lib import losses, metrics
 from train_lib.task import LossAux
 
+PREDICTIONS = 'paca_vit.evaluators.mask_predictions'
+_IGNORED = 255  # the label of pixels that do not count
+
 
 @dataclasses.dataclass(frozen=True)
 class Segmentation:
@@ -38,6 +41,10 @@ class Segmentation:
   auxiliary_weight: float
   mean_over_ignored: bool
   start: Callable[..., Any] | None = None
+
+  @property
+  def label_ranges(self):
+    return {'label': (self.num_classes, _IGNORED)}
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'], train=False)

@@ -26,7 +26,7 @@ def make_evaluator(
 ) -> 'LegalMoves':
   """Reads data, examples of `chess_openings` to measure on, and fit_split."""
   del task, mesh, folder  # It concerns the data alone.
-  fit = pipeline.changed(config.data, split=config.fit_split)
+  fit = pipeline.inherited(config.data, {'split': config.fit_split})
   fitted, _ = pipeline.open_source(fit)
   measured, _ = pipeline.open_source(config.data)
   return LegalMoves(accuracies(fitted, measured))

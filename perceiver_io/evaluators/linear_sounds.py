@@ -33,7 +33,7 @@ def make_evaluator(
   """Reads data, where to measure, fit_split, and num_fitted, of whose examples
   at most so many are fitted to."""
   del task, mesh, folder  # It concerns the data alone.
-  fit = pipeline.changed(config.data, split=config.fit_split)
+  fit = pipeline.inherited(config.data, {'split': config.fit_split})
   num_fitted = min(config.num_fitted, len(pipeline.eval_examples(fit)))
   fitted = pipeline.few_examples(fit, num_fitted)
   measured = pipeline.eval_examples(config.data)

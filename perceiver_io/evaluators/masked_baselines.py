@@ -28,7 +28,7 @@ def make_evaluator(
 ) -> 'MaskedBaselines':
   """Reads data, where to measure, and fit: split and num_examples to count."""
   del task, mesh, folder  # It concerns the data alone.
-  fit = pipeline.changed(config.data, split=config.fit.split)
+  fit = pipeline.inherited(config.data, {'split': config.fit.split})
   baselines = Baselines()
   examples = pipeline.each_example(fit)
   for example in itertools.islice(examples, config.fit.num_examples):

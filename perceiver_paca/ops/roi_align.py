@@ -38,11 +38,12 @@ def pyramid_level(boxes: jax.Array, num_levels: int) -> jax.Array:
   return jnp.sum(scale[..., None] >= limits, axis=-1, dtype=jnp.int32)
 
 
+@functools.partial(jax.jit, static_argnames=('num_cells', 'strides'))
 def roi_align(
   maps: Sequence[jax.Array],
   boxes: jax.Array,
   num_cells: int,
-  strides: Sequence[int],
+  strides: tuple[int, ...],
   *,
   valid: jax.Array | None = None,
   image_sizes: jax.Array | None = None,
@@ -63,14 +64,12 @@ def roi_align(
   Returns:
     [B, R, P, P, C] in the dtype of the maps; 0 for boxes not valid or empty.
   """
-  boxes = lax.stop_gradient(jnp.asarray(boxes))
+  boxes = lax.stop_gradient(boxes)
   if valid is None:
     valid = jnp.ones(boxes.shape[:2], bool)
   if image_sizes is None:
     image_sizes = jnp.full((len(boxes), 2), _UNLIMITED)
-  return _roi_align(
-    tuple(maps), boxes, valid, image_sizes, num_cells, tuple(strides)
-  )
+  return _roi_align(tuple(maps), boxes, valid, image_sizes, num_cells, strides)
 
 
 _product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)

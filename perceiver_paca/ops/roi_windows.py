@@ -16,8 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from perceiver_paca.ops import mesh
+
 _WINDOW = (16, 16)
-_AT_A_TIME = 16
+# Elsewhere, and on a CPU, whose caches hold so many.
+_AT_A_TIME = 256, 16
 
 
 class Grids(NamedTuple):
@@ -111,8 +114,10 @@ def over_windows(
   num_windows = jnp.where(valid, jnp.prod(tiles, axis=1), 0)
   ends = jnp.cumsum(num_windows)
 
+  at_a_time = _AT_A_TIME[mesh.platform() == 'cpu']
+
   def take(i, carry):
-    index = i * _AT_A_TIME + jnp.arange(_AT_A_TIME)
+    index = i * at_a_time + jnp.arange(at_a_time)
     box = jnp.searchsorted(ends, index, side='right', method='compare_all')
     index -= (ends - num_windows)[box]
     tile = jnp.divmod(index, tiles[box, 1])
@@ -131,22 +136,25 @@ def over_windows(
     ]
     return step(carry, Windows(box, *places, *weights))
 
-  return lax.fori_loop(0, -(-ends[-1] // _AT_A_TIME), take, initial)
+  return lax.fori_loop(0, -(-ends[-1] // at_a_time), take, initial)
 
 
 def _weights(grids, box, axis, place, num_cells):
   """[S, P, K]: what each cell takes of each position [S, K] along an axis."""
-  start, cell, samples, size = (x[box, axis][:, None] for x in grids)
-  begin = start + jnp.arange(num_cells) * cell
+  start, cell, samples, size = (x[box, axis][:, None, None] for x in grids)
+  begin = start + jnp.arange(num_cells)[:, None] * cell
   place = place.astype(cell.dtype)[:, None]
-
-  def add(i, total):
-    point = begin + (i + 0.5) * cell / samples
-    counts = (i < samples) & (point >= -1) & (point <= size)
-    point = jnp.clip(point, 0, size - 1)[..., None]
+  # Where there are several samples they are at least 1/2 apart, and one counts
+  # for positions that are less than 1 away: five in a row, by rounding six.
+  step = cell / jnp.maximum(samples, 1)
+  step = jnp.where(step > 0, step, 1)
+  nearest = jnp.maximum(jnp.floor((place - 1 - begin) / step - 0.5), 0)
+  total = 0
+  for i in range(6):
+    number = nearest + i
+    point = begin + (number + 0.5) * cell / jnp.maximum(samples, 1)
+    counts = (number < samples) & (point >= -1) & (point <= size)
+    point = jnp.clip(point, 0, size - 1)
     weight = jnp.maximum(0, 1 - jnp.abs(place - point))
-    return total + jnp.where(counts[..., None], weight, 0)
-
-  zeros = jnp.zeros((*begin.shape, place.shape[-1]), cell.dtype)
-  total = lax.fori_loop(0, jnp.max(samples), add, zeros)
-  return total / jnp.maximum(samples, 1)[..., None]
+    total += jnp.where(counts, weight, 0)
+  return total / jnp.maximum(samples, 1)

@@ -26,6 +26,7 @@ from train_lib import (  # noqa: E402
   batch_layout,
   cost,
   evaluate,
+  evaluators,
   pipeline,
   setup,
   sharding,
@@ -134,7 +135,7 @@ def check(name: str, topology: str, options: dict[str, Any]) -> Report:
 
 def _batch_spec(data: ml_collections.ConfigDict, mesh) -> PyTree:
   """Shapes of a global batch, laid out on devices that are not here."""
-  made_up = pipeline.changed(data, source='synthetic')
+  made_up = pipeline.inherited(data, {'source': 'synthetic'})
   split = sharding.batch_sharding(mesh)
   batch_layout.local_rows(
     split, data.batch_size
@@ -149,7 +150,7 @@ def _eval_memory(name, config, task, state, mesh, hbm) -> int:
   like that of training where an evaluator of its own makes something of them.
   """
   step, data = task.predict, config.data
-  for section in config.evals.values():
+  for section in evaluators.sections(config).values():
     if section.module == evaluate.__name__:
       step, data = task.metrics, section.data
       break

@@ -1,0 +1,79 @@
+"""Classes of pictures, for `predict.py`."""
+
+import functools
+import importlib
+import os
+import pathlib
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from data import image_files
+from data.images import folder_examples
+from train_lib import prediction
+
+_TOP = 5
+
+
+def make_predictions(
+  config: ml_collections.ConfigDict, classes: tuple[str, ...] | None
+) -> 'Pictures':
+  """Of classifiers of images; without names classes are numbers."""
+  return Pictures(prediction.evaluation(config).data, classes)
+
+
+class Pictures:
+  """Reads pictures as the run's data set, and tells the likeliest classes."""
+
+  def __init__(self, data_config, classes: tuple[str, ...] | None):
+    module = importlib.import_module(data_config.module)
+    # The form in which the module takes an image: pixels, or a file.
+    self._like = module.synthetic(data_config.split)[0]
+    self._preprocess = functools.partial(
+      module.preprocess, train=False, rng=None, **data_config.preprocess
+    )
+    self._classes = classes
+    self.batch_size = data_config.batch_size
+
+  def expand(self, given: str) -> list[pathlib.Path]:
+    """A file, or all pictures in a folder."""
+    if os.path.isdir(given):
+      return image_files.image_paths(given)
+    return [pathlib.Path(given)]
+
+  def example(self, given: Any) -> dict[str, np.ndarray]:
+    """Of a path, a file's bytes, or pixels uint8 [H, W, 3]."""
+    if isinstance(given, np.ndarray):
+      pixels = given
+    else:
+      pixels = folder_examples.read_like(given, self._like['image'])
+    example = self._preprocess(self._like | {'image': pixels})
+    return {'image': example['image']}
+
+  def outputs(self, task, variables, batch):
+    return task.predict(variables, batch)['logits']
+
+  def result(self, given: Any, output: np.ndarray):
+    """The best classes: label, probability, label_2, probability_2, ..."""
+    del given
+    return best_classes(output, self._classes), {}
+
+
+def best_classes(
+  logits: np.ndarray, classes: tuple[str, ...] | None
+) -> dict[str, Any]:
+  """The five best of K: label, probability, label_2, probability_2, ...
+
+  Args:
+    logits: [K].
+    classes: names; None for numbers.
+  """
+  probabilities = np.exp(logits.astype(np.float64) - logits.max())
+  probabilities /= probabilities.sum()
+  values = {}
+  for i, k in enumerate(np.argsort(-probabilities, kind='stable')[:_TOP]):
+    suffix = f'_{i + 1}' if i else ''
+    values[f'label{suffix}'] = classes[k] if classes else int(k)
+    values[f'probability{suffix}'] = round(float(probabilities[k]), 6)
+  return values

@@ -1,0 +1,66 @@
+"""Classes of texts, for `predict.py`."""
+
+import functools
+import importlib
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+
+from data import folders, tables
+from data.images import predictions
+from data.language import table
+from train_lib import prediction
+
+
+def make_predictions(
+  config: ml_collections.ConfigDict, classes: tuple[str, ...] | None
+) -> 'Texts':
+  """Of classifiers of texts; without names classes are numbers."""
+  return Texts(prediction.evaluation(config).data, classes)
+
+
+class Texts:
+  """Reads texts as the run's data set, and tells the likeliest classes."""
+
+  def __init__(
+    self,
+    data_config: ml_collections.ConfigDict,
+    classes: tuple[str, ...] | None,
+  ):
+    module = importlib.import_module(data_config.module)
+    self._like = module.synthetic(data_config.split)[0]
+    self._preprocess = functools.partial(
+      module.preprocess, train=False, rng=None, **data_config.preprocess
+    )
+    self._classes = classes
+    self.batch_size = data_config.batch_size
+
+  def expand(self, given: str) -> list[Any]:
+    """A table's texts, the lines of a .txt file, or the argument itself."""
+    suffix = pathlib.Path(given).suffix.lower()
+    if suffix in tables.SUFFIXES:
+      return [table.texts_of(row) for row in tables.read(given, ('text',))]
+    if suffix == '.txt' and os.path.exists(given):
+      lines = folders.read_text(given).splitlines()
+      return [line for line in lines if line.strip()]
+    return [given]
+
+  def example(self, given: str | Sequence[str]) -> dict[str, np.ndarray]:
+    """Of a text, or of two."""
+    texts = [given] if isinstance(given, str) else list(given)
+    if not 1 <= len(texts) <= 2 or not all(x.strip() for x in texts):
+      raise ValueError(f'{given!r}: expected a text or two, not empty.')
+    example = self._preprocess(self._like | {'texts': texts})
+    return {name: x for name, x in example.items() if name != 'label'}
+
+  def outputs(self, task, variables, batch):
+    return task.predict(variables, batch)['logits']
+
+  def result(self, given: Any, output: np.ndarray):
+    """The best classes: label, probability, label_2, probability_2, ..."""
+    del given
+    return predictions.best_classes(output, self._classes), {}

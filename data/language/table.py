@@ -1,0 +1,112 @@
+"""Your own texts: a table with a class for each text, or pair of texts.
+
+  TABLE.csv (or .tsv, .jsonl)   columns text[, text2], label[, split][, group]
+
+where TABLE is config.data.data_dir. Where no split is given, a fifth is
+'validation' by a hash of the text, so that equal texts are in one split; rows
+of one group stay together.
+"""
+
+import collections
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from data import folders, splits, tables
+from data.images import folder
+from data.language import glue, text
+
+_TEXTS = ('text', 'text2')
+
+
+def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
+  """`texts`, one or two, `label`, `file_name` (with line) and `classes`.
+
+  Raises:
+    ValueError: naming the table, the line and what is wrong with it.
+  """
+  if data_dir is None:
+    raise ValueError(
+      'config.data.data_dir: expected a table with the columns text and label; '
+      'found None.'
+    )
+  path = pathlib.Path(data_dir).expanduser()
+  rows = tables.read(path, ('text', 'label'))
+  found = collections.defaultdict(list)
+  for row in rows:
+    where = f'{path}, line {row["line"]}'
+    for name in ('text', 'label', 'split'):
+      if not row.get(name, 'none'):
+        raise ValueError(f'{where}: expected a {name}, found none.')
+    name = row.get('split') or splits.by_hash(row.get('group') or row['text'])
+    found[name].append(
+      {'texts': texts_of(row), 'label': row['label'], 'file_name': where}
+    )
+  if 'split' not in rows[0]:
+    numbers = ', '.join(f'{len(found[x])} {x}' for x in sorted(found))
+    folders.say_once(f'{path}: split by a hash of the texts: {numbers}.')
+  classes = folder.sort_names({row['label'] for row in rows})
+  if len(classes) < 2:
+    raise ValueError(
+      f'{path}: expected two classes or more, found {list(classes)}.'
+    )
+  split = splits.called(split, found)
+  absent = sorted(set(classes) - {x['label'] for x in found[split]})
+  if absent and splits.called('train', found) == split:
+    raise ValueError(
+      f'{path}: expected texts of every class in the split {split!r}, found '
+      f'none of {absent}.'
+    )
+  return [
+    x | {'label': classes.index(x['label']), 'classes': classes}
+    for x in found[split]
+  ]
+
+
+def texts_of(row: dict[str, str]) -> list[str]:
+  """The one or two texts of a row of a table."""
+  return [row[name] for name in _TEXTS if name in row]
+
+
+def synthetic(split: str, num_examples: int = 64) -> list[dict[str, Any]]:
+  """Invented words in three classes, each with a word of its own."""
+  classes = ('art', 'music', 'sport')
+  documents = text.synthetic_documents(split, num_examples)
+  return [
+    {
+      'texts': [f'{classes[i % 3]} {documents[i][:40]}'],
+      'label': i % 3,
+      'file_name': f'synthetic, line {i}',
+      'classes': classes,
+    }
+    for i in range(num_examples)
+  ]
+
+
+def preprocess(
+  example: dict[str, Any],
+  *,
+  train: bool,
+  rng: np.random.Generator | None,
+  length: int,
+  tokenizer_model: str | None = None,
+) -> dict[str, np.ndarray]:
+  """`glue.preprocess`, which says how texts are joined and cut.
+
+  Returns:
+    `ids` int32 [M], `input_mask` float32 [M] and `label` int32 [].
+  """
+  found = glue.preprocess(
+    example | {'task': 0, 'mismatched': False},
+    train=train,
+    rng=rng,
+    length=length,
+    begin_with_cls=False,
+    tokenizer_model=tokenizer_model,
+  )
+  return {
+    'ids': found['ids'],
+    'input_mask': found['input_mask'],
+    'label': np.int32(example['label']),
+  }

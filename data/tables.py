@@ -1,0 +1,92 @@
+"""Tables of users' own: CSV, TSV and JSON lines."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+from data import folders
+
+SUFFIXES = ('.csv', '.tsv', '.jsonl')
+
+
+def read(
+  path: str | os.PathLike, required: Sequence[str]
+) -> list[dict[str, str]]:
+  """The rows of a table, in order; names of columns in lower case.
+
+  CSV may be separated by commas, semicolons or tabs: what the first line has
+  most of. Values are stripped texts; of JSON lines numbers become texts and
+  null ''. Every row has `line`, its place in the file, for errors.
+
+  Args:
+    path: of a file with one of SUFFIXES.
+    required: columns that must be there.
+
+  Raises:
+    ValueError: naming the file, the line and what is wrong with it.
+  """
+  suffix = pathlib.Path(path).suffix.lower()
+  if suffix not in SUFFIXES:
+    raise ValueError(
+      f'{path}: expected a table ({", ".join(SUFFIXES)}), found {suffix!r}.'
+    )
+  text = folders.read_text(path)
+  rows = _json_rows(path, text) if suffix == '.jsonl' else _csv_rows(path, text)
+  if not rows:
+    raise ValueError(f'{path}: expected rows, found none.')
+  for row in rows[:1] if suffix != '.jsonl' else rows:
+    missing = [name for name in required if name not in row]
+    if missing:
+      names = [name for name in row if name != 'line']
+      raise ValueError(
+        f'{path}, line {row["line"]}: expected the columns {list(required)}, '
+        f'found {names}.'
+      )
+  return rows
+
+
+def _csv_rows(path, text: str) -> list[dict[str, str]]:
+  first = text.lstrip().split('\n', 1)[0]
+  delimiter = max(',;\t', key=first.count)
+  reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
+  rows, header = [], None
+  try:
+    for fields in reader:
+      if not any(field.strip() for field in fields):
+        continue
+      if header is None:
+        header = [name.strip().lower() for name in fields]
+        continue
+      if len(fields) != len(header):
+        raise ValueError(
+          f'{path}, line {reader.line_num}: expected {len(header)} fields '
+          f'{header}, found {len(fields)}.'
+        )
+      values = (field.strip() for field in fields)
+      row = dict(zip(header, values, strict=True))
+      rows.append(row | {'line': str(reader.line_num)})
+  except csv.Error as e:
+    raise ValueError(f'{path}, line {reader.line_num}: {e}.') from e
+  return rows
+
+
+def _json_rows(path, text: str) -> list[dict[str, str]]:
+  rows = []
+  for number, line in enumerate(text.splitlines(), 1):
+    if not line.strip():
+      continue
+    try:
+      values = json.loads(line)
+    except json.JSONDecodeError as e:
+      raise ValueError(f'{path}, line {number}: no JSON ({e}).') from None
+    if not isinstance(values, dict):
+      raise ValueError(f'{path}, line {number}: expected an object {{...}}.')
+    row = {
+      name.strip().lower(): '' if value is None else str(value).strip()
+      for name, value in values.items()
+    }
+    rows.append(row | {'line': str(number)})
+  return rows

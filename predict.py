@@ -1,0 +1,125 @@
+"""Predicts: `python predict.py --workdir=runs/photos new/*.jpg`.
+
+Inputs are files or folders of what the run was trained on. Without --output a
+line for each is printed; with --output=NAME.csv or NAME.jsonl it is a row, with
+--output=FOLDER also pictures, such as masks, are written there. Inputs that
+cannot be read are named, counted and left out, and the exit code is 1.
+
+In Python: `predict.load('runs/photos')(['a.jpg', 'b.jpg'])`.
+"""
+
+import csv
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Iterable
+
+import ml_collections
+from absl import app, flags
+
+from train_lib import prediction, run_files, runtime, trained
+
+OUTPUT = flags.DEFINE_string(
+  'output', None, 'Folder, or file that ends with .csv or .jsonl.'
+)
+
+
+def load(
+  workdir: str,
+  config: ml_collections.ConfigDict | None = None,
+  best: bool = False,
+) -> prediction.Predictor:
+  """A trained run as a function from a list of inputs to their predictions.
+
+  Args:
+    workdir: of the run.
+    config: for a run that keeps none, or for imported weights.
+    best: the best checkpoint instead of the last.
+  """
+  config = run_files.config_of(config, workdir)
+  return prediction.Predictor(config, workdir, best)
+
+
+def write(predictions: Iterable[prediction.Prediction], output: str) -> None:
+  """Writes a .csv or .jsonl file, or a folder with a .jsonl file and pictures.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  path = pathlib.Path(output)
+  is_folder = path.suffix.lower() not in ('.csv', '.jsonl')
+  (path if is_folder else path.parent).mkdir(parents=True, exist_ok=True)
+  rows = [{'input': x.input} | x.values for x in predictions]
+  if is_folder:
+    path = path / 'predictions.jsonl'
+  with open(path, 'w', newline='', encoding='utf-8') as file:
+    if path.suffix.lower() == '.csv':
+      names = dict.fromkeys(name for row in rows for name in row)
+      writer = csv.DictWriter(file, list(names))
+      writer.writeheader()
+      writer.writerows(rows)
+    else:
+      for row in rows:
+        file.write(json.dumps(row, ensure_ascii=False) + '\n')
+
+
+def save_pictures(
+  predicted: prediction.Prediction, folder: str, taken: set[str]
+) -> None:
+  """Writes an input's pictures under its name, and a number if it is taken."""
+  if not predicted.pictures:
+    return
+  stem = pathlib.Path(predicted.input).stem
+  name, number = stem, 2
+  while name in taken:
+    name, number = f'{stem}_{number}', number + 1
+  taken.add(name)
+  os.makedirs(folder, exist_ok=True)
+  for suffix, picture in predicted.pictures.items():
+    picture.save(os.path.join(folder, name + suffix))
+
+
+def main(argv):
+  if len(argv) < 2:
+    raise app.UsageError('Expected inputs: files or folders.')
+  runtime.initialize()
+  output, failed = OUTPUT.value, []
+  in_folder = output and not output.lower().endswith(('.csv', '.jsonl'))
+  try:
+    predictor = load(
+      runtime.WORKDIR.value, runtime.CONFIG.value, trained.BEST.value
+    )
+  except (ValueError, FileNotFoundError) as e:
+    raise SystemExit(str(e)) from e
+  inputs = []
+  for given in argv[1:]:
+    try:
+      inputs += predictor.expand(given)
+    except (ValueError, OSError) as e:
+      failed.append(str(e))
+  done, taken = {}, set()
+  for i, predicted in predictor.stream(inputs):
+    if predicted.error:
+      failed.append(predicted.error)
+      continue
+    if in_folder:
+      save_pictures(predicted, output, taken)
+    done[i] = predicted._replace(pictures={})
+  done = [done[i] for i in sorted(done)]
+  if output:
+    write(done, output)
+    print(f'{len(done)} predictions: {output}')
+  else:
+    for x in done:
+      values = '  '.join(f'{value}' for value in x.values.values())
+      print(f'{x.input}  {values}')
+  for message in failed:
+    print(message, file=sys.stderr)
+  if failed:
+    sys.exit(f'{len(failed)} inputs cannot be read.')
+
+
+if __name__ == '__main__':
+  flags.mark_flag_as_required('workdir')
+  runtime.run(main)

@@ -1,0 +1,249 @@
+"""Every command that README, docs/ and docstrings quote runs, at a small size.
+
+Each is a process, as a user would start it. How it becomes small is said here
+for each program; what cannot run in a test is named with the reason. A quoted
+command of which neither is said fails.
+"""
+
+import dataclasses
+import importlib
+import re
+import shlex
+import subprocess
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from tests import quoted_commands
+from tests.processes import ROOT, environment
+
+pytestmark = pytest.mark.full
+
+COMMANDS = quoted_commands.collect()
+
+ELSEWHERE = {  # pattern of the command: why not here, and where instead
+  r'pip install |python -m venv |git clone ': 'changes the environment',
+  r'make \S+$': 'sets up environments; the Makefile holds what it runs',
+  r'launch/': 'needs a cloud or SLURM: tests/test_launch.py has stand-ins',
+  r'docker ': 'needs Docker',
+  r'data\.prepare (images|segmentation|language)\.|nyu_depth_v2': (
+    'needs TensorFlow and a download: tests/test_data_tfds_source.py'
+  ),
+  r'data\.prepare ': "needs its user's files: tests/test_data_prepare.py",
+  r'bash benchmarks/gpu\.sh': 'tests/test_benchmarks_gpu.py',
+  r'tools\.convert_weights': (
+    'needs published files: tests/test_tools_convert_weights.py'
+  ),
+  r'tools\.compile_check': "needs the TPU's compiler: make tpu-compile",
+  r'benchmarks\.peers': 'needs PyTorch: make parity',
+  r'benchmarks\.(attention_memory|full_size|scaling|high_resolution)': (
+    'one size, its own: minutes and GiB; tests/test_benchmarks_*.py'
+  ),
+}
+
+FLAGS = {  # pattern of the command: the flags that make it small
+  r'tools\.flow_wheel': {'output': '{folder}/wheel.png'},
+  r'tools\.train_sentencepiece': {
+    'model': '{folder}/small.model',
+    'module': 'data.language.python_docs',
+    'vocab_size': '300',
+    'num_examples': '50',
+  },
+  r'tools\.flow ': {
+    'frame1': '{folder}/left.png',
+    'frame2': '{folder}/right.png',
+    'output': '{folder}/flow',
+  },
+  r'benchmarks\.depthwise_conv': {'batch_size': '1'},
+  r'benchmarks\.throughput': {'batch_size': '2', 'steps': '1'},
+  r'benchmarks\.compile_time': {},
+  r'tools\.(fill_mask|plot_metrics|report|paper_tables)': {},
+  r'^python (train|eval)\.py ': {},
+}
+
+# Configs without a variant `tiny`: the flags that make their models small.
+_PACA = {
+  'config.model.channels': '(8,8,8,8)',
+  'config.model.depths': '(1,1,1,1)',
+  'config.model.num_heads': '(1,1,1,1)',
+}
+MODELS = {
+  'configs/paca_vit/imagenet.py': _PACA,
+  'configs/paca_vit/high_resolution.py': _PACA,
+  'configs/paca_vit/ade20k.py': _PACA,
+  'configs/paca_vit/depth.py': {},
+  'configs/perceiver_io/imagenet.py': {
+    'config.model.encoder.num_blocks': '1',
+    'config.model.encoder.num_self_attends_per_block': '1',
+    'config.model.encoder.num_latents': '8',
+  },
+  'configs/baselines/bert.py': {
+    'config.model.num_layers': '1',
+    'config.data.preprocess.max_length': '128',
+  },
+  'configs/baselines/entity_transformer.py': {},
+}
+
+# Runs that commands begin from and no quoted command trains: their configs.
+BEFORE = {
+  '/path/to/imagenet/run': 'configs/paca_vit/imagenet.py:small_p2cconv_100_0',
+  'runs/tiny': 'configs/paca_vit/imagenet.py:tiny_p2cconv_100_0',
+  'runs/patch3_first': 'configs/perceiver_io/optical_flow.py:patch3',
+}
+
+
+@dataclasses.dataclass
+class Command:
+  """Attributes: words and flags {name: value}; what follows > is left out."""
+
+  words: list[str]
+  flags: dict[str, str]
+
+  @classmethod
+  def of(cls, line):
+    words, flags = [], {}
+    for word in shlex.split(line.split(' > ')[0]):
+      name, equals, value = word.removeprefix('--').partition('=')
+      if word.startswith('--'):
+        flags[name] = value if equals else None
+      else:
+        words.append(word)
+    return cls(words, flags)
+
+  def run(self, folder):
+    flags = [
+      f'--{name}' if value is None else f'--{name}={value}'
+      for name, value in self.flags.items()
+    ]
+    return subprocess.run(
+      [*self.words, *flags],
+      cwd=ROOT,
+      env=environment(TFDS_DATA_DIR=str(folder / 'data_sets')),
+      input='some [MASK] text',
+      capture_output=True,
+      text=True,
+      timeout=900,
+    )
+
+
+def small_config(path_and_variant):
+  """The config with variant `tiny`, if it has one, and the flags it needs."""
+  path, _, variant = path_and_variant.partition(':')
+  module = importlib.import_module(path.removesuffix('.py').replace('/', '.'))
+  try:
+    config, variant = module.get_config('tiny'), 'tiny'
+    flags = {}
+  except ValueError:
+    assert path in MODELS, f'{path}: expected a variant `tiny`, or its flags'
+    config = module.get_config(variant) if variant else module.get_config()
+    flags = dict(MODELS[path])
+  flags |= {'config.num_steps': '2'}
+  for option in ('warmup_steps', 'flat_steps'):
+    if option in config.optim.schedule:
+      flags[f'config.optim.schedule.{option}'] = '0'
+  for section, data in [('config', config)] + [
+    (f'config.evals.{name}', evaluation)
+    for name, evaluation in config.evals.items()
+  ]:
+    data = data.get('data', {})
+    for option, value in (('source', 'synthetic'), ('batch_size', '8')):
+      if option in data:
+        flags[f'{section}.data.{option}'] = value
+  return f'{path}:{variant}' if variant else path, flags
+
+
+def write_frames(folder):
+  rng = np.random.default_rng(0)
+  for name in ('left', 'right'):
+    pixels = rng.integers(0, 256, (48, 64, 3), np.uint8)
+    PIL.Image.fromarray(pixels).save(folder / f'{name}.png')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('commands')
+  write_frames(folder)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def trained(folder):
+  """Trains what a command reads once: workdir of (workdir, config)."""
+  runs = {}
+
+  def train(name, config):
+    config, flags = small_config(config)
+    if (name, config) not in runs:
+      workdir = folder / f'run{len(runs)}'
+      done = Command(
+        ['python', 'train.py'],
+        {'config': config, 'workdir': str(workdir)} | flags,
+      ).run(folder)
+      assert done.returncode == 0, done.stderr[-3000:]
+      runs[name, config] = str(workdir)
+    return runs[name, config]
+
+  return train
+
+
+def config_of(workdir):
+  """The config of the quoted command that trains into a workdir."""
+  if workdir in BEFORE:
+    return BEFORE[workdir]
+  for line in COMMANDS:
+    command = Command.of(line)
+    if 'train.py' in command.words and command.flags['workdir'] == workdir:
+      return command.flags['config']
+  raise AssertionError(f'{workdir}: no quoted command trains into it')
+
+
+def flags_of(line):
+  for pattern, flags in FLAGS.items():
+    if re.search(pattern, line):
+      return flags
+  return None
+
+
+def is_elsewhere(line):
+  return any(re.search(pattern, line) for pattern in ELSEWHERE)
+
+
+def test_every_quoted_command_has_a_small_form():
+  assert len(COMMANDS) > 20
+  unknown = {
+    line: file
+    for line, file in COMMANDS.items()
+    if not is_elsewhere(line) and flags_of(line) is None
+  }
+  assert not unknown, 'neither in FLAGS nor in ELSEWHERE of this file'
+
+
+def test_nothing_is_excused_in_vain():
+  for pattern in [*ELSEWHERE, *FLAGS]:
+    assert any(re.search(pattern, line) for line in COMMANDS), pattern
+
+
+@pytest.mark.parametrize(
+  'line', [line for line in COMMANDS if not is_elsewhere(line)]
+)
+def test_runs_as_quoted(line, folder, trained, tmp_path):
+  command = Command.of(line)
+  flags, is_training = command.flags, 'train.py' in command.words
+  workdir, config = flags.get('workdir'), flags.get('config')
+  if workdir and not is_training:
+    flags['workdir'] = trained(workdir, config or config_of(workdir))
+  elif workdir:
+    flags['workdir'] = str(tmp_path / 'run')
+  if config:
+    small, more = small_config(config)
+    if 'benchmarks' in line:
+      more = {}
+    flags |= {'config': small} | more
+  if before := flags.get('config.init_from.path'):
+    flags['config.init_from.path'] = trained(before, config_of(before))
+  for name, value in (flags_of(line) or {}).items():
+    flags[name] = value.format(folder=folder)
+  done = command.run(folder)
+  assert done.returncode == 0, f'{line}\n{done.stderr[-3000:]}'
+  assert 'Traceback' not in done.stderr

@@ -1,0 +1,128 @@
+"""The commands of docs/own-data.md, run as they stand, with tiny models."""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from data.segmentation import image_mask_folder
+from tests import odd_images
+
+ROOT = pathlib.Path(__file__).parent.parent
+DOC = (ROOT / 'docs' / 'own-data.md').read_text()
+
+
+def section(title):
+  """The commands of a section of the page."""
+  text = DOC.split(f'\n## {title}\n')[1].split('\n## ')[0]
+  (block,) = re.findall(r'```bash\n(.*?)```', text, re.S)
+  return block.strip().splitlines()
+
+
+def run(command, folder):
+  """Returns the finished process of a line `python PROGRAM ...`."""
+  python, program, *arguments = shlex.split(command.replace(':demo', ':tiny'))
+  assert python == 'python'
+  arguments = [x.replace('--config=', f'--config={ROOT}/') for x in arguments]
+  return subprocess.run(
+    [sys.executable, str(ROOT / program), *arguments],
+    cwd=folder,
+    env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    capture_output=True,
+    text=True,
+    timeout=1200,
+  )
+
+
+def run_all(title, folder, expected_code=0):
+  """Runs a section; returns what its last command printed."""
+  train, evaluate, predict = (run(line, folder) for line in section(title))
+  assert train.returncode == 0, train.stderr
+  assert evaluate.returncode == 0, evaluate.stderr
+  assert predict.returncode == expected_code, predict.stderr
+  trained = train.stdout.strip().splitlines()[-1]
+  for line in evaluate.stdout.splitlines():
+    name, _, value = line.partition(': ')
+    if name.endswith(('accuracy', 'mean_iou', 'loss')):
+      assert f'{name} {float(value):.4g}' in trained
+  return train.stdout, predict
+
+
+def photo(path, channel, rng):
+  pixels = rng.integers(0, 90, (40, 50, 3))
+  pixels[..., channel] += 150
+  path.parent.mkdir(parents=True, exist_ok=True)
+  PIL.Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+@pytest.mark.full
+def test_photographs(tmp_path):
+  rng = np.random.default_rng(0)
+  for channel, name in enumerate(('red', 'green', 'blue')):
+    for i in range(20):
+      photo(tmp_path / f'photos/{name}/{i}.png', channel, rng)
+    photo(tmp_path / f'new/{name}.png', channel, rng)
+  half = odd_images.wrong()['half.jpg'][0]
+  (tmp_path / 'new/half.jpg').write_bytes(half)
+  said, predicted = run_all('Photographs', tmp_path, expected_code=1)
+  assert '3 classes (blue, green, red)' in said
+  assert 'new/half.jpg: the file is broken' in predicted.stderr
+  rows = (tmp_path / 'predictions.csv').read_text().splitlines()[1:]
+  assert [row.split(',')[:2] for row in rows] == [
+    [f'new/{name}.png', name] for name in ('blue', 'green', 'red')
+  ]
+
+
+@pytest.mark.full
+def test_images_and_masks(tmp_path):
+  for split, count in (('train', 24), ('test', 6), ('new', 2)):
+    for i, example in enumerate(image_mask_folder.synthetic(split, count)):
+      folder = tmp_path / 'scenes' / split
+      for kind in ('images', 'masks'):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+      image = PIL.Image.fromarray(example['image'])
+      image.save(folder / f'images/{i}.jpg', quality=95)
+      PIL.Image.fromarray(example['mask']).save(folder / f'masks/{i}.png')
+  (tmp_path / 'scenes/classes.txt').write_text('ground\nsquare\n')
+  (tmp_path / 'scenes/new/images').rename(tmp_path / 'new')
+  said, _ = run_all('Images and masks', tmp_path)
+  assert '2 classes (ground, square)' in said
+  for i in range(2):
+    mask = PIL.Image.open(tmp_path / f'masks/{i}.png')
+    assert mask.mode == 'P' and mask.size == (100, 80)
+    assert PIL.Image.open(tmp_path / f'masks/{i}_overlay.png').size == mask.size
+  lines = (tmp_path / 'masks/predictions.jsonl').read_text().splitlines()
+  assert [json.loads(line)['input'] for line in lines] == [
+    'new/0.jpg',
+    'new/1.jpg',
+  ]
+
+
+@pytest.mark.full
+def test_texts(tmp_path):
+  rows = [
+    f'{word} number {i},{word}' for i in range(40) for word in ('up', 'in')
+  ]
+  (tmp_path / 'texts.csv').write_text('\n'.join(['text,label', *rows]))
+  (tmp_path / 'new.txt').write_text('up number 77\nin number 78\n')
+  said, _ = run_all('Texts', tmp_path)
+  assert '2 classes (in, up)' in said
+  lines = (tmp_path / 'labels.jsonl').read_text().splitlines()
+  assert [json.loads(line)['input'] for line in lines] == [
+    'up number 77',
+    'in number 78',
+  ]
+  assert {json.loads(line)['label'] for line in lines} <= {'in', 'up'}
+
+
+def test_the_page_names_what_exists():
+  for path in set(re.findall(r'(?:configs|tools)/[\w/]+\.py', DOC)):
+    assert (ROOT / path).exists(), path
+  assert [len(section(x)) for x in ('Photographs', 'Texts')] == [3, 3]

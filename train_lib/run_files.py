@@ -1,0 +1,242 @@
+"""What a run keeps of itself in its workdir, beside checkpoints and metrics.
+
+config.json has the config with all overrides and all that was derived from the
+data, and the versions of what ran; classes.txt the names of the classes, in the
+order of their labels. So `eval.py` and `predict.py` need only --workdir.
+
+A config may have a section `derive`: what fine-tuning on somebody's own data
+takes from them, see `derived`.
+"""
+
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import jax
+import ml_collections
+
+from train_lib import pipeline, writer
+
+_CONFIG, _CLASSES = 'config.json', 'classes.txt'
+_PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow')
+
+
+def derived(
+  config: ml_collections.ConfigDict,
+) -> tuple[ml_collections.ConfigDict, tuple[str, ...] | None]:
+  """A config without `derive`, whose open numbers are those of its data.
+
+  `config.derive` has
+
+    epochs, min_steps: num_steps is the larger of the two.
+    warmup_share: of num_steps, that the learning rate rises.
+    num_evaluations: on the way; as often the run is saved.
+    outputs: the names of the options that are the number of outputs.
+
+  Only options that are None are set. All is printed.
+
+  Args:
+    config: of a run; unchanged if it has no section `derive`.
+
+  Returns:
+    The new config, and the names of the classes if the data have such.
+
+  Raises:
+    ValueError: naming what the data cannot be used for.
+  """
+  if 'derive' not in config:
+    return config, None
+  config = config.copy_and_resolve_references()
+  config.unlock()
+  derive = config.derive
+  del config.derive
+  source, _ = pipeline.open_source(config.data)
+  classes = source[0].get('classes')
+  steps_per_epoch = max(1, len(source) // config.data.batch_size)
+  num_steps = max(math.ceil(derive.epochs * steps_per_epoch), derive.min_steps)
+  _set(config, 'num_steps', num_steps)
+  every = max(1, config.num_steps // derive.num_evaluations)
+  warmup = round(derive.warmup_share * config.num_steps)
+  _set(config, 'optim.schedule.warmup_steps', warmup)
+  _set(config, 'checkpoint.every_steps', every)
+  _set(config, 'log_every_steps', max(1, min(50, config.num_steps // 20)))
+  for name in derive.outputs:
+    _set(config, name, len(classes) if classes else source[0]['num_outputs'])
+  for section in config.evals.values():
+    _set(section, 'every_steps', every)
+  writer.say(
+    f'{config.data.data_dir or config.data.source}: {len(source)} examples to '
+    f'train, {_named(classes)}{config.num_steps} steps of '
+    f'{config.data.batch_size}, '
+    f'{config.num_steps / steps_per_epoch:.1f} epochs, '
+    f'{config.optim.schedule.warmup_steps} of warm-up.'
+  )
+  if config.init_from.path:
+    writer.say(
+      f'Weights: {config.init_from.path}, without what '
+      f'{list(config.init_from.exclude)} is found in.'
+    )
+  return config.lock(), classes
+
+
+def write(
+  workdir: str,
+  config: ml_collections.ConfigDict,
+  classes: tuple[str, ...] | None,
+  file_name: str | None,
+) -> None:
+  """Writes config.json and classes.txt, on process 0.
+
+  A run that has checkpoints and is of another model keeps its own: it is about
+  to end with an error that lists both.
+
+  Args:
+    workdir: made if it does not exist.
+    config: of the run.
+    classes: names, if the data have such.
+    file_name: what --config named.
+  """
+  if jax.process_index():
+    return
+  root = pathlib.Path(workdir)
+  root.mkdir(parents=True, exist_ok=True)
+  if (root / 'checkpoints').exists() and (root / _CONFIG).exists():
+    changed = differing(config, read_config(workdir))
+    if changed:
+      writer.say(f'config: differs from the run so far in {changed}.')
+    if any(name.startswith(('model.', 'task.')) for name in changed):
+      return
+  versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+  text = json.dumps(
+    {
+      'file': file_name,
+      'config': json.loads(config.to_json_best_effort()),
+      'code': _code_version(),
+      'versions': versions | {'python': platform.python_version()},
+      'devices': f'{jax.device_count()} {jax.devices()[0].device_kind}',
+    },
+    indent=2,
+  )
+  (root / _CONFIG).write_text(text + '\n')
+  if classes is not None:
+    lines = (' '.join(name.split()) + '\n' for name in classes)
+    (root / _CLASSES).write_text(''.join(lines), encoding='utf-8')
+
+
+def read_config(workdir: str) -> ml_collections.ConfigDict:
+  """The config that a run was started with.
+
+  Raises:
+    FileNotFoundError: the workdir has none.
+  """
+  values = _read(workdir)['config']
+  return ml_collections.ConfigDict(_with_tuples(values)).lock()
+
+
+def read_file_name(workdir: str) -> str | None:
+  """What --config named when the run was started."""
+  return _read(workdir)['file']
+
+
+def read_classes(workdir: str) -> tuple[str, ...] | None:
+  """The names of the classes of a run; None if it has none."""
+  path = pathlib.Path(workdir, _CLASSES)
+  if not path.exists():
+    return None
+  return tuple(path.read_text(encoding='utf-8').splitlines())
+
+
+def config_of(
+  config: ml_collections.ConfigDict | None, workdir: str
+) -> ml_collections.ConfigDict:
+  """The config of --config or, without, that of the run.
+
+  Where both are there, the fields in which they differ are printed, and
+  --config counts.
+  """
+  if config is None:
+    return read_config(workdir)
+  if os.path.exists(os.path.join(workdir, _CONFIG)):
+    own = read_config(workdir)
+    if 'derive' in config:
+      config = derived(config)[0]
+    changed = differing(config, own)
+    if changed:
+      writer.say(f'--config differs from the run in {changed}; it counts.')
+  return config
+
+
+def differing(
+  config: ml_collections.ConfigDict, other: ml_collections.ConfigDict
+) -> list[str]:
+  """The names of the options that two configs do not share, sorted."""
+  ours, theirs = (
+    dict(_leaves(_with_tuples(json.loads(x.to_json_best_effort()))))
+    for x in (config, other)
+  )
+  missing = object()
+  return sorted(
+    name
+    for name in ours.keys() | theirs.keys()
+    if ours.get(name, missing) != theirs.get(name, missing)
+  )
+
+
+def _read(workdir: str) -> dict[str, Any]:
+  try:
+    with open(os.path.join(workdir, _CONFIG)) as file:
+      return json.load(file)
+  except OSError as e:
+    raise FileNotFoundError(
+      f'--workdir: expected the folder of a run with {_CONFIG}, found none in '
+      f'{workdir}; --config names the config of an older run.'
+    ) from e
+
+
+def _leaves(values: dict, prefix: str = ''):
+  for name, value in values.items():
+    if isinstance(value, dict) and value:
+      yield from _leaves(value, f'{prefix}{name}.')
+    else:
+      yield f'{prefix}{name}', value
+
+
+def _with_tuples(values: Any) -> Any:
+  """JSON's lists as the tuples that they were: models must be hashable."""
+  if isinstance(values, dict):
+    return {name: _with_tuples(value) for name, value in values.items()}
+  if isinstance(values, list):
+    return tuple(map(_with_tuples, values))
+  return values
+
+
+def _set(config: ml_collections.ConfigDict, path: str, value: Any) -> None:
+  """Sets what is None."""
+  *sections, name = path.split('.')
+  for section in sections:
+    config = config[section]
+  if config[name] is None:
+    config[name] = value
+
+
+def _named(classes: tuple[str, ...] | None) -> str:
+  if not classes:
+    return ''
+  shown = ', '.join(classes[:8]) + (', ...' if len(classes) > 8 else '')
+  return f'{len(classes)} classes ({shown}), '
+
+
+def _code_version() -> str | None:
+  """The commit of the checkout, with -dirty if files were changed since."""
+  root = pathlib.Path(__file__).parent.parent
+  command = ['git', '-C', str(root), 'describe', '--always', '--dirty']
+  try:
+    found = subprocess.run(command, capture_output=True, text=True, timeout=10)
+  except (OSError, subprocess.TimeoutExpired):
+    return None
+  return found.stdout.strip() or None
