@@ -11,9 +11,9 @@ here. The data part is mmdetection's standard recipe, which the authors' file
 names but does not contain. Weights of the classifier: the authors' code loads
 them and then, by accident, draws all anew; with `init_from` they stay, as their
 figures suggest that theirs did. Without its path a run starts from scratch.
-Other deviations: bfloat16 or float32 instead of float16 with loss scaling (boxes are always
-float32); two canvases, 800 x 1344 and 1344 x 800, instead of the largest
-image's of a batch, which clusters see.
+Other deviations: bfloat16 or float32 instead of float16 with loss scaling
+(boxes are always float32); two canvases, 800 x 1344 and 1344 x 800, instead of
+the largest image's of a batch, which clusters see.
 """
 
 import ml_collections
