@@ -7,7 +7,8 @@ import re
 import jax
 import pytest
 
-from configs.paca_vit import coco, finetune_detection, models
+from configs.paca_vit import coco, finetune_detection
+from paca_vit import variants
 from train_lib import evaluators, optim, sharding
 from train_lib.task import make_task
 
@@ -54,11 +55,12 @@ def test_learning_rates_are_the_schedules():
 
 def test_twelve_variants_are_published():
   summary = json.loads((GOLDEN / 'specs_summary.json').read_text())
-  published = set(models.VARIANTS) - {'convmixer_tiny_100'}
+  published = set(variants.CLASSIFIERS) - {'convmixer_tiny_100'}
   assert len(published) == 12 and str(31_974_896) in json.dumps(summary)
   for variant in published:
     config = coco.get_config(variant)
-    assert config.model.num_clusters == models.VARIANTS[variant][-1]
+    classifier = variants.CLASSIFIERS[variant]
+    assert config.model.num_clusters == classifier['num_clusters']
     assert config.model.drop_path_rate == 0.1  # base, too
   with pytest.raises(ValueError, match='convmixer_tiny_100'):
     coco.get_config('convmixer_tiny_100')

@@ -7,14 +7,13 @@
 The folder is COCO's: annotations/, train2017/, val2017/. 12 epochs of 16 images
 (the authors: 8 GPUs of 2). Variants are those of imagenet.py but
 convmixer_tiny_100; docs/paper-tables.md has what was published. Not trained
-here. The data part is
-mmdetection's standard recipe, which the authors' file names but does not
-contain. Weights of the classifier: the authors' code loads them and then, by
-accident, draws all anew; with `init_from` they stay, as their figures suggest
-that theirs did. Without its path a run starts from scratch. Other deviations:
-bfloat16 or float32 instead of float16 with loss scaling (boxes are always
-float32); two canvases, 800 x 1344 and 1344 x 800, instead of the largest
-image's of a batch, which clusters see.
+here. The data part is mmdetection's standard recipe, which the authors' file
+names but does not contain. Weights of the classifier: the authors' code loads
+them and then, by accident, draws all anew; with `init_from` they stay, as their
+figures suggest that theirs did. Without its path a run starts from scratch.
+Other deviations: bfloat16 or float32 instead of float16 with loss scaling
+(boxes are always float32); two canvases, 800 x 1344 and 1344 x 800, instead of
+the largest image's of a batch, which clusters see.
 """
 
 import ml_collections

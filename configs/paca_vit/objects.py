@@ -68,6 +68,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   )
 
   config.optim = common.adamw(lr=1e-3, end_lr=1e-5, warmup_steps=100)
+  config.optim.clip_norm = 1.0  # the first gradients are up to thousands
   config.checkpoint = common.checkpoint(
     every_steps=common.part(num_steps, 3), best_metric='test/mask_ap'
   )
