@@ -18,11 +18,8 @@ from collections.abc import Iterable
 import ml_collections
 from absl import app, flags
 
+from tools.output import OUTPUT
 from train_lib import prediction, run_files, runtime, trained
-
-OUTPUT = flags.DEFINE_string(
-  'output', None, 'Folder, or file that ends with .csv or .jsonl.'
-)
 
 
 def load(
