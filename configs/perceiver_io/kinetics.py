@@ -132,7 +132,7 @@ def _evals(data: dict, every_steps: int) -> dict:
     films=dict(
       module='perceiver_io.evaluators.reconstructions',
       every_steps=every_steps,
-      data=data,
+      data={k: v for k, v in data.items() if k != 'batch_size'},
       num_clips=4,
       fps=25,
     ),

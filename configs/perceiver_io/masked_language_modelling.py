@@ -113,10 +113,12 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
   config.data = _data(module, 'train', 32, 64)
   config.data.preprocess.mask_rate = 0.3
   config.evals = _evals(
-    dict(split='test', batch_size=64, preprocess=dict(mask_rate=0.15)),
+    dict(split='test', batch_size=64),
     every_steps=1_000,
     num_fit_examples=10_000,
   )
+  for section in config.evals.values():  # as published
+    section.data.preprocess = dict(mask_rate=0.15)
   config.optim = common.adamw(lr=3e-3, warmup_steps=200)
   config.optim.update(weight_decay=0.01, clip_norm=1.0)
   config.checkpoint.every_steps = 1_000
@@ -156,7 +158,7 @@ def _evals(data: dict, every_steps: int, num_fit_examples: int) -> dict:
     baselines=dict(
       module='perceiver_io.evaluators.masked_baselines',
       every_steps=every_steps,
-      data=data,
+      data={k: v for k, v in data.items() if k != 'batch_size'},
       fit=dict(split='train', num_examples=num_fit_examples),
     ),
   )
