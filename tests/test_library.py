@@ -4,6 +4,7 @@ import json
 import pathlib
 import pickle
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -218,7 +219,7 @@ def test_wrong_files_are_one_line(published, tmp_path):
   with pytest.raises(FileNotFoundError, match='nothing.pth'):
     paca_vit.load(TINY, tmp_path / 'nothing.pth')
   with pytest.raises(ValueError, match="neither DeepMind's nor Hugging Face's"):
-    perceiver_io.load('imagenet:fourier', path)
+    perceiver_io.load('imagenet:fourier', shutil.copy(path, tmp_path))
   half = tmp_path / 'half.pth'
   half.write_bytes(path.read_bytes()[:100_000])
   harmful = tmp_path / 'harmful.pickle'
