@@ -85,9 +85,11 @@ def pytest_sessionfinish(session):
 
 
 def pytest_terminal_summary(terminalreporter):
-  terminalreporter.section('CPU seconds of the slowest 25')
+  terminalreporter.section('CPU seconds of the slowest 25 tests and files')
   for name, seconds in _by_test.most_common(25):
     terminalreporter.line(f'{seconds:7.1f} {name}')
+  for (tier, file), seconds in _by_file.most_common(25):
+    terminalreporter.line(f'{seconds:7.1f} {file}, {tier}')
   whole = sum(_by_test.values())
   terminalreporter.line(f'{whole:7.1f} all tests, without imports')
   for tier, file, seconds, budget in _exceeded():
