@@ -22,10 +22,13 @@ from configs.paca_vit import models
 
 DATA = 'data.images.folder'
 
+VARIANTS = (*models.VARIANTS, 'demo', 'tiny')
+
 
 def get_config(
   variant: str = 'tiny_p2cconv_100_0',
 ) -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = config_dict.placeholder(int)

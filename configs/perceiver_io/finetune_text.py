@@ -22,8 +22,11 @@ from configs.perceiver_io import masked_language_modelling as mlm
 
 DATA = 'data.language.table'
 
+VARIANTS = mlm.VARIANTS
+
 
 def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = config_dict.placeholder(int)
