@@ -65,4 +65,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flag_as_required('workdir')
-  runtime.run(main)
+  runtime.run(main, schema.check)

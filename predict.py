@@ -122,4 +122,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flag_as_required('workdir')
-  app.run(main, flags_parser=runtime.parse_flags)
+  runtime.run(main)

@@ -6,9 +6,7 @@ next example and ends as if nothing had happened.
 
 import contextlib
 import functools
-import math
 import sys
-import time
 
 import jax
 import ml_collections
@@ -28,7 +26,7 @@ from train_lib import (
   weights,
   writer,
 )
-from train_lib.setup import Setup, make_setup, started
+from train_lib.setup import Setup, make_setup
 from train_lib.train_state import TrainState
 
 
@@ -86,8 +84,6 @@ def train_and_evaluate(
   """Trains from the last checkpoint, else `init_from`, else scratch.
 
   Args:
-    config: of the run.
-    workdir: its folder.
     data_may_differ: resume although the order of the examples is another.
 
   Returns:
@@ -95,7 +91,6 @@ def train_and_evaluate(
 
   Raises:
     FloatingPointError: the loss, its gradient or the state is not finite.
-    ValueError: something in the config does not fit, by its name.
   """
   run = make_setup(config)
   runtime.make_workdir(workdir)
@@ -108,10 +103,7 @@ def train_and_evaluate(
     run.batches.set_state(data_state, data_may_differ)
     writer.say(f'Resuming at step {state.step}.')
   else:
-    state = run.init()
-    if config.init_from.path:
-      state = weights.init_from(state, run.tx, config.init_from)
-    state = started(run, state, config.seed)
+    state = weights.first_state(run, config)
 
   step_fn = make_step(run, config)
   start = int(state.step)
@@ -121,17 +113,10 @@ def train_and_evaluate(
 
   def report(step, scalars):
     """Fetches a step's scalars and logs them if due."""
-    loss = float(scalars['loss'])
-    for name in ('loss', 'grad_norm'):
-      if not math.isfinite(value := float(scalars[name])):
-        first = train_state.not_finite(state)
-        raise FloatingPointError(
-          f'The {name} of step {step} is {value}; the first array that is not '
-          f'finite after it: {first}.'
-        )
+    train_state.check_finite(step, scalars, state)
     if step % config.log_every_steps == 0 or step == config.num_steps:
-      scalars = {name: float(value) for name, value in scalars.items()}
-      scalars = {'loss': loss, **scalars, 'lr': float(run.schedule(step - 1))}
+      scalars = {'loss': 0, **{k: float(x) for k, x in scalars.items()}}
+      scalars['lr'] = float(run.schedule(step - 1))
       log.write(step, scalars | progress.report(step, scalars))
 
   def evaluate_if_due(step):
@@ -140,21 +125,14 @@ def train_and_evaluate(
       for name, section in config.evals.items()
       if step % section.every_steps == 0 or step == config.num_steps
     ]
-    if due:
-      began = time.monotonic()
+    if not due:
+      return
+    with progress.paused():
       results = evaluators.run(evals, due, state)
       log.write(step, results)
       log.write_pictures(step, due)
       writer.say(f'step {step}  {writer.format_scalars(results)}')
-      best = config.checkpoint.best_metric
-      if best and best not in results and best.partition('/')[0] in due:
-        raise ValueError(
-          f'config.checkpoint.best_metric: found {best!r}; expected one of '
-          f'{sorted(results)}.'
-        )
-      if best in results:
-        checkpoints.save_best(state, results[best], config.checkpoint.best_mode)
-      progress.pause(time.monotonic() - began)
+      checkpoints.save_best(state, results, config.checkpoint)
 
   with contextlib.ExitStack() as stack:
     for resource in (checkpoints, log, preemption, watchdog):
@@ -189,10 +167,10 @@ def train_and_evaluate(
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
-  config, workdir = runtime.CONFIG.value, runtime.WORKDIR.value
-  schema.check(config)
   runtime.initialize()
-  config, classes = run_files.derived(config)
+  workdir = runtime.WORKDIR.value
+  config, classes = run_files.derived(runtime.CONFIG.value)
+  schema.check(config)
   run_files.write(workdir, config, classes, runtime.config_file())
   state = train_and_evaluate(
     config, workdir, data_may_differ=runtime.DATA_MAY_DIFFER.value
@@ -203,4 +181,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flags_as_required(['config', 'workdir'])
-  runtime.run(main)
+  runtime.run(main, schema.check)

@@ -198,11 +198,18 @@ def options(config: Mapping, path: str = '') -> Iterator[tuple[str, Any]]:
 def check(config: Mapping) -> None:
   """Sees that each option is what its rule says.
 
+  Beside a section `derive` None is fine: it is derived from the data.
+
   Raises:
     ValueError: names an option that is not, what it is and what it may be.
   """
+  to_derive = 'derive' in config  # What is None follows from the data.
   for path, value in options(config):
+    if value is None and to_derive:
+      continue
     name = path.rpartition('.')[2]
+    if value is None and 'derive' in config:
+      continue
     if name in ('sharding', 'lr_multipliers'):
       _check_pairs(path, value)
     elif (rule := rule_of(path)) is not None:

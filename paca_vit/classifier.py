@@ -3,10 +3,12 @@
 Shapes: B batch, H height, W width, C channels, K classes.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import ml_collections
 
 from paca_vit import backbone, layers
 
@@ -35,6 +37,6 @@ class PacaViT(nn.Module):
     return (logits, features) if return_features else logits
 
 
-def make_classifier(config: ml_collections.ConfigDict) -> PacaViT:
-  """Builds the classifier of a model section (`configs/paca_vit/models.py`)."""
-  return PacaViT(backbone.make_backbone(config), config.num_classes)
+def make_classifier(config: Mapping[str, Any]) -> PacaViT:
+  """Builds the classifier of what `backbone.make_backbone` takes, too."""
+  return PacaViT(backbone.make_backbone(config), config['num_classes'])

@@ -8,13 +8,13 @@ Shapes: B batch, H, W of an image, h, w of the first stage's map (a quarter),
 N = h w patches, M clusters, C channels of a stage, D of the head, K outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import ml_collections
 
 from paca_vit import backbone, clustering, layers
 from perceiver_paca.ops import attention, resize
@@ -252,8 +252,8 @@ class PacaSegmenter(nn.Module):
     return (outputs, features) if return_features else outputs
 
 
-def make_segmenter(config: ml_collections.ConfigDict) -> PacaSegmenter:
-  """Builds the segmenter of a model section.
+def make_segmenter(config: Mapping[str, Any]) -> PacaSegmenter:
+  """Builds the segmenter of sizes as in `variants`.
 
   Args:
     config: that of `backbone.make_backbone`; num_classes, K; `decode_head`:
@@ -263,9 +263,9 @@ def make_segmenter(config: ml_collections.ConfigDict) -> PacaSegmenter:
   Raises:
     ValueError: naming the field that does not fit.
   """
-  dtype = jnp.dtype(config.dtype)
+  dtype = jnp.dtype(config['dtype'])
   heads = {'PacaHead': PacaHead, 'UperHead': UperHead}
-  options = dict(config.decode_head)
+  options = dict(config['decode_head'])
   kind = options.pop('kind')
   if kind not in heads:
     raise ValueError(
@@ -273,13 +273,13 @@ def make_segmenter(config: ml_collections.ConfigDict) -> PacaSegmenter:
       f'{kind!r}.'
     )
   auxiliary_head = None
-  if config.auxiliary_head is not None:
+  if config['auxiliary_head'] is not None:
     auxiliary_head = FcnHead(
-      config.num_classes, dtype=dtype, **config.auxiliary_head
+      config['num_classes'], dtype=dtype, **config['auxiliary_head']
     )
   return PacaSegmenter(
     backbone.make_backbone(config),
-    heads[kind](config.num_classes, dtype=dtype, **options),
+    heads[kind](config['num_classes'], dtype=dtype, **options),
     auxiliary_head,
   )
 

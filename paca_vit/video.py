@@ -8,9 +8,11 @@ motion; order beyond that only the position embeddings tell.
 Shapes: B batch, F frames, T = F / t tubelets, H height, W width, C channels.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 import jax
-import ml_collections
 
 from paca_vit import backbone, classifier
 
@@ -63,6 +65,6 @@ class PacaVideo(nn.Module):
     return self.classifier(x, train, return_features)
 
 
-def make_video_classifier(config: ml_collections.ConfigDict) -> PacaVideo:
+def make_video_classifier(config: Mapping[str, Any]) -> PacaVideo:
   """Builds it of a classifier's model section with `tubelet_frames`."""
-  return PacaVideo(classifier.make_classifier(config), config.tubelet_frames)
+  return PacaVideo(classifier.make_classifier(config), config['tubelet_frames'])

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.paca_vit import models
-from paca_vit import classifier, pretrained, segmentation
+from paca_vit import classifier, names, segmentation
 
 FOLDER = pathlib.Path(__file__).parent / 'golden' / 'paca_vit'
 
@@ -113,12 +113,12 @@ def segmenter_and_variables(variant, dtype='float32'):
 
 def golden_variables(model, dtype):
   shapes = shapes_of(model)
-  theirs = jax.eval_shape(pretrained.to_state_dict, shapes)
+  theirs = jax.eval_shape(names.to_state_dict, shapes)
   wanted = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, np.dtype(dtype)), shapes
   )
   weights = state_dict({name: x.shape for name, x in theirs.items()})
-  return pretrained.from_state_dict(weights, wanted)
+  return names.from_state_dict(weights, wanted)
 
 
 def jit(fn):

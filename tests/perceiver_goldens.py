@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from perceiver_io import models, pretrained
+from perceiver_io import models, names
 
 FOLDER = pathlib.Path(__file__).parent / 'golden' / 'perceiver_io'
 
@@ -24,7 +24,7 @@ def make_model(name, **options):
   config = load(name)[1]['config']
   sizes = config['encoder']
   if name == 'mlm':
-    return models.mlm(
+    return models.masked_language_modelling(
       vocab_size=config['vocab_size'],
       max_length=config['max_seq_len'],
       token_channels=config['d_model'],
@@ -47,7 +47,7 @@ def make_model(name, **options):
     return models.optical_flow(
       image_size=(6, 8), encoder=encoder, channels=10, num_bands=5
     )
-  return models.imagenet(
+  return models.classifier(
     inputs={
       'imagenet_learned': models.learned_pixels((6, 8), 13, 12, 14),
       'imagenet_fourier': models.fourier_pixels((6, 8), 5),
@@ -93,7 +93,7 @@ def variables(model, described, *args, **kwargs):
   expected = jax.eval_shape(
     lambda: model.init(jax.random.key(0), *args, **kwargs)
   )
-  return pretrained.from_haiku(
+  return names.from_haiku(
     weights(described['params']), weights(described['state']), expected
   )
 

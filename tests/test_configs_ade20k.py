@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs.paca_vit import ade20k
-from paca_vit import pretrained, segmentation
+from paca_vit import names, segmentation
 from tests import golden_paca
 from train_lib import optim
 
@@ -37,11 +37,11 @@ def test_decay_and_rates_of_every_parameter(variant):
     path: np.broadcast_to(np.int32(i), x.shape)
     for i, (path, x) in enumerate(flat.items())
   }
-  theirs = pretrained.to_state_dict(
+  theirs = names.to_state_dict(
     {'params': flax.traverse_util.unflatten_dict(numbered, sep='/')}
   )
-  names = {int(x.flat[0]): name for name, x in theirs.items() if x.dtype == 'i'}
-  assert len(names) == len(flat)
+  named = {int(x.flat[0]): name for name, x in theirs.items() if x.dtype == 'i'}
+  assert len(named) == len(flat)
 
   # Without gradients the update is -rate * decay * parameter.
   ones = jax.tree.map(lambda x: np.float32(1), params)
@@ -50,10 +50,10 @@ def test_decay_and_rates_of_every_parameter(variant):
   updates, _ = tx.update(zeros, tx.init(ones), ones)
   updates = flax.traverse_util.flatten_dict(updates, sep='/')
   for i, path in enumerate(flat):
-    decay, rate = published_multipliers(names[i], variant.startswith('upernet'))
+    decay, rate = published_multipliers(named[i], variant.startswith('upernet'))
     want = -float(schedule(0)) * rate * decay * 0.01
     np.testing.assert_allclose(
-      updates[path], want, rtol=1e-5, err_msg=f'{path} {names[i]}'
+      updates[path], want, rtol=1e-5, err_msg=f'{path} {named[i]}'
     )
 
 

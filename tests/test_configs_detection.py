@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from configs.paca_vit import coco, finetune_detection, models
-from train_lib import optim, sharding
+from train_lib import evaluators, optim, sharding
 from train_lib.task import make_task
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'detection'
@@ -68,7 +68,7 @@ def test_twelve_variants_are_published():
 def test_folder_and_classes_are_said_once(module):
   config = module.get_config().lock()
   config.data.data_dir, config.model.num_classes = '/mine', 3
-  (evaluation,) = config.evals.values()
+  (evaluation,) = evaluators.sections(config).values()
   assert evaluation.data.data_dir == '/mine'
   assert evaluation.data.preprocess.num_classes == 3
   assert config.data.preprocess.num_classes == 3

@@ -35,9 +35,29 @@ PARTS = {
     'checkpoint.every_steps': 4,
   },
   'paca_vit.depth': {'evals.test.every_steps': 4, 'checkpoint.every_steps': 4},
+  'paca_vit.digits_on_photos': {
+    'evals.test.every_steps': 5,
+    'evals.clusters.every_steps': 1,
+    'checkpoint.every_steps': 5,
+  },
+  'paca_vit.finetune_detection': {
+    'evals.test.every_steps': 8,
+    'checkpoint.every_steps': 8,
+  },
   'paca_vit.mnist5k': {
     'evals.clusters.every_steps': 1,
     'evals.decisions.every_steps': 1,
+  },
+  'paca_vit.nuclei': {
+    'evals.test.every_steps': 1,
+    'evals.watershed.every_steps': 1,
+    'checkpoint.every_steps': 1,
+  },
+  'paca_vit.objects': {
+    'evals.test.every_steps': 3,
+    'evals.clusters.every_steps': 1,
+    'evals.colors.every_steps': 1,
+    'checkpoint.every_steps': 3,
   },
   'paca_vit.video': {
     'evals.test.every_steps': 6,
@@ -60,6 +80,7 @@ PARTS = {
 }
 # Module: what is a number of epochs in its published recipes.
 EPOCHS = {
+  'paca_vit.coco': ('evals.*.every_steps', 'checkpoint.*_steps'),
   'paca_vit.high_resolution': ('evals.*.every_steps', 'checkpoint.*_steps'),
   'paca_vit.imagenet': (
     'evals.*.every_steps',
@@ -121,6 +142,13 @@ def options(config, path=''):
       yield f'{path}{key}', found
 
 
+def sections(config):
+  for section in config.values():
+    if isinstance(section, ml_collections.ConfigDict):
+      yield section
+      yield from sections(section)
+
+
 def is_reference(found):
   return isinstance(found, ml_collections.FieldReference)
 
@@ -138,7 +166,7 @@ def is_part(config, path, parts):
 @pytest.mark.parametrize('module', PARTS)
 @pytest.mark.parametrize('steps', [1_200, 7])
 def test_parts_of_a_run_follow_its_length(module, steps):
-  variants = [v for m, v in VARIANTS if m == module]
+  variants = [v for m, v in VARIANTS if m == module and v != 'tiny']
   tried = set()
   for variant in variants:
     before = parse(module, variant)
@@ -204,11 +232,15 @@ def test_what_is_derived_may_be_set(module, variant):
 
 @pytest.mark.parametrize('module, variant', VARIANTS)
 def test_an_option_changes_no_other(module, variant):
-  """But for the length of the run and the batch, which others follow."""
+  """But for the length of the run and the like, which others follow."""
   make = importlib.import_module(f'configs.{module}').get_config
   before = dict(options(make(variant)))
-  computed = [path for path, value in before.items() if is_reference(value)]
-  for path in set(computed) - {'num_steps', 'data.batch_size'}:
+  computed = {
+    path
+    for path, found in before.items()
+    if is_reference(found) and isinstance(resolved(found), int | float)
+  }
+  for path in computed - {'num_steps', 'data.batch_size', 'model.num_classes'}:
     config = make(variant)
     section, _, name = path.rpartition('.')
     section = value(config, section) if section else config
@@ -219,6 +251,14 @@ def test_an_option_changes_no_other(module, variant):
       if resolved(found) != resolved(before[other])
     }
     assert changed == {path}
+
+
+@pytest.mark.parametrize('module, variant', VARIANTS)
+def test_no_two_sections_are_one(module, variant):
+  """Else an option of one would be set in both."""
+  config = importlib.import_module(f'configs.{module}').get_config(variant)
+  found = list(sections(config))
+  assert len({id(section) for section in found}) == len(found)
 
 
 @pytest.mark.parametrize('batch_size', [1, 5000])

@@ -194,4 +194,4 @@ def test_batches_are_of_one_orientation_and_resume():
   again, _ = batches_of(0)
   again.set_state({'next_batch': 7})
   jax.tree.map(np.testing.assert_array_equal, next(again), found[7])
-  assert batches.get_state() == {'next_batch': 12}
+  assert batches.get_state()['next_batch'] == 12

@@ -62,7 +62,7 @@ def photo(path, channel, rng):
   PIL.Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_photographs(tmp_path):
   rng = np.random.default_rng(0)
   for channel, name in enumerate(('red', 'green', 'blue')):
@@ -80,7 +80,7 @@ def test_photographs(tmp_path):
   ]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_images_and_masks(tmp_path):
   for split, count in (('train', 24), ('test', 6), ('new', 2)):
     for i, example in enumerate(image_mask_folder.synthetic(split, count)):
@@ -105,7 +105,7 @@ def test_images_and_masks(tmp_path):
   ]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_texts(tmp_path):
   rows = [
     f'{word} number {i},{word}' for i in range(40) for word in ('up', 'in')

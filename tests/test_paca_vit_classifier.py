@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs.paca_vit import models
-from paca_vit import classifier, pretrained
+from paca_vit import classifier, names
 from tests import golden_paca
 from train_lib import cost, losses
 
@@ -127,10 +127,10 @@ def _taps(model, features, intermediates):
 
 
 def _check_gradients(gradients, golden):
-  theirs = pretrained.to_state_dict(jax.tree.map(np.asarray, gradients))
-  names = [name for name in golden if name.startswith('grad/')]
-  assert len(names) > 200
-  for name in names:
+  theirs = names.to_state_dict(jax.tree.map(np.asarray, gradients))
+  keys = [key for key in golden if key.startswith('grad/')]
+  assert len(keys) > 200
+  for name in keys:
     gradient = theirs[name.removeprefix('grad/')]
     got = [np.linalg.norm(gradient), *gradient.ravel()[:4]]
     np.testing.assert_allclose(
@@ -189,10 +189,10 @@ def test_training_with_batch_statistics_in_float64():
   np.testing.assert_allclose(loss, golden['loss'], rtol=1e-10)
   np.testing.assert_allclose(logits, golden['logits'], atol=1e-9, rtol=0)
   _check_gradients({'params': gradients}, golden)
-  theirs = pretrained.to_state_dict(jax.tree.map(np.asarray, state))
-  names = [name for name in golden if name.startswith('after/')]
-  assert len(names) > 50
-  for name in names:
+  theirs = names.to_state_dict(jax.tree.map(np.asarray, state))
+  keys = [key for key in golden if key.startswith('after/')]
+  assert len(keys) > 50
+  for name in keys:
     if name.endswith('num_batches_tracked'):
       continue
     got = theirs[name.removeprefix('after/')][:4]

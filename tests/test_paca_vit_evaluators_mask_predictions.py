@@ -57,8 +57,8 @@ def make_config(folder, window=None, stride=None):
   config.data.source = 'synthetic'
   config, _ = run_files.derived(config)
   config = config.copy_and_resolve_references().unlock()
+  config.data.data_dir, config.data.source = str(folder), 'real'
   test = config.evals.test
-  test.data.data_dir, test.data.source = str(folder), 'real'
   test.window, test.stride = window, stride
   config.model.num_classes = 3
   return config
@@ -69,8 +69,9 @@ def test_masks_are_what_the_evaluation_counts(folder, windows):
   config = make_config(folder, *windows)
   mesh = sharding.make_mesh(config.mesh)
   task = Threshold()
+  data = pipeline.inherited(config.data, config.evals.test.data)
   evaluator = segmentation.SegmentationEvaluator(
-    task, pipeline.eval_examples(config.evals.test.data), mesh, *windows
+    task, pipeline.eval_examples(data), mesh, *windows
   )
   params = VARIABLES['params']
   state = TrainState(step=0, params=params, model_state={}, opt_state=())

@@ -121,7 +121,7 @@ def test_a_run_starts_with_kmeans_on_its_first_batch():
   new = run.init()
   state = setup.started(run, new, config.seed)
   batch = next(run.batches)
-  assert run.batches.get_state() == {'next_batch': 1}
+  assert run.batches.get_state()['next_batch'] == 1
 
   variables = {'params': jax.device_get(new.params)}
   wanted = golden_paca.jit(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs.paca_vit import models
-from paca_vit import pretrained, segmentation
+from paca_vit import names, segmentation
 from perceiver_paca.ops import resize
 from tests import golden_paca
 from train_lib import cost
@@ -124,7 +124,7 @@ def test_names_and_shapes_are_the_published_ones():
     for name, shape, _ in json.loads(path.read_text())['tensors']
   }
   shapes = golden_paca.shapes_of(make(f'{PUBLISHED}_pacahead'))
-  theirs = jax.eval_shape(pretrained.to_state_dict, shapes)
+  theirs = jax.eval_shape(names.to_state_dict, shapes)
   assert {name: x.shape for name, x in theirs.items()} == want
 
 
@@ -135,14 +135,14 @@ def test_round_trip_is_exact(name):
   variables = golden_paca.random_variables(
     golden_paca.shapes_of(make(name, num_classes=3))
   )
-  theirs = pretrained.to_state_dict(variables)
+  theirs = names.to_state_dict(variables)
   assert all(n.startswith(('backbone.', 'decode_', 'auxil')) for n in theirs)
   if 'upernet' in name:
     assert theirs['decode_head.psp_modules.3.1.conv.weight'].shape[:2] == (
       *(512, 384),
     )
     assert theirs['auxiliary_head.conv_seg.weight'].shape == (3, 256, 1, 1)
-  back = pretrained.from_state_dict(theirs, variables)
+  back = names.from_state_dict(theirs, variables)
   jax.tree.map(np.testing.assert_array_equal, back, variables)
 
 

@@ -15,7 +15,7 @@ from train_lib.task import label_ranges_of, make_task
 @pytest.fixture(scope='module')
 def setup():
   config = finetune_text.get_config('tiny')
-  config.data.source = config.evals.validation.data.source = 'synthetic'
+  config.data.source = 'synthetic'
   config, classes = run_files.derived(config)
   task = make_task(config)
   examples = [

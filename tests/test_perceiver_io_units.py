@@ -13,10 +13,10 @@ from data.language import tokenizer
 from perceiver_io import (
   convolution,
   inputs,
+  names,
   outputs,
   patches,
   position_encoding,
-  pretrained,
   queries,
 )
 from perceiver_io.attention import (
@@ -70,7 +70,7 @@ def load(module, unit, *args, prefix='', to='', at='', **kwargs):
     kind: functools.reduce(lambda x, p: {p: x}, reversed(path), tree)
     for kind, tree in expected.items()
   }
-  filled = pretrained.from_haiku(weights(unit, prefix, to), None, nested)
+  filled = names.from_haiku(weights(unit, prefix, to), None, nested)
   return {
     kind: functools.reduce(lambda x, p: x[p], path, tree)
     for kind, tree in filled.items()

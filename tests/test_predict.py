@@ -34,7 +34,8 @@ def evaluated(workdir):
   config = run_files.read_config(workdir)
   mesh = sharding.make_mesh(config.mesh)
   batches = pipeline.make_eval_batches(
-    config.evals.test.data, sharding=sharding.batch_sharding(mesh)
+    pipeline.inherited(config.data, config.evals.test.data),
+    sharding=sharding.batch_sharding(mesh),
   )
   task, state = trained.load(config, workdir, mesh, batches.element_spec)
   logits = [task.predict(state.eval_variables, x)['logits'] for x in batches]

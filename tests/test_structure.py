@@ -8,14 +8,16 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 
+# Rooms that both families are built from.
+INSTALLED = ('perceiver_paca.ops', 'perceiver_paca.weights')
 # Room -> the rooms that it may import.
 ALLOWED = {
   'perceiver_paca.ops': {'perceiver_paca.ops'},
   'perceiver_paca.weights': {'perceiver_paca.weights'},
-  'perceiver_io': {'perceiver_io', 'perceiver_paca.ops'},
-  'paca_vit': {'paca_vit', 'perceiver_paca.ops'},
+  'perceiver_io': {'perceiver_io', *INSTALLED},
+  'paca_vit': {'paca_vit', *INSTALLED},
   'baselines': {'baselines', 'perceiver_paca.ops'},
-  'configs': {'configs'},
+  'configs': {'configs', 'perceiver_io.variants', 'paca_vit.variants'},
   'train_lib': {'train_lib', 'perceiver_paca.ops'},
   'data': {'data', 'train_lib'},
 }
@@ -29,6 +31,10 @@ PACKAGES = {
   'configs': {'ml_collections'},
   'perceiver_paca.ops': {'jax', 'numpy'},
   'perceiver_paca.weights': {'numpy', 'ml_dtypes'},  # numpy with bfloat16
+  'perceiver_io': {'jax', 'flax', 'numpy'},
+  'paca_vit': {'jax', 'flax', 'numpy'},
+  'perceiver_io.variants': set(),  # plain data
+  'paca_vit.variants': set(),
 }
 # Only inside of functions: who reads other files does without.
 LAZY = {'perceiver_paca.weights': {'safetensors'}}
@@ -44,7 +50,8 @@ MESH = ROOT / 'perceiver_paca' / 'ops' / 'mesh.py'
 
 
 def python_files(room):
-  return sorted((ROOT / room.replace('.', '/')).rglob('*.py'))
+  path = ROOT / room.replace('.', '/')
+  return sorted(path.rglob('*.py')) or [path.with_suffix('.py')]
 
 
 def imported(nodes):
@@ -67,15 +74,20 @@ def rooms(names):
     yield from (r for r in ROOMS if f'{name}.'.startswith(f'{r}.'))
 
 
+def is_of_training(path):
+  return bool(set(path.relative_to(ROOT).parts) & set(OF_TRAINING[0]))
+
+
 @pytest.mark.parametrize('room', ALLOWED)
 def test_imports_point_one_way(room):
   assert python_files(room)
   for path in python_files(room):
     allowed = set(ALLOWED[room])
-    folders, more = OF_TRAINING
-    if set(path.relative_to(ROOT).parts) & set(folders):
-      allowed |= more
-    wrong = set(rooms(all_imported(path))) - allowed
+    if is_of_training(path):
+      allowed |= OF_TRAINING[1]
+    names = set(all_imported(path))
+    names -= {n for n in names for a in allowed if f'{n}.'.startswith(f'{a}.')}
+    wrong = {n for n in names if set(rooms([n]))}
     assert not wrong, f'{path} imports {wrong}'
 
 
@@ -96,9 +108,13 @@ def test_evaluators_compile_for_the_mesh_alone():
 
 @pytest.mark.parametrize('room', PACKAGES)
 def test_some_rooms_need_little(room):
-  known = PACKAGES[room] | set(sys.stdlib_module_names) | {room.split('.')[0]}
+  """Those of `pip install .`: what they import is what it installs."""
+  known = PACKAGES[room] | set(sys.stdlib_module_names)
+  known |= {name.split('.')[0] for name in (room, *ALLOWED.get(room, ()))}
   lazy = LAZY.get(room, set())
   for path in python_files(room):
+    if is_of_training(path):
+      continue
     tree = ast.parse(path.read_text())
     anywhere = {name.split('.')[0] for name in imported(ast.walk(tree))}
     at_once = {name.split('.')[0] for name in imported(tree.body)}

@@ -14,6 +14,7 @@ import pytest
 
 import eval as evaluation
 from configs.perceiver_io import masked_language_modelling
+from perceiver_io import models
 from perceiver_paca.weights import files, torch_files
 from tests import golden_paca, linear_task, perceiver_goldens
 from tools import convert_weights, published_models
@@ -42,9 +43,7 @@ def write(path, params, shapes, kind):
   files.save_haiku(str(path), params, {})
   if kind == 'haiku':
     return
-  variables = convert_weights.perceiver_pretrained.from_haiku(
-    params, {}, shapes
-  )
+  variables = convert_weights.perceiver_names.from_haiku(params, {}, shapes)
   theirs = convert_weights.NAMINGS['hugging_face'].export(variables)
   save = torch_files.save if kind == 'bin' else files.save_safetensors
   save(str(path), theirs)
@@ -196,6 +195,17 @@ def test_published_segmenters_are_recognised():
   assert config == 'configs/paca_vit/ade20k.py:upernet_tiny_p2cconv_100_0'
 
 
+@pytest.mark.parametrize(
+  'variant', ['tiny_p2cconv_100_0', 'small_p2cmlp_100_0']
+)
+def test_published_detectors_are_recognised(variant):
+  path = SPECS / f'detection/state_specs/mask_rcnn_{variant}.json'
+  tensors = hollow(json.loads(path.read_text()).items())
+  assert convert_weights.naming_of(tensors) == 'pacavit_detection'
+  found = convert_weights.identify(tensors, 'pacavit_detection')
+  assert found == f'paca_vit/coco:{variant}'
+
+
 def test_evaluation_takes_also_what_training_replaces(tmp_path):
   config = linear_task.get_config()
   variables = {
@@ -243,9 +253,9 @@ def test_kernels_of_hugging_faces_converter(tmp_path):
   """Which way they lie must be said; both ways lead to the same variables."""
   variables = golden_paca.random_variables(
     jax.eval_shape(
-      lambda: published_models.models.classifier(
-        inputs=published_models.models.conv_features((4, 4), 2, 8),
-        encoder=published_models.models.encoder(
+      lambda: models.classifier(
+        inputs=models.conv_features((4, 4), 2, 8),
+        encoder=models.encoder(
           num_latents=4, latent_channels=8, num_self_attends_per_block=1
         ),
         num_classes=3,

@@ -1,6 +1,7 @@
 """What was trained here: the page is what the files say."""
 
 import json
+import re
 
 import pytest
 
@@ -58,3 +59,23 @@ def test_bad_files_are_named(change, message, tmp_path):
   (tmp_path / 'x.json').write_text(json.dumps(RUN | change))
   with pytest.raises(ValueError, match=message):
     results.read(tmp_path)
+
+
+def test_the_readme_shows_figures_of_the_files():
+  runs = results.read(results.RESULTS)
+  readme = (results.ROOT / 'README.md').read_text()
+  rows = re.findall(
+    r'^\| .* \| `([a-z_0-9/]+\.py:\w+)` \| (.*) \|$', readme, re.M
+  )
+  shown = 0
+  for config, text in rows:
+    numbers = set(re.findall(r'\d+\.\d+', text))
+    known = {
+      figure['value']
+      for run in runs
+      if run['config'] == f'configs/{config}'
+      for figure in run['figures']
+    }
+    assert numbers <= known, config
+    shown += len(numbers)
+  assert shown

@@ -5,6 +5,7 @@ import random
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 
@@ -155,29 +156,44 @@ def test_a_state_that_is_not_finite_is_not_saved(tmp_path, where, value):
   assert int(restored.step) == 1
 
 
+def save_bests(workdir, *values, start=1):
+  checkpoints = checkpoint.Checkpoints(str(workdir), 2)
+  config = ml_collections.ConfigDict(
+    {'best_metric': 'test/accuracy', 'best_mode': 'max'}
+  )
+  for step, value in enumerate(values, start):
+    results = {'test/accuracy': value, 'test/loss': 1.0}
+    checkpoints.save_best(state(step), results, config)
+  checkpoints.close()
+
+
 def best_step(workdir):
   return int(checkpoint.load_state(str(workdir), abstract(), best=True).step)
 
 
 def test_nan_is_never_the_best(tmp_path):
-  checkpoints = checkpoint.Checkpoints(str(tmp_path), 2)
-  for step, value in enumerate([np.nan, 0.5, np.nan, 0.4, 0.6, np.inf], 1):
-    checkpoints.save_best(state(step), value, 'max')
-  checkpoints.close()
+  save_bests(tmp_path, np.nan, 0.5, np.nan, 0.4, 0.6, np.inf)
   assert best_step(tmp_path) == 5
 
 
-def test_a_damaged_best_is_set_aside(tmp_path, capsys):
+def test_a_misspelt_metric_is_named_with_those_there_are(tmp_path):
   checkpoints = checkpoint.Checkpoints(str(tmp_path), 2)
-  checkpoints.save_best(state(1), 0.5, 'max')
-  checkpoints.save_best(state(2), 0.6, 'max')
+  config = ml_collections.ConfigDict(
+    {'best_metric': 'test/acuracy', 'best_mode': 'max'}
+  )
+  checkpoints.save_best(state(1), {'other/accuracy': 0.5}, config)
+  expected = r"^config.checkpoint.best_metric: .*acuracy'.*'test/accuracy'"
+  with pytest.raises(ValueError, match=expected):
+    checkpoints.save_best(state(1), {'test/accuracy': 0.5}, config)
   checkpoints.close()
+
+
+def test_a_damaged_best_is_set_aside(tmp_path, capsys):
+  save_bests(tmp_path, 0.5, 0.6)
   for path in files(tmp_path / 'best/2/metrics'):
     path.write_bytes(b'{')
-  checkpoints = checkpoint.Checkpoints(str(tmp_path), 2)
+  save_bests(tmp_path, 0.55, start=3)
   assert 'best/2' in capsys.readouterr().out
-  checkpoints.save_best(state(3), 0.55, 'max')
-  checkpoints.close()
   assert best_step(tmp_path) == 3
 
 

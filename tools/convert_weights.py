@@ -28,10 +28,9 @@ import ml_collections
 import numpy as np
 from absl import app, flags
 
-from paca_vit import pretrained as paca_pretrained
+from paca_vit import names as paca_names
 from paca_vit.detection import names as detection_names
-from perceiver_io import pretrained as perceiver_pretrained
-from perceiver_io import published_names
+from perceiver_io import names as perceiver_names
 from perceiver_paca.weights import files, torch_files
 from tools import published_models
 from tools.output import OUTPUT
@@ -58,39 +57,29 @@ class Naming(NamedTuple):
   Attributes:
     pattern: found in a name of every such file, and in no other.
     models: names of the published models, see `published_models`.
-    import_: maps tensors and variables to variables.
+    import_: maps tensors, variables and whether 7x7 kernels are swapped to
+      variables.
     export: maps variables to tensors.
     save: writes variables to a path.
   """
 
   pattern: str
   models: tuple[str, ...]
-  import_: Callable[[Mapping[str, np.ndarray], PyTree], PyTree]
+  import_: Callable[[Mapping[str, np.ndarray], PyTree, bool | None], PyTree]
   export: Callable[[PyTree], dict[str, Any]]
   save: Callable[[str, PyTree], None]
 
 
-def _from_haiku(tensors, variables):
-  return perceiver_pretrained.from_haiku(tensors, None, variables)
-
-
 def _to_haiku(variables):
-  params, state = published_names.to_haiku(variables)
+  params, state = perceiver_names.to_haiku(variables)
   return {**params, **state}
 
 
-def _unswapped(tensors, swapped):
-  """Hugging Face's tensors with convolutions [out, in, H, W]."""
-  kernels = {k: x for k, x in tensors.items() if '.convnet.conv' in k}
-  if kernels and swapped is None:
-    raise ValueError(
-      '--swapped_convolution: the file has a 7x7 convolution; expected '
-      "--swapped_convolution for what Hugging Face converted from DeepMind's "
-      'checkpoint, --noswapped_convolution for what was trained there.'
-    )
-  if swapped:
-    kernels = {k: x.swapaxes(2, 3) for k, x in kernels.items()}
-  return {**tensors, **kernels}
+def _from_state_dict(names):
+  """PyTorch's kernels lie one way."""
+  return lambda tensors, variables, swapped: names.from_state_dict(
+    tensors, variables
+  )
 
 
 def _named(prefix):
@@ -100,6 +89,7 @@ def _named(prefix):
   )
 
 
+# Whose weights were published.
 _PERCEIVERS = (
   'perceiver_io/masked_language_modelling:base_bytes',
   'perceiver_io/imagenet:fourier',
@@ -110,29 +100,27 @@ _PERCEIVERS = (
 )
 NAMINGS = {
   'haiku': Naming(
-    pattern=r'/~/',
+    pattern=re.escape(perceiver_names.HAIKU),
     models=_PERCEIVERS,
-    import_=_from_haiku,
+    import_=perceiver_names.from_published,
     export=_to_haiku,
-    save=lambda path, v: files.save_haiku(path, *published_names.to_haiku(v)),
+    save=lambda path, v: files.save_haiku(path, *perceiver_names.to_haiku(v)),
   ),
   'hugging_face': Naming(
-    pattern=r'^perceiver\.',
+    pattern='^' + re.escape(perceiver_names.HUGGING_FACE),
     models=_PERCEIVERS,
-    import_=perceiver_pretrained.from_hugging_face,
-    export=published_names.to_hugging_face,
+    import_=perceiver_names.from_published,
+    export=perceiver_names.to_hugging_face,
     save=lambda path, v: files.save_safetensors(
-      path, published_names.to_hugging_face(v)
+      path, perceiver_names.to_hugging_face(v)
     ),
   ),
   'pacavit': Naming(
     pattern=r'^patch_embed\.proj\.',
     models=_named('paca_vit/imagenet:'),
-    import_=paca_pretrained.from_state_dict,
-    export=paca_pretrained.to_state_dict,
-    save=lambda path, v: torch_files.save(
-      path, paca_pretrained.to_state_dict(v)
-    ),
+    import_=_from_state_dict(paca_names),
+    export=paca_names.to_state_dict,
+    save=lambda path, v: torch_files.save(path, paca_names.to_state_dict(v)),
   ),
 }
 # The same names, after those of mmsegmentation's parts.
@@ -144,7 +132,7 @@ NAMINGS['pacavit_segmentation'] = NAMINGS['pacavit']._replace(
 NAMINGS['pacavit_detection'] = Naming(
   pattern=r'^roi_head\.',
   models=_named('paca_vit/coco:'),
-  import_=detection_names.from_state_dict,
+  import_=_from_state_dict(detection_names),
   export=detection_names.to_state_dict,
   save=lambda path, v: torch_files.save(path, detection_names.to_state_dict(v)),
 )
@@ -226,10 +214,8 @@ def import_weights(
   if expected is None:
     model = identify(tensors, naming)
     expected = published_models.variables(model)
-  if naming == 'hugging_face':
-    tensors = _unswapped(tensors, swapped_convolution)
   try:
-    variables = NAMINGS[naming].import_(tensors, expected)
+    variables = NAMINGS[naming].import_(tensors, expected, swapped_convolution)
   except ValueError as e:
     what = model or 'the model of --config'
     raise ValueError(

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
 from absl import logging
 from etils import epath
@@ -74,20 +75,42 @@ class Checkpoints:
     """Starts saving in the background, after the save before it has ended."""
     self._start(self._last, state, {**_items(state), 'data': data}, None)
 
-  def save_best(self, state: TrainState, value: float, mode: str) -> None:
-    """Saves if `value`, of the metric that decides, beats the best so far.
+  def save_best(
+    self,
+    state: TrainState,
+    results: dict[str, float],
+    config: ml_collections.ConfigDict,
+  ) -> None:
+    """Saves if the metric that decides beats the best so far.
 
     Args:
       state: to save.
-      value: larger is better if `mode` is 'max', smaller if it is 'min'.
-      mode: 'max' or 'min'.
+      results: '<evaluation>/<metric>' -> value, of some evaluations.
+      config: best_metric, of these or of others, or None; best_mode, 'max' or
+        'min'.
+
+    Raises:
+      ValueError: its evaluation is among these, and has no such metric.
     """
+    best = config.best_metric
+    if not best:
+      return
+    evaluation = best.partition('/')[0] + '/'
+    if best not in results:
+      if any(name.startswith(evaluation) for name in results):
+        raise ValueError(
+          f'config.checkpoint.best_metric: found {best!r}; expected one of '
+          f'{sorted(results)}.'
+        )
+      return
+    value = results[best]
     if not math.isfinite(value):
       return
     self._wait()
     if self._best.latest is not None:
-      best = float(self._best.latest.metrics['value'])
-      if not (value > best if mode == 'max' else value < best):
+      before = float(self._best.latest.metrics['value'])
+      larger = config.best_mode == 'max'
+      if not (value > before if larger else value < before):
         return
     self._start(self._best, state, _items(state), {'value': value})
 

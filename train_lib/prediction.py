@@ -42,7 +42,14 @@ class Prediction(NamedTuple):
 
 
 class Predictions(Protocol):
-  """How inputs are read and outputs told, for one kind of task."""
+  """How inputs are read and outputs told, for one kind of task.
+
+  Attributes:
+    batch_size: how many examples of one shape are predicted at once, rounded up
+      to what the devices share; 1 where shapes differ.
+  """
+
+  batch_size: int
 
   def expand(self, given: str) -> list[Any]:
     """The inputs that an argument of a command line names, such as a folder's.
@@ -90,8 +97,7 @@ class Predictor:
     self._mesh = sharding.make_mesh(config.mesh)
     self._sharding = sharding.batch_sharding(self._mesh)
     shards = sharding.num_shards(self._sharding)
-    batch_size = data_config(config).get('batch_size', shards)
-    self._batch_size = -(-batch_size // shards) * shards
+    self._batch_size = -(-self._kind.batch_size // shards) * shards
     self._apply = None
 
   def __call__(self, inputs: Sequence[Any]) -> list[Prediction]:
@@ -169,17 +175,17 @@ class Predictor:
     return lambda batch: apply(state.eval_variables, batch)
 
 
-def data_config(
-  config: ml_collections.ConfigDict,
-) -> ml_collections.ConfigDict:
-  """The data section whose `preprocess` an evaluation of the run uses.
+def evaluation(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """The evaluator's section whose `data` predictions follow, all written out.
 
-  That of the first evaluator of the training's data module, else training's.
+  The first that reads the training's kind of data; without, one that evaluates
+  as it is trained.
   """
   for section in config.evals.values():
-    if section.data.module == config.data.module:
-      return section.data
-  return config.data
+    data = pipeline.inherited(config.data, section.data)
+    if data.module == config.data.module:
+      return ml_collections.ConfigDict({**section, 'data': data})
+  return ml_collections.ConfigDict({'data': config.data})
 
 
 def _as_text(given: Any) -> str:

@@ -38,8 +38,7 @@ def derived(
     num_evaluations: on the way; as often the run is saved.
     outputs: the names of the options that are the number of outputs.
 
-  Only options that are None are set; evaluators of the same data module without
-  data_dir get the one of training. All is printed.
+  Only options that are None are set. All is printed.
 
   Args:
     config: of a run; unchanged if it has no section `derive`.
@@ -70,8 +69,6 @@ def derived(
     _set(config, name, len(classes) if classes else source[0]['num_outputs'])
   for section in config.evals.values():
     _set(section, 'every_steps', every)
-    if section.data.module == config.data.module:
-      _set(section.data, 'data_dir', config.data.data_dir)
   writer.say(
     f'{config.data.data_dir or config.data.source}: {len(source)} examples to '
     f'train, {_named(classes)}{config.num_steps} steps of '

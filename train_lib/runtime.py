@@ -72,15 +72,24 @@ def _check_processes(values: Mapping[str, object]) -> bool:
   return True
 
 
-def run(main: Callable[[list[str]], None]) -> None:
+def run(
+  main: Callable[[list[str]], None],
+  check: Callable[[ml_collections.ConfigDict], None] | None = None,
+) -> None:
   """`app.run`, but what a user can mend is said in one line, without a trace.
 
   Those are errors that begin with the name of an option, and what happens to
   numbers and disks. Everything else is a fault of the program.
+
+  Args:
+    main: called with what are no flags.
+    check: called with --config, if there is one, before anything is done.
   """
 
   def guarded(argv):
     try:
+      if check is not None and CONFIG.value is not None:
+        check(CONFIG.value)
       main(argv)
     except (ValueError, OSError, ArithmeticError, RuntimeError) as e:
       text = ' '.join(str(e).split())

@@ -1,6 +1,7 @@
 """All that a step changes, in one pytree, created straight into its shards."""
 
 import functools
+import math
 from typing import Any
 
 import flax.struct
@@ -96,6 +97,28 @@ def with_variables(
     model_state={k: v for k, v in variables.items() if k != 'params'},
     opt_state=opt_state,
   )
+
+
+def check_finite(
+  step: int, scalars: dict[str, jax.Array], state: TrainState
+) -> None:
+  """Sees that a step's loss and gradient are finite.
+
+  Args:
+    step: whose scalars they are.
+    scalars: with `loss` and `grad_norm`.
+    state: after it, or after the next.
+
+  Raises:
+    FloatingPointError: names the step and an array.
+  """
+  for name in ('loss', 'grad_norm'):
+    value = float(scalars[name])
+    if not math.isfinite(value):
+      raise FloatingPointError(
+        f'The {name} of step {step} is {value}; the first array that is not '
+        f'finite after it: {not_finite(state)}.'
+      )
 
 
 def not_finite(state: TrainState) -> str | None:

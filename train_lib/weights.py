@@ -10,10 +10,27 @@ import optax
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from train_lib import checkpoint, digests, sharding, stacking, train_state
+from train_lib import (
+  checkpoint,
+  digests,
+  setup,
+  sharding,
+  stacking,
+  train_state,
+)
 from train_lib.train_state import TrainState
 
 PyTree = Any
+
+
+def first_state(
+  run: setup.Setup, config: ml_collections.ConfigDict
+) -> TrainState:
+  """The state of a new run: from `config.init_from`, else from scratch."""
+  state = run.init()
+  if config.init_from.path:
+    state = init_from(state, run.tx, config.init_from)
+  return setup.started(run, state, config.seed)
 
 
 def init_from(

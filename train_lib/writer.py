@@ -1,9 +1,10 @@
 """Scalars to a JSONL file, to TensorBoard (pictures, too), to the console."""
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
@@ -105,9 +106,12 @@ class Progress:
     )
     return {'examples_per_second': rate}
 
-  def pause(self, seconds: float) -> None:
-    """Takes time that was not spent on training out of the rate."""
-    self._time += seconds
+  @contextlib.contextmanager
+  def paused(self) -> Iterator[None]:
+    """Takes time that is not spent on training out of the rate."""
+    began = time.monotonic()
+    yield
+    self._time += time.monotonic() - began
 
 
 def format_scalars(scalars: dict[str, float]) -> str:

@@ -13,6 +13,7 @@ import ml_collections
 from configs import common
 from configs.perceiver_io import masked_language_modelling as mlm
 
+BERT = 'baselines.bert.Bert'
 MODELS = {
   'base': dict(
     vocab_size=32_000,
@@ -48,4 +49,4 @@ TPU_TOPOLOGIES = {
 
 def get_config(variant: str = 'bytes') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
-  return mlm.pretraining('baselines.bert.Bert', MODELS[variant])
+  return mlm.pretraining(BERT, MODELS[variant])

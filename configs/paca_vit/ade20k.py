@@ -68,7 +68,7 @@ def get_config(
     validation=dict(
       module='paca_vit.evaluators.segmentation',
       every_steps=16_000,
-      data=test,
+      data=dict(test),
       # (512, 512) and (341, 341) is the usual sliding window.
       window=ml_collections.config_dict.placeholder(tuple),
       stride=ml_collections.config_dict.placeholder(tuple),
@@ -79,7 +79,7 @@ def get_config(
     config.evals.clusters = dict(
       module='paca_vit.evaluators.supervised_clusters',
       every_steps=common.part(config.get_ref('num_steps')),
-      data=test,
+      data=dict(test),
       num_images=8,
       class_names=(),  # numbers
     )

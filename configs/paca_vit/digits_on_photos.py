@@ -36,7 +36,6 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
 
   config.data = common.data(DATA, split='train', batch_size=64)
   few = dict(
-    data=dict(split='test'),
     image_folder='',
     num_images=6,
   )
@@ -62,11 +61,13 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     clusters=dict(
       module='paca_vit.evaluators.cluster_maps',
       every_steps=common.part(num_steps),
+      data=dict(split='test'),
       **few,
     ),
     decisions=dict(
       module='paca_vit.evaluators.deciding_clusters',
       every_steps=common.part(num_steps),
+      data=dict(split='test'),
       **few,
     ),
   )

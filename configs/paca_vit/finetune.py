@@ -53,13 +53,7 @@ def get_config(
     validation=dict(
       module='train_lib.evaluate',
       every_steps=config_dict.placeholder(int),
-      data=common.data(
-        DATA,
-        split='validation',
-        batch_size=32,
-        image_size=image_size,
-        crop_fraction=0.9,
-      ),
+      data=dict(split='validation'),
     )
   )
 
@@ -77,9 +71,7 @@ def get_config(
 
   if variant == 'tiny':
     config.model.channels, config.model.depths = (8, 16), (1, 1)
-    for data in (config.data, config.evals.validation.data):
-      data.preprocess.image_size = 32
-      data.batch_size = 8
+    config.data.preprocess.image_size, config.data.batch_size = 32, 8
     config.derive.min_steps = 40
     config.derive.num_evaluations = 2
   return config

@@ -20,24 +20,28 @@ import ml_collections
 from configs import common
 from configs.paca_vit import coco
 
+VARIANTS = coco.VARIANTS
+
 
 def get_config(
   variant: str = 'tiny_p2cconv_100_0',
 ) -> ml_collections.ConfigDict:
   config = coco.get_config(variant)
   config.num_steps = 4_000
+  num_steps = config.get_ref('num_steps')
 
   config.data.split, config.data.batch_size = 'train', 4
   validation = config.evals.validation
   del config.evals.validation
-  validation.every_steps, validation.data.split = config.num_steps // 8, 'val'
+  validation.every_steps = common.part(num_steps, 8)
+  validation.data.split = 'val'
   config.evals.test = validation
 
   decay_exclude = config.optim.decay_exclude
   config.optim = common.adamw(lr=5e-5, warmup_steps=200)
   config.optim.decay_exclude = decay_exclude
   config.checkpoint = common.checkpoint(
-    every_steps=config.num_steps // 8, best_metric='test/mask_ap'
+    every_steps=common.part(num_steps, 8), best_metric='test/mask_ap'
   )
   config.init_from.exclude = (
     r'box_head/(logits|deltas)',

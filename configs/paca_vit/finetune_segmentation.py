@@ -62,7 +62,7 @@ def get_config(
     test=dict(
       module='paca_vit.evaluators.segmentation',
       every_steps=config_dict.placeholder(int),
-      data=common.examples(DATA, split='test', bounds=bounds, size_multiple=32),
+      data=dict(split='test', preprocess=dict(size_multiple=32)),
       window=config_dict.placeholder(tuple),
       stride=config_dict.placeholder(tuple),
     )
@@ -86,6 +86,5 @@ def get_config(
     config.model.decode_head.channels = 8
     config.data.preprocess.crop_size = 32
     config.data.preprocess.bounds = (96, 32)
-    config.evals.test.data.preprocess.bounds = (96, 32)
     config.derive.min_steps, config.derive.num_evaluations = 20, 1
   return config

@@ -40,7 +40,6 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   )
   config.num_steps = 40 * steps_per_epoch
   few = dict(
-    data=dict(split='test'),
     image_folder='',
     num_images=6,
   )
@@ -53,11 +52,13 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     clusters=dict(
       module='paca_vit.evaluators.cluster_maps',
       every_steps=common.part(config.get_ref('num_steps')),
+      data=dict(split='test'),
       **few,
     ),
     decisions=dict(
       module='paca_vit.evaluators.deciding_clusters',
       every_steps=common.part(config.get_ref('num_steps')),
+      data=dict(split='test'),
       **few,
     ),
   )

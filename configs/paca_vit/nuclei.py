@@ -17,12 +17,14 @@ import ml_collections
 from configs import common
 from configs.paca_vit import objects
 
+VARIANTS = objects.VARIANTS
 DATA = 'data.detection.nuclei'
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config = objects.get_config(variant)
   config.num_steps = min(config.num_steps, 400)
+  num_steps = config.get_ref('num_steps')
   config.model.num_classes = 1
   options = dict(
     num_classes=1,
@@ -39,16 +41,16 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.evals = dict(
     test=dict(
       module='paca_vit.evaluators.detection',
-      every_steps=config.num_steps,
-      data=common.examples(DATA, split='test', **options),
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       fast=False,
       num_images=4,
       min_score=0.5,
     ),
     watershed=dict(
       module='paca_vit.evaluators.classical_detection',
-      every_steps=config.num_steps,
-      data=common.examples(DATA, split='test', **options),
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       method='watershed',
       fit_split='train',
     ),
@@ -57,7 +59,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.optim.schedule.warmup_steps = min(
     config.optim.schedule.warmup_steps, 50
   )
-  config.checkpoint.every_steps = config.num_steps
+  config.checkpoint.every_steps = common.part(num_steps)
   config.init_from.exclude = (
     r'box_head/(logits|deltas)',
     r'mask_head/logits',

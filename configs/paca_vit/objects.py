@@ -17,15 +17,16 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
+VARIANTS = 'demo', 'tiny'
 DATA = 'data.detection.photo_digits'
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
-  if variant not in ('demo', 'tiny'):
-    raise ValueError(f"variant: found {variant!r}; expected 'demo' or 'tiny'.")
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 1_800
+  num_steps = config.get_ref('num_steps')
 
   config.task = dict(module='paca_vit.tasks.detection', group_size=8)
   config.model = models.demo_detector(num_classes=10)
@@ -45,22 +46,22 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.evals = dict(
     test=dict(
       module='paca_vit.evaluators.detection',
-      every_steps=config.num_steps // 3,
-      data=common.examples(DATA, split='test', **options),
+      every_steps=common.part(num_steps, 3),
+      data=dict(split='test'),
       fast=False,
       num_images=8,
       min_score=0.5,
     ),
     clusters=dict(
       module='paca_vit.evaluators.detection_clusters',
-      every_steps=config.num_steps,
-      data=common.examples(DATA, split='test', **options),
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       num_images=4,
     ),
     colors=dict(
       module='paca_vit.evaluators.classical_detection',
-      every_steps=config.num_steps,
-      data=common.examples(DATA, split='test', **options),
+      every_steps=common.part(num_steps),
+      data=dict(split='test'),
       method='colors',
       fit_split='train[:100]',
     ),
@@ -68,7 +69,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
 
   config.optim = common.adamw(lr=1e-3, end_lr=1e-5, warmup_steps=100)
   config.checkpoint = common.checkpoint(
-    every_steps=config.num_steps // 3, best_metric='test/mask_ap'
+    every_steps=common.part(num_steps, 3), best_metric='test/mask_ap'
   )
   config.log_every_steps = 50
   config.update(common.parallel())

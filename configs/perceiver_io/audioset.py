@@ -19,47 +19,38 @@ video's dropout of 30 % is that of Jaegle et al. 2021a.
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
 NUM_TRAIN = 1_700_000
 _placeholder = ml_collections.config_dict.placeholder
-_VIDEO = dict(kind='video', spatial=8, temporal=2, num_bands=16)
-_WAVEFORM = dict(kind='waveform', samples_per_patch=128, num_bands=64)
-_SPECTROGRAM = dict(kind='spectrogram', num_bands=64)
 # 60 frames of 80 bands: 4,800 inputs, as published.
 _MEL = dict(hop=1_024, window=2_048, num_bands=80)
 _SPLITS = {
   seen: (f'{name}/unbalanced_train_segments', f'{name}/eval_segments')
   for seen, name in ((True, 'audio_video'), (False, 'audio'))
 }
-# Modalities, latent channels.
-_MODELS = {
-  'raw': (dict(audio=_WAVEFORM, image=_VIDEO), 512),
-  'mel': (dict(audio=_SPECTROGRAM, image=_VIDEO), 1024),
-  'raw_audio': (dict(audio=_WAVEFORM), 512),
-  'mel_audio': (dict(audio=_SPECTROGRAM), 1024),
-}
+_VARIANTS = ('raw', 'mel', 'raw_audio', 'mel_audio')
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: ('v5e:8x8', {'model.encoder.scan_layers': True})
   for variant in ('raw', 'mel')
 }
 _DEMOS = {'demo': '', 'demo_mixtures': 'mixtures/', 'tiny': ''}
-VARIANTS = (*_MODELS, *_DEMOS)
+VARIANTS = (*_VARIANTS, *_DEMOS)
 
 
 def get_config(variant: str = 'raw') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
-  if variant in _MODELS:
-    return _audioset(*_MODELS[variant])
+  if variant in _VARIANTS:
+    return _audioset(variants.SOUND_CLASSIFIERS[variant])
   config = _klettres(_DEMOS[variant])
   return _make_tiny(config) if variant == 'tiny' else config
 
 
-def _audioset(
-  modalities: dict, latent_channels: int
-) -> ml_collections.ConfigDict:
+def _audioset(sizes: dict) -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
+  modalities = sizes['modalities']
   mel = modalities['audio']['kind'] == 'spectrogram'
   config.task = dict(
     module='perceiver_io.tasks.tagging',
@@ -67,19 +58,9 @@ def _audioset(
     input_shift=3.0 if mel else 0.0,
     input_scale=0.5 if mel else 1.0,
   )
-  config.model = dict(
-    modalities=modalities,
-    encoder=dict(
-      num_latents=512,
-      latent_channels=latent_channels,
-      num_self_attends_per_block=12,
-      scan_layers=False,
-      remat_policy='everything_saveable',
-      num_self_attend_heads=8,
-    ),
-    num_classes=527,
-    query_channels=1024,
-    dtype=_placeholder(str),
+  config.model = dict(sizes, dtype=_placeholder(str))
+  config.model.encoder.update(
+    scan_layers=False, remat_policy='everything_saveable'
   )
 
   config.data, config.evals = _data(
@@ -114,13 +95,16 @@ def _audioset(
 
 def _klettres(kind: str) -> ml_collections.ConfigDict:
   """Languages of spoken syllables; `kind` is '' or 'mixtures/'."""
-  config = _audioset(dict(audio=_SPECTROGRAM), latent_channels=128)
+  config = _audioset(variants.SOUND_CLASSIFIERS['mel_audio'])
   config.num_steps = 2_000
   config.model.modalities = dict(
     audio=dict(kind='spectrogram_frames', frames_per_patch=2, num_bands=16)
   )
   config.model.encoder.update(
-    num_latents=32, num_self_attends_per_block=3, num_self_attend_heads=4
+    num_latents=32,
+    latent_channels=128,
+    num_self_attends_per_block=3,
+    num_self_attend_heads=4,
   )
   config.model.update(num_classes=20, query_channels=128)
   config.data, config.evals = _data(

@@ -27,8 +27,7 @@ def get_config(variant: str = 'conv') -> ml_collections.ConfigDict:
     config.model.inputs.max_resolution = (side, side)
   else:
     config.model = imagenet.model(variant)
-    for data in (config.data, config.evals.validation.data):
-      data.preprocess.image_size = 224
+    config.data.preprocess.image_size = 224
     config.optim.schedule.lr = 1e-4
   config.model.num_classes = config_dict.placeholder(int)
   config.optim.update(name='lamb', eps=1e-6)

@@ -36,21 +36,18 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
   )
   config.model = mlm.get_config(variant).model
 
-  def data(split):
-    return common.data(
-      DATA,
-      split=split,
-      batch_size=32,
-      tokenizer_model=config_dict.placeholder(str),
-      length=config.model.max_length,
-    )
-
-  config.data = data('train')
+  config.data = common.data(
+    DATA,
+    split='train',
+    batch_size=32,
+    tokenizer_model=config_dict.placeholder(str),
+    length=config.model.max_length,
+  )
   config.evals = dict(
     validation=dict(
       module='train_lib.evaluate',
       every_steps=config_dict.placeholder(int),
-      data=data('validation'),
+      data=dict(split='validation'),
     )
   )
   small = variant in ('demo', 'tiny')
@@ -67,6 +64,6 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
   # The tokens' logits and queries are not used; the head is new.
   config.init_from = dict(path='', exclude=(r'outputs/|head_|queries/',))
   if variant == 'tiny':
-    config.data.batch_size = config.evals.validation.data.batch_size = 8
+    config.data.batch_size = 8
     config.derive.min_steps, config.derive.num_evaluations = 20, 1
   return config

@@ -23,65 +23,11 @@ import ml_collections
 from ml_collections import config_dict
 
 from configs import common
+from perceiver_io import variants
 
 NUM_TRAIN = 1_281_167
 
-_INPUTS = {
-  'learned': dict(
-    kind='learned_pixels',
-    image_size=(224, 224),
-    channels=256,
-    position_channels=256,
-    projected_position_channels=256,
-    interpolate=False,
-  ),
-  'fourier': dict(
-    kind='fourier_pixels', max_resolution=(224, 224), num_bands=64
-  ),
-  'projected': dict(
-    kind='fourier_pixels',
-    max_resolution=(224, 224),
-    num_bands=64,
-    channels=256,
-  ),
-  'conv': dict(
-    kind='conv_features', max_resolution=(56, 56), num_bands=64, channels=64
-  ),
-}
-_CONFIG_A = dict(
-  num_latents=512,
-  latent_channels=1024,
-  num_self_attends_per_block=6,
-  num_blocks=8,
-  num_self_attend_heads=8,
-  self_attend_widening_factor=1,
-  num_cross_attends=1,
-  share_weights=True,
-  scan_layers=False,  # True compiles several times faster
-  remat_policy='everything_saveable',
-)
-_CONFIG_B = _CONFIG_A | dict(
-  num_self_attends_per_block=16, num_blocks=1, self_attend_widening_factor=4
-)
-_DECODER = dict(query_channels=1024, use_query_residual=True)
-_NO_DECODER = None  # the mean over latents
-
-# name: inputs, encoder, decoder
-VARIANTS = {
-  'learned': ('learned', _CONFIG_A, _DECODER | dict(use_query_residual=False)),
-  'fourier': ('fourier', _CONFIG_A, _DECODER),
-  'conv': ('conv', _CONFIG_A, _DECODER),
-  'fourier_jft': ('projected', _CONFIG_B, _DECODER),
-  'conv_jft': ('conv', _CONFIG_B, _DECODER),
-  'original_learned': ('learned', _CONFIG_A, _NO_DECODER),
-  'original_fourier': ('fourier', _CONFIG_A, _NO_DECODER),
-  'original_conv': ('conv', _CONFIG_A, _NO_DECODER),
-  'original_repeated': (
-    'fourier',
-    _CONFIG_A | dict(num_cross_attends=8),
-    _NO_DECODER,
-  ),
-}
+VARIANTS = tuple(variants.IMAGE_CLASSIFIERS)
 
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
@@ -100,14 +46,13 @@ def model(variant: str) -> ml_collections.ConfigDict:
     ValueError: if there is no such variant.
   """
   common.check_variant(variant, VARIANTS)
-  inputs, encoder, decoder = VARIANTS[variant]
-  return config_dict.create(
-    inputs=_INPUTS[inputs],
-    encoder=encoder,
-    decoder=decoder,
-    num_classes=1000,
+  config = config_dict.create(
+    **variants.IMAGE_CLASSIFIERS[variant],
     dtype='float32',  # computation; parameters are always float32
   )
+  # The first compiles several times faster if True.
+  config.encoder.update(scan_layers=False, remat_policy='everything_saveable')
+  return config
 
 
 def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:

@@ -21,9 +21,9 @@ released weights were trained and used with points at other places:
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
-_NUM_LATENTS = {'784': 784, '392': 392, '196': 196}
-VARIANTS = (*_NUM_LATENTS, 'demo', 'tiny')
+VARIANTS = (*variants.AUTOENCODERS, 'demo', 'tiny')
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   '784': (
@@ -48,24 +48,12 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
     decode_mib=2048.0,
   )
   config.model = dict(
-    video_size=(16, 224, 224),
-    num_audio_samples=30_720,
-    num_classes=700,
-    encoder=dict(
-      num_latents=_NUM_LATENTS[variant],
-      latent_channels=512,
-      num_self_attends_per_block=8,
-      scan_layers=False,
-      remat_policy='everything_saveable',
-    ),
-    spatial_patch=4,
-    samples_per_patch=16,
-    image_bands=32,
-    audio_bands=192,
-    label_query_channels=1024,
-    output_channels=512,
+    variants.AUTOENCODERS[variant],
     half_open_points=False,
     dtype=ml_collections.config_dict.placeholder(str),
+  )
+  config.model.encoder.update(
+    scan_layers=False, remat_policy='everything_saveable'
   )
 
   config.data = common.data('data.video.kinetics', 'train', batch_size=1_024)
@@ -144,7 +132,7 @@ def _evals(data: dict, every_steps: int) -> dict:
     films=dict(
       module='perceiver_io.evaluators.reconstructions',
       every_steps=every_steps,
-      data=data,
+      data={k: v for k, v in data.items() if k != 'batch_size'},
       num_clips=4,
       fps=25,
     ),

@@ -18,27 +18,17 @@ what it learns. `tiny` is for tests.
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
 PERCEIVER = 'perceiver_io.models.masked_language_modelling'
-_BASE_BYTES = dict(
-  vocab_size=262,
-  max_length=2048,
-  token_channels=768,
-  num_latents=256,
-  latent_channels=1280,
-  qk_channels=256,
-  num_heads=8,
-  num_self_attends=26,
-  implementation='auto',  # of attention
-  scan_layers=False,  # True compiles several times faster
-  remat_policy='everything_saveable',
-)
 MODELS = {
-  'base_bytes': _BASE_BYTES,
-  'base_sentencepiece': _BASE_BYTES | dict(vocab_size=32_000, max_length=512),
-  'plus_plus': _BASE_BYTES | dict(latent_channels=1536, num_self_attends=40),
-  'bytes_128x1920': _BASE_BYTES | dict(num_latents=128, latent_channels=1920),
-  'bytes_512x896': _BASE_BYTES | dict(num_latents=512, latent_channels=896),
+  name: sizes
+  | dict(
+    implementation='auto',  # of attention
+    scan_layers=False,  # True compiles several times faster
+    remat_policy='everything_saveable',
+  )
+  for name, sizes in variants.LANGUAGE.items()
 }
 VARIANTS = (*MODELS, 'demo', 'tiny')
 
@@ -123,10 +113,12 @@ def _python_docs(variant: str) -> ml_collections.ConfigDict:
   config.data = _data(module, 'train', 32, 64)
   config.data.preprocess.mask_rate = 0.3
   config.evals = _evals(
-    dict(split='test', batch_size=64, preprocess=dict(mask_rate=0.15)),
+    dict(split='test', batch_size=64),
     every_steps=1_000,
     num_fit_examples=10_000,
   )
+  for section in config.evals.values():  # as published
+    section.data.preprocess = dict(mask_rate=0.15)
   config.optim = common.adamw(lr=3e-3, warmup_steps=200)
   config.optim.update(weight_decay=0.01, clip_norm=1.0)
   config.checkpoint.every_steps = 1_000
@@ -166,7 +158,7 @@ def _evals(data: dict, every_steps: int, num_fit_examples: int) -> dict:
     baselines=dict(
       module='perceiver_io.evaluators.masked_baselines',
       every_steps=every_steps,
-      data=data,
+      data={k: v for k, v in data.items() if k != 'batch_size'},
       fit=dict(split='train', num_examples=num_fit_examples),
     ),
   )

@@ -29,32 +29,11 @@ import ml_collections
 from ml_collections import config_dict
 
 from configs import common
+from perceiver_io import variants
 
 NUM_TRAIN = 400_000
-_IMAGE_SIZE = (368, 496)
-_ENCODER = dict(
-  num_latents=2048,
-  latent_channels=512,
-  num_self_attends_per_block=24,
-  scan_layers=False,
-  remat_policy='everything_saveable',
-  num_self_attend_heads=16,
-)
-_PATCHES = dict(channels=64, num_bands=64, concatenate=True, patch_size=3)
-_CONV = dict(channels=64, num_bands=64, concatenate=True, batch_norm=True)
-# name: function of perceiver_io.models, what differs from its numbers above
-_VARIANTS = {
-  'patch3': ('optical_flow', _PATCHES),
-  'patch3_separate': ('optical_flow', _PATCHES | dict(concatenate=False)),
-  'patch1': ('optical_flow', _PATCHES | dict(patch_size=1)),
-  'patch1_separate': (
-    'optical_flow',
-    _PATCHES | dict(patch_size=1, concatenate=False),
-  ),
-  'conv': ('conv_optical_flow', _CONV),
-  'conv_separate': ('conv_optical_flow', _CONV | dict(concatenate=False)),
-  'conv_light': ('conv_optical_flow', _CONV),
-}
+# What the paper only counts has no config.
+_VARIANTS = tuple(name for name in variants.FLOW if name != '1024x16')
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   variant: (
@@ -102,17 +81,16 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   name = variant.removesuffix(_FIRST)
   config = ml_collections.ConfigDict()
   config.seed = 0
-  function, sizes = _VARIANTS[name]
+  sizes = dict(variants.FLOW[name])
   config.task = dict(
     module='perceiver_io.tasks.optical_flow',
-    make_model=f'perceiver_io.models.{function}',
+    make_model=f'perceiver_io.models.{sizes.pop("kind")}',
     reverse_pairs=variant.endswith(_FIRST),
   )
-  config.model = _model(_IMAGE_SIZE, _ENCODER, sizes)
-  if name == 'conv_light':
-    config.model.encoder.update(num_latents=1024, num_self_attends_per_block=16)
+  config.model = _model(**sizes)
 
-  options = dict(size=_IMAGE_SIZE)
+  image_size = config.model.image_size
+  options = dict(size=image_size)
   if not config.task.reverse_pairs:
     options['augment'] = _AUGMENTATION
   config.data = common.data(
@@ -131,7 +109,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
       every_steps=10_000,
       data=dict(split=f'{benchmark}/train'),
       num_tiles=(2, 3),  # six, as published
-      **_TILED | dict(tile_size=_IMAGE_SIZE),
+      **_TILED | dict(tile_size=image_size),
     )
     for benchmark in ('sintel_clean', 'sintel_final', 'kitti2015')
   }
@@ -146,10 +124,10 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   return config
 
 
-def _model(image_size, encoder: dict, sizes: dict) -> ml_collections.ConfigDict:
+def _model(encoder: dict, **sizes) -> ml_collections.ConfigDict:
   return config_dict.create(
-    image_size=image_size,
-    encoder=encoder,
+    encoder=encoder
+    | dict(scan_layers=False, remat_policy='everything_saveable'),
     **sizes,
     dtype=config_dict.placeholder(str),  # to compute in; float32
   )
@@ -168,16 +146,17 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     reverse_pairs=True,
   )
   config.model = _model(
-    size,
-    dict(
+    image_size=size,
+    encoder=dict(
       num_latents=64,
       latent_channels=64,
       num_self_attends_per_block=2,
-      scan_layers=False,
-      remat_policy='everything_saveable',
       num_self_attend_heads=4,
     ),
-    dict(channels=64, num_bands=8, concatenate=True, batch_norm=True),
+    channels=64,
+    num_bands=8,
+    concatenate=True,
+    batch_norm=True,
   )
   config.data = common.data(
     'data.flow.photo_flow',

@@ -19,6 +19,7 @@ both encoders (docs/results.md); `tiny` for tests.
 import ml_collections
 
 from configs import common
+from perceiver_io import variants
 
 PERCEIVER = 'perceiver_io.entities.make_perceiver'
 VARIANTS = 'starcraft', 'chess', 'demo', 'tiny'
@@ -36,14 +37,7 @@ def get_config(variant: str = 'starcraft') -> ml_collections.ConfigDict:
 
 def _perceiver(full_size: bool) -> dict:
   if full_size:
-    return dict(
-      num_latents=32,
-      latent_channels=512,
-      num_self_attends=3,
-      num_self_attend_heads=8,
-      widening_factor=1,
-      fold_projections=True,
-    )
+    return variants.ENTITY_ENCODER | dict(fold_projections=True)
   return dict(
     num_latents=24,
     latent_channels=128,

@@ -160,7 +160,7 @@ def preprocess(
   rng: np.random.Generator | None,
   num_classes: int,
   plan,
-  max_boxes: int = 100,
+  max_boxes: int,
 ) -> dict[str, np.ndarray]:
   """mmdetection's pipelines of Mask R-CNN with scale jitter.
 

@@ -20,7 +20,7 @@ def make_predictions(
   config: ml_collections.ConfigDict, classes: tuple[str, ...] | None
 ) -> 'Pictures':
   """Of classifiers of images; without names classes are numbers."""
-  return Pictures(prediction.data_config(config), classes)
+  return Pictures(prediction.evaluation(config).data, classes)
 
 
 class Pictures:
@@ -34,6 +34,7 @@ class Pictures:
       module.preprocess, train=False, rng=None, **data_config.preprocess
     )
     self._classes = classes
+    self.batch_size = data_config.batch_size
 
   def expand(self, given: str) -> list[pathlib.Path]:
     """A file, or all pictures in a folder."""

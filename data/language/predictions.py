@@ -20,7 +20,7 @@ def make_predictions(
   config: ml_collections.ConfigDict, classes: tuple[str, ...] | None
 ) -> 'Texts':
   """Of classifiers of texts; without names classes are numbers."""
-  return Texts(prediction.data_config(config), classes)
+  return Texts(prediction.evaluation(config).data, classes)
 
 
 class Texts:
@@ -37,6 +37,7 @@ class Texts:
       module.preprocess, train=False, rng=None, **data_config.preprocess
     )
     self._classes = classes
+    self.batch_size = data_config.batch_size
 
   def expand(self, given: str) -> list[Any]:
     """A table's texts, the lines of a .txt file, or the argument itself."""

@@ -9,13 +9,12 @@ anchors, R proposals, D detections, M cells of a mask's side, K classes.
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import ml_collections
 from jax import lax
 
 from paca_vit import backbone, padding
@@ -281,7 +280,7 @@ class MaskRcnn(nn.Module):
     ]
 
 
-def make_detector(config: ml_collections.ConfigDict) -> MaskRcnn:
+def make_detector(config: Mapping[str, Any]) -> MaskRcnn:
   """Builds the detector of a model section.
 
   Args:
@@ -289,14 +288,14 @@ def make_detector(config: ml_collections.ConfigDict) -> MaskRcnn:
       of pyramid, RPN and mask head; box_channels, of the box head; detector,
       fields of `MaskRcnn`.
   """
-  dtype = jnp.dtype(config.dtype)
-  channels = config.pyramid_channels
-  options: dict[str, Any] = dict(config.detector)
+  dtype = jnp.dtype(config['dtype'])
+  channels = config['pyramid_channels']
+  options: dict[str, Any] = dict(config['detector'])
   return MaskRcnn(
     backbone.make_backbone(config),
     heads.Pyramid(channels, dtype),
     heads.RpnHead(channels, dtype=dtype),
-    heads.BoxHead(config.num_classes, config.box_channels, dtype),
-    heads.MaskHead(config.num_classes, channels, dtype=dtype),
+    heads.BoxHead(config['num_classes'], config['box_channels'], dtype),
+    heads.MaskHead(config['num_classes'], channels, dtype=dtype),
     **options,
   )

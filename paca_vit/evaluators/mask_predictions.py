@@ -27,18 +27,20 @@ def make_predictions(
   config: ml_collections.ConfigDict, classes: tuple[str, ...] | None
 ) -> 'Masks':
   """Of segmenters; without names classes are numbers."""
-  data = prediction.data_config(config)
-  windows = [
-    (section.window, section.stride)
-    for section in config.evals.values()
-    if section.data is data and 'window' in section
-  ]
-  window, stride = windows[0] if windows else (None, None)
-  return Masks(data, window, stride, classes, config.model.num_classes)
+  section = prediction.evaluation(config)
+  return Masks(
+    section.data,
+    section.get('window'),
+    section.get('stride'),
+    classes,
+    config.model.num_classes,
+  )
 
 
 class Masks:
   """Reads pictures as the run's data set; a class for every pixel of them."""
+
+  batch_size = 1  # Pictures differ in size.
 
   def __init__(
     self,

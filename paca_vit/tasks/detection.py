@@ -121,9 +121,9 @@ def _terms(model, batch, rng, train):
 
 
 def make_task(
-  config: ml_collections.ConfigDict, model_config: ml_collections.ConfigDict
+  config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
 ) -> Detection:
-  """Reads group_size."""
+  """Reads group_size; model: see `make_detector`."""
   return Detection(
-    model=mask_rcnn.make_detector(model_config), group_size=config.group_size
+    model=mask_rcnn.make_detector(model), group_size=config.group_size
   )

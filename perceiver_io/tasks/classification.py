@@ -8,18 +8,9 @@ import dataclasses
 import jax.numpy as jnp
 import ml_collections
 
-from perceiver_io import inputs, models, outputs
+from perceiver_io import models
 from perceiver_io.perceiver import Perceiver, PooledPerceiver
 from train_lib import classification, mixing
-
-_INPUTS = {
-  make.__name__: make
-  for make in (
-    models.learned_pixels,
-    models.fourier_pixels,
-    models.conv_features,
-  )
-}
 
 PREDICTIONS = 'data.images.predictions'
 
@@ -79,7 +70,12 @@ class Classification:
 def make_task(
   config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
 ) -> Classification:
-  """Reads label_smoothing and mixing, or None; model: see `make_classifier`."""
+  """Builds the task.
+
+  Args:
+    config: label_smoothing, and mixing or None.
+    model: the arguments of `models.image_classifier`.
+  """
   mix = None
   if config.mixing is not None:
     mix = mixing.HalvesMixing(
@@ -88,44 +84,7 @@ def make_task(
       label_smoothing=config.label_smoothing,
     )
   return Classification(
-    model=make_classifier(model),
+    model=models.image_classifier(**model),
     label_smoothing=config.label_smoothing,
     mixing=mix,
   )
-
-
-def make_classifier(
-  config: ml_collections.ConfigDict,
-) -> Perceiver | PooledPerceiver:
-  """Builds a model section of configs/perceiver_io/imagenet.py.
-
-  Args:
-    config: inputs, whose `kind` is a function of `perceiver_io.models` and the
-      rest its arguments; encoder, the arguments of `models.encoder`; decoder,
-      query_channels and use_query_residual, or None for the original
-      Perceiver's mean over latents; num_classes; dtype.
-  """
-  encoder = models.encoder(**config.encoder, dtype=config.dtype)
-  if config.decoder is None:
-    return PooledPerceiver(
-      inputs=_make_inputs(config),
-      encoder=encoder,
-      outputs=outputs.MeanLogits(config.num_classes),
-    )
-  return models.classifier(
-    inputs=_make_inputs(config),
-    encoder=encoder,
-    num_classes=config.num_classes,
-    **config.decoder,
-  )
-
-
-def _make_inputs(config) -> inputs.GridInputs:
-  options = dict(config.inputs)
-  kind = options.pop('kind')
-  if kind not in _INPUTS:
-    raise ValueError(
-      f'config.model.inputs.kind: found {kind!r}; expected one of '
-      f'{sorted(_INPUTS)}.'
-    )
-  return _INPUTS[kind](**options, dtype=config.dtype)

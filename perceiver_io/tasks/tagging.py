@@ -12,20 +12,10 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from perceiver_io import audio_visual, models
+from perceiver_io import audio_visual
 from perceiver_io.perceiver import Perceiver
 from train_lib import losses, metrics
 from train_lib import task as task_lib
-
-_INPUTS = {
-  make.__name__: make
-  for make in (
-    audio_visual.waveform,
-    audio_visual.spectrogram,
-    audio_visual.spectrogram_frames,
-    audio_visual.video,
-  )
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +113,7 @@ def make_task(
 
   Args:
     config: dropout, input_shift and input_scale, see `Tagging`.
-    model: modalities, whose `kind` is a function of `perceiver_io.audio_visual`
-      and the rest its arguments; encoder, the arguments of `models.encoder`;
-      num_classes, query_channels and dtype.
+    model: the arguments of `audio_visual.classifier`.
   """
   unknown = set(config.dropout) - set(model.modalities)
   if unknown:
@@ -134,27 +122,8 @@ def make_task(
       f'{sorted(model.modalities)}.'
     )
   return Tagging(
-    model=audio_visual.classifier(
-      modalities={
-        name: _make_inputs(name, section)
-        for name, section in model.modalities.items()
-      },
-      encoder=models.encoder(**model.encoder, dtype=model.dtype),
-      num_classes=model.num_classes,
-      query_channels=model.query_channels,
-    ),
+    model=audio_visual.classifier(**model),
     dropout=dict(config.dropout),
     input_shift=config.input_shift,
     input_scale=config.input_scale,
   )
-
-
-def _make_inputs(name: str, config: ml_collections.ConfigDict):
-  options = dict(config)
-  kind = options.pop('kind')
-  if kind not in _INPUTS:
-    raise ValueError(
-      f'config.model.modalities.{name}.kind: found {kind!r}; expected one of '
-      f'{sorted(_INPUTS)}.'
-    )
-  return _INPUTS[kind](**options)

@@ -29,7 +29,21 @@ def load(path: str, ignore: Collection[str] = ()) -> dict[str, np.ndarray]:
   Raises:
     pickles.RefusedError: the file holds more than arrays and containers.
     ValueError: it is of another format, or damaged.
+    ModuleNotFoundError: the package that the format needs is not installed.
+    OSError: the file cannot be opened.
   """
+  try:
+    return _load(path, ignore)
+  except (OSError, ModuleNotFoundError):
+    raise
+  except Exception as e:  # Damaged files raise almost anything.
+    kind = pickles.RefusedError
+    if not isinstance(e, kind):
+      kind = ValueError
+    raise kind(f'{path}: {str(e).removeprefix(f"{path}: ")}') from e
+
+
+def _load(path, ignore):
   with open(path, 'rb') as file:
     head = file.read(16)
   if head.startswith(b'PK\x03\x04'):
@@ -101,7 +115,7 @@ def _safetensors():
     import safetensors.numpy
   except ModuleNotFoundError as e:
     raise ModuleNotFoundError(
-      "safetensors files need: pip install -e '.[weights]'"
+      'safetensors files need: pip install safetensors'
     ) from e
   return safetensors.numpy
 

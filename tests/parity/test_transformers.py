@@ -16,8 +16,7 @@ import torch
 import transformers
 
 from configs.perceiver_io import imagenet
-from perceiver_io import models, pretrained
-from perceiver_io.tasks import classification
+from perceiver_io import models, names
 
 ATOL = 1e-5
 
@@ -43,7 +42,7 @@ def apply_like(module, model, *args, **kwargs):
   """Our model with the PyTorch module's weights, on numpy arguments."""
   args = [jnp.asarray(x) for x in args]
   shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), *args))
-  variables = pretrained.from_hugging_face(module.state_dict(), shapes)
+  variables = names.from_hugging_face(module.state_dict(), shapes)
   return np.asarray(jax.jit(model.apply)(variables, *args, **kwargs))
 
 
@@ -124,6 +123,6 @@ def test_image_classifiers_at_reduced_size(variant):
   with torch.no_grad():
     pixels = torch.tensor(images.transpose(0, 3, 1, 2).copy())
     expected = module(pixel_values=pixels).logits.numpy()
-  found = apply_like(module, classification.make_classifier(ours), images)
+  found = apply_like(module, models.image_classifier(**ours), images)
   assert np.abs(expected).max() > 0.5
   np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import transformers
 
-from perceiver_io import models, published_names
+from perceiver_io import models, names
 from perceiver_paca.weights import files, torch_files
 from tests import golden_paca
 
@@ -32,7 +32,7 @@ def test_hugging_faces_loader_takes_our_files(tmp_path):
   )
   files.save_safetensors(
     str(tmp_path / 'model.safetensors'),
-    published_names.to_hugging_face(variables),
+    names.to_hugging_face(variables),
   )
   transformers.PerceiverConfig(
     hidden_act='gelu_pytorch_tanh',
@@ -48,8 +48,8 @@ def test_hugging_faces_loader_takes_our_files(tmp_path):
   module, info = transformers.PerceiverForMaskedLM.from_pretrained(
     tmp_path, output_loading_info=True
   )
-  for problem, names in info.items():
-    assert not names, (problem, names)
+  for problem, found in info.items():
+    assert not found, (problem, found)
   with torch.no_grad():
     found = module.eval()(inputs=torch.tensor(ids)).logits.numpy()
   expected = np.asarray(model.apply(variables, jnp.asarray(ids)))

@@ -1,4 +1,4 @@
-"""Checkpoints by either name give the same variables, or a full list."""
+"""Files by either name give the same variables, and the other way round."""
 
 import json
 import zlib
@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perceiver_io import models, pretrained
+from perceiver_io import models, names
 from tests import perceiver_goldens as goldens
+from tools import published_models
 
 
 def spec(name):
@@ -54,7 +55,7 @@ def test_both_names_give_the_same_variables(name):
   model = goldens.make_model(name)
   variables = goldens.variables(model, described, x)
   state_dict = to_hugging_face(goldens.weights(described['params']), name)
-  found = pretrained.from_hugging_face(state_dict, variables)
+  found = names.from_hugging_face(state_dict, variables)
   assert_equal(found, variables)
 
 
@@ -118,12 +119,12 @@ def test_full_size_checkpoints(name, make):
   for key in state:
     if key.endswith('counter'):
       state[key] = np.int32(7)
-  expected = pretrained.from_haiku(params, state, variables)
+  expected = names.from_haiku(params, state, variables)
   state_dict = to_hugging_face({**params, **state}, name)
   for key in spec(name)['hf']['not_in_haiku']:
     state_dict[key] = np.int64(0)
   assert {e['key'] for e in spec(name)['hf']['state_dict']} == set(state_dict)
-  found = pretrained.from_hugging_face(state_dict, variables)
+  found = names.from_hugging_face(state_dict, variables)
   if 'batch_stats' in expected:
     # What Hugging Face's files do not have is as if averaged for ever.
     theirs = expected['batch_stats']['inputs']['features']['batch_norm_0']
@@ -137,7 +138,7 @@ def test_full_size_checkpoints(name, make):
 
     key = 'perceiver.input_preprocessor.convnet.conv.weight'
     state_dict[key] = state_dict[key].swapaxes(2, 3)
-    swapped = pretrained.from_hugging_face(
+    swapped = names.from_hugging_face(
       state_dict, variables, swapped_convolution=True
     )
     np.testing.assert_array_equal(
@@ -157,7 +158,7 @@ def test_what_does_not_fit_is_listed():
   params['extra/w'] = np.zeros((2, 3))
   del params['embedding_decoder/bias']
   with pytest.raises(ValueError) as error:
-    pretrained.from_haiku(params, {}, variables)
+    names.from_haiku(params, {}, variables)
   for part in (
     '3 tensors do not fit',
     'embed/embeddings: found (261, 24), expected (262, 24)',
@@ -165,3 +166,94 @@ def test_what_does_not_fit_is_listed():
     'params/outputs/bias (262,): not in the checkpoint',
   ):
     assert part in str(error.value)
+
+
+MODELS = {
+  'mlm': 'perceiver_io/masked_language_modelling:base_bytes',
+  'imagenet_learned': 'perceiver_io/imagenet:learned',
+  'imagenet_fourier': 'perceiver_io/imagenet:fourier',
+  'imagenet_conv': 'perceiver_io/imagenet:conv',
+  'flow': 'perceiver_io/optical_flow',
+  'multimodal': 'perceiver_io/kinetics',
+}
+
+
+def shapes_by_name(tensors):
+  return {name: tuple(x.shape) for name, x in tensors.items()}
+
+
+def described_shapes(entries):
+  return {e['key']: tuple(e['shape']) for e in entries}
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_names_and_shapes_are_the_published_ones(name):
+  """At full size, of all six files, under both names."""
+  expected = published_models.variables(MODELS[name])
+  params, state = jax.eval_shape(names.to_haiku, expected)
+  assert shapes_by_name(params) == described_shapes(
+    spec(name)['haiku']['params']
+  )
+  assert shapes_by_name(state) == described_shapes(spec(name)['haiku']['state'])
+  theirs = jax.eval_shape(names.to_hugging_face, expected)
+  assert shapes_by_name(theirs) == described_shapes(
+    spec(name)['hf']['state_dict']
+  )
+
+
+@pytest.mark.parametrize(
+  'name', ['mlm', 'imagenet_learned', 'imagenet_fourier', 'flow']
+)
+def test_round_trip_of_the_golden_models(name):
+  arrays, description = goldens.load(name)
+  x = arrays['in.inputs' if name == 'mlm' else 'in.images']
+  variables = goldens.variables(goldens.make_model(name), description, x)
+  params, state = names.to_haiku(variables)
+  for key, shape in description['params']:
+    np.testing.assert_array_equal(params[key], goldens.weight(key, shape))
+  assert len(params) == len(description['params'])
+  assert_equal(names.from_haiku(params, state, variables), variables)
+  theirs = names.to_hugging_face(variables)
+  assert_equal(names.from_hugging_face(theirs, variables), variables)
+
+
+@pytest.mark.parametrize(
+  'name, make',
+  [('imagenet_conv', conv_model), ('multimodal', multimodal_model)],
+)
+def test_round_trip_at_full_size(name, make):
+  expected = make()
+  given = {
+    key: np.int32(7) if key.endswith('counter') else x
+    for part in ('params', 'state')
+    for key, x in numbered(spec(name)['haiku'][part]).items()
+  }
+  variables = names.from_haiku(given, {}, expected)
+  params, state = names.to_haiku(variables)
+  assert set(params) | set(state) == set(given)
+  for key, x in {**params, **state}.items():
+    np.testing.assert_array_equal(x, given[key], err_msg=key)
+  theirs = names.to_hugging_face(variables)
+  back = names.from_hugging_face(theirs, variables)
+  assert_equal(back['params'], variables['params'])
+  if 'batch_stats' in variables:  # the sums are lost, the averages are not
+    norm = back['batch_stats']['inputs']['features']['batch_norm_0']
+    ours = variables['batch_stats']['inputs']['features']['batch_norm_0']
+    for kind in 'mean', 'var':
+      np.testing.assert_array_equal(norm[kind], ours[kind])
+    key = 'perceiver.input_preprocessor.convnet.batchnorm.num_batches_tracked'
+    assert theirs[key] == 7
+
+
+def test_a_model_without_queries_has_deepminds_names_only():
+  expected = published_models.variables('perceiver_io/imagenet:original_conv')
+  params, _ = jax.eval_shape(names.to_haiku, expected)
+  assert params['projection_decoder/~/logits/w'].shape == (1024, 1000)
+  with pytest.raises(ValueError, match='decoder|outputs/linear'):
+    jax.eval_shape(names.to_hugging_face, expected)
+
+
+def test_what_they_do_not_have_is_named():
+  variables = {'params': {'encoder': {'cross_attend_1': {'x': np.ones(2)}}}}
+  with pytest.raises(ValueError, match='params/encoder/cross_attend_1/x'):
+    names.to_haiku(variables)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs.paca_vit import models
-from paca_vit import backbone, classifier, clustering, pretrained
+from paca_vit import backbone, classifier, clustering, names
 from tests import golden_paca
 
 
@@ -32,7 +32,7 @@ def small_teacher_model():
 
 def shapes_and_tensors(model):
   shapes = golden_paca.shapes_of(model)
-  theirs = jax.eval_shape(pretrained.to_state_dict, shapes)
+  theirs = jax.eval_shape(names.to_state_dict, shapes)
   tensors = {
     name: np.zeros(())
     if name.endswith('num_batches_tracked')
@@ -54,7 +54,7 @@ def test_names_and_shapes_are_the_published_ones(path):
   shapes = golden_paca.shapes_of(
     classifier.make_classifier(models.model(path.stem))
   )
-  theirs = jax.eval_shape(pretrained.to_state_dict, shapes)
+  theirs = jax.eval_shape(names.to_state_dict, shapes)
   assert {name: x.shape for name, x in theirs.items()} == want
 
 
@@ -68,9 +68,9 @@ def test_round_trip_is_exact(dtype):
   tensors = {
     k: v.astype(dtype) / np.dtype(dtype).type(3) for k, v in tensors.items()
   }
-  variables = pretrained.from_state_dict(tensors, wanted)
+  variables = names.from_state_dict(tensors, wanted)
   assert jax.tree.structure(variables) == jax.tree.structure(wanted)
-  back = pretrained.to_state_dict(variables)
+  back = names.to_state_dict(variables)
   assert set(tensors) < set(back)
   for name, value in tensors.items():
     if not name.endswith('num_batches_tracked'):
@@ -81,7 +81,7 @@ def test_round_trip_is_exact(dtype):
   np.testing.assert_array_equal(
     blur[2, 0] * 16, [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
   )
-  pretrained.from_state_dict(back, wanted)  # with the buffers: accepted
+  names.from_state_dict(back, wanted)  # with the buffers: accepted
 
 
 def test_options_of_the_authors_code_that_no_published_model_uses():
@@ -95,20 +95,20 @@ def test_options_of_the_authors_code_that_no_published_model_uses():
     backbone.PacaBackbone([stage], block=block, position_grid=(8, 8)), 5
   )
   shapes, tensors = shapes_and_tensors(model)
-  names = {
+  found = {
     name: x.shape for name, x in tensors.items() if name.startswith('stage1.0')
   }
-  assert names['stage1.0.gamma2'] == (4,)
-  assert names['stage1.0.norm1_after.weight'] == (4,)
-  assert names['stage1.0.pos_embed'] == (1, 64, 4)
-  assert names['stage1.0.attn.cluster_pos_enc'] == (1, 3, 4)
-  assert names['stage1.0.attn.clustering.clustering.0.weight'] == (3, 4)
-  variables = pretrained.from_state_dict(tensors, shapes)
+  assert found['stage1.0.gamma2'] == (4,)
+  assert found['stage1.0.norm1_after.weight'] == (4,)
+  assert found['stage1.0.pos_embed'] == (1, 64, 4)
+  assert found['stage1.0.attn.cluster_pos_enc'] == (1, 3, 4)
+  assert found['stage1.0.attn.clustering.clustering.0.weight'] == (3, 4)
+  variables = names.from_state_dict(tensors, shapes)
   positions = variables['params']['backbone']['stage_1_block_0']['positions']
   np.testing.assert_array_equal(
     positions[3, 5], tensors['stage1.0.pos_embed'][0, 3 * 8 + 5]
   )
-  back = pretrained.to_state_dict(variables)
+  back = names.to_state_dict(variables)
   for name, value in tensors.items():
     np.testing.assert_array_equal(back[name], value)
 
@@ -122,7 +122,7 @@ def test_everything_that_does_not_fit_is_listed():
   tensors['head.num_batches_tracked'] = np.zeros(())
   tensors['paca_teacher.transition1.0.blur_filter'] = np.ones((4, 1, 3, 3)) / 9
   with pytest.raises(ValueError) as error:
-    pretrained.from_state_dict(tensors, shapes)
+    names.from_state_dict(tensors, shapes)
   message = str(error.value)
   for line in [
     'params/backbone/stage_1_norm/bias: no tensor norm1.bias',
@@ -143,9 +143,9 @@ def test_variables_without_a_counterpart_are_refused_both_ways():
   model = classifier.PacaViT(backbone.PacaBackbone([stage]), 5)
   shapes = golden_paca.shapes_of(model)
   with pytest.raises(ValueError, match='clustering/centroids'):
-    jax.eval_shape(pretrained.to_state_dict, shapes)
+    jax.eval_shape(names.to_state_dict, shapes)
   with pytest.raises(ValueError, match='clustering/centroids'):
-    pretrained.from_state_dict({}, shapes)
+    names.from_state_dict({}, shapes)
 
 
 def test_tensors_become_the_dtype_of_the_variables():
@@ -153,5 +153,5 @@ def test_tensors_become_the_dtype_of_the_variables():
   half = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), shapes
   )
-  variables = pretrained.from_state_dict(tensors, half)
+  variables = names.from_state_dict(tensors, half)
   assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.bfloat16.dtype}
