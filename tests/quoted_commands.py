@@ -9,12 +9,13 @@ from tests.processes import ROOT
 _PROGRAM = re.compile(
   r'(?:python3? |taskset |bash |pip |git |docker |launch/\S+\.sh |make [\w-]+$)'
 )
-_ABBREVIATED = re.compile(r'\.\.\.|<\w')  # names a program, leaves out flags
+_ABBREVIATED = re.compile(r'\.\.\.|<\w|=\S*/$')  # names a program, leaves out flags
 
 
 def _in_lines(text: str) -> Iterator[str]:
   for line in re.sub(r'\\\n\s*', '', text).splitlines():
-    line = re.sub(r'\s+#.*', '', line.strip())
+    # What follows a gap says what the command does.
+    line = re.sub(r'\s+#.*|\s{2,}[a-z]+ .*', '', line.strip())
     if _PROGRAM.match(line) and not _ABBREVIATED.search(line):
       yield ' '.join(line.split())
 

@@ -31,13 +31,20 @@ ELSEWHERE = {  # pattern of the command: why not here, and where instead
     'needs TensorFlow and a download: tests/test_data_tfds_source.py'
   ),
   r'data\.prepare ': "needs its user's files: tests/test_data_prepare.py",
+  r'finetune|predict\.py|--workdir=runs/(photos|scenes|texts)$': (
+    "needs its user's files: tests/test_own_data.py, test_predict.py"
+  ),
+  r'configs/paca_vit/(coco|nuclei|objects)\.py': (
+    'detectors, compiled for minutes: tests/test_paca_vit_tasks_detection.py'
+  ),
+  r'tools\.results$': 'writes into docs/; with --check it compares',
   r'bash benchmarks/gpu\.sh': 'tests/test_benchmarks_gpu.py',
   r'tools\.convert_weights': (
     'needs published files: tests/test_tools_convert_weights.py'
   ),
   r'tools\.compile_check': "needs the TPU's compiler: make tpu-compile",
   r'benchmarks\.peers': 'needs PyTorch: make parity',
-  r'benchmarks\.(attention_memory|full_size|scaling|high_resolution)': (
+  r'benchmarks\.(attention_memory|detection_ops|full_size|scaling|high_res)': (
     'one size, its own: minutes and GiB; tests/test_benchmarks_*.py'
   ),
 }
@@ -58,7 +65,8 @@ FLAGS = {  # pattern of the command: the flags that make it small
   r'benchmarks\.depthwise_conv': {'batch_size': '1'},
   r'benchmarks\.throughput': {'batch_size': '2', 'steps': '1'},
   r'benchmarks\.compile_time': {},
-  r'tools\.(fill_mask|plot_metrics|report|paper_tables)': {},
+  r'tools\.strip': {'output': '{folder}/strip.png'},
+  r'tools\.(fill_mask|plot_metrics|report|results|paper_tables)': {},
   r'^python (train|eval)\.py ': {},
 }
 
@@ -88,6 +96,7 @@ MODELS = {
 # Runs that commands begin from and no quoted command trains: their configs.
 BEFORE = {
   '/path/to/imagenet/run': 'configs/paca_vit/imagenet.py:small_p2cconv_100_0',
+  'weights/small': 'configs/paca_vit/imagenet.py:small_p2cconv_100_0',
   'runs/tiny': 'configs/paca_vit/imagenet.py:tiny_p2cconv_100_0',
   'runs/patch3_first': 'configs/perceiver_io/optical_flow.py:patch3',
 }
