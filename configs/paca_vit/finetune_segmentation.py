@@ -20,12 +20,14 @@ from ml_collections import config_dict
 from configs import common
 from configs.paca_vit import models
 
+VARIANTS = (*models.VARIANTS, 'demo', 'tiny')
 DATA = 'data.segmentation.image_mask_folder'
 
 
 def get_config(
   variant: str = 'tiny_p2cconv_100_0',
 ) -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = config_dict.placeholder(int)

@@ -13,11 +13,15 @@ training from scratch on a CPU; `tiny` is for tests. Not a published recipe.
 import ml_collections
 from ml_collections import config_dict
 
+from configs import common
 from configs.paca_vit import finetune
 from configs.perceiver_io import imagenet, mnist5k
 
+VARIANTS = (*imagenet.VARIANTS, 'demo', 'tiny')
+
 
 def get_config(variant: str = 'conv') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   small = variant in ('demo', 'tiny')
   config = finetune.get_config('tiny' if variant == 'tiny' else 'demo')
   config.task.module = 'perceiver_io.tasks.classification'

@@ -20,10 +20,12 @@ from ml_collections import config_dict
 from configs import common
 from configs.perceiver_io import masked_language_modelling as mlm
 
+VARIANTS = mlm.VARIANTS
 DATA = 'data.language.table'
 
 
 def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
+  common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = config_dict.placeholder(int)
