@@ -195,6 +195,17 @@ def test_published_segmenters_are_recognised():
   assert config == 'configs/paca_vit/ade20k.py:upernet_tiny_p2cconv_100_0'
 
 
+@pytest.mark.parametrize(
+  'variant', ['tiny_p2cconv_100_0', 'small_p2cmlp_100_0']
+)
+def test_published_detectors_are_recognised(variant):
+  path = SPECS / f'detection/state_specs/mask_rcnn_{variant}.json'
+  tensors = hollow(json.loads(path.read_text()).items())
+  assert convert_weights.naming_of(tensors) == 'pacavit_detection'
+  found = convert_weights.identify(tensors, 'pacavit_detection')
+  assert found == f'paca_vit/coco:{variant}'
+
+
 def test_evaluation_takes_also_what_training_replaces(tmp_path):
   config = linear_task.get_config()
   variables = {

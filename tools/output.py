@@ -1,5 +1,6 @@
-"""The flag --output, which several programs have."""
+"""Flags that several programs have."""
 
 from absl import flags
 
+CHECK = flags.DEFINE_bool('check', False, 'Compare and write nothing.')
 OUTPUT = flags.DEFINE_string('output', None, 'File or folder to write.')

@@ -27,9 +27,9 @@ from typing import Any
 from absl import app, flags
 
 from tools import published_models
+from tools.output import CHECK
 from train_lib import cost
 
-CHECK = flags.DEFINE_bool('check', False, 'Only check the counts.')
 RECORD = flags.DEFINE_bool('record', False, 'Record the counts.')
 JSON = flags.DEFINE_bool('json', False, 'JSON instead of Markdown.')
 RESULTS = flags.DEFINE_string(

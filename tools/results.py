@@ -21,7 +21,8 @@ from typing import Any
 
 from absl import app, flags
 
-CHECK = flags.DEFINE_bool('check', False, 'Only compare.')
+from tools.output import CHECK
+
 SHORT = flags.DEFINE_bool('short', False, 'Task, command and first figure.')
 ROOT = pathlib.Path(__file__).parent.parent
 RESULTS, PAGE = ROOT / 'results', ROOT / 'docs' / 'results.md'
