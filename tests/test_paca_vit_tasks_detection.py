@@ -16,8 +16,7 @@ from train_lib import task as task_lib
 
 def config(**options):
   config = ml_collections.ConfigDict()
-  config.task = 'paca_vit.tasks.detection'
-  config.group_size = 2
+  config.task = dict(module='paca_vit.tasks.detection', group_size=2)
   config.model = models.mask_rcnn('tiny_p2cconv_100_0', 3)
   config.model.update(
     dict(
@@ -205,7 +204,7 @@ def test_loss_leaves_out_what_does_not_count(task_and_variables):
 def test_groups_must_divide_the_batch(task_and_variables):
   task, variables = task_and_variables
   data = {k: v[:3] for k, v in batch().items()}
-  with pytest.raises(ValueError, match=r'config.group_size: 2 .* of 3'):
+  with pytest.raises(ValueError, match=r'config.task.group_size: 2 .* of 3'):
     jax.eval_shape(task.loss, variables, data, jax.random.key(0))
 
 

@@ -20,6 +20,7 @@ from ml_collections import config_dict
 from configs import common
 from configs.paca_vit import models
 
+VARIANTS = (*models.VARIANTS, 'demo', 'tiny')
 DATA = 'data.images.folder'
 
 VARIANTS = (*models.VARIANTS, 'demo', 'tiny')

@@ -20,6 +20,7 @@ from ml_collections import config_dict
 from configs import common
 from configs.perceiver_io import masked_language_modelling as mlm
 
+VARIANTS = mlm.VARIANTS
 DATA = 'data.language.table'
 
 VARIANTS = mlm.VARIANTS
