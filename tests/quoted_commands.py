@@ -9,7 +9,8 @@ from tests.processes import ROOT
 _PROGRAM = re.compile(
   r'(?:python3? |taskset |bash |pip |git |docker |launch/\S+\.sh |make [\w-]+$)'
 )
-_ABBREVIATED = re.compile(r'\.\.\.|<\w|=\S*/$')  # names a program, leaves out flags
+# Names a program, leaves out flags.
+_ABBREVIATED = re.compile(r'\.\.\.|<\w|=\S*/$')
 
 
 def _in_lines(text: str) -> Iterator[str]:
