@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from train_lib import checkpoint, digests, weights
+from train_lib import checkpoint, digests, stored, weights
 from train_lib.train_state import TrainState
 
 WEIGHT = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
@@ -112,7 +112,7 @@ def test_damage_is_found_by_whoever_reads(saved, tmp_path):
     weights.load_variables(str(tmp_path), variables, ())
   with pytest.raises(digests.DamagedError, match=f'^--checkpoint.*{largest}'):
     weights.read_variables(str(tmp_path))
-  loaded = checkpoint.load_state(str(tmp_path), abstract(), best=False)
+  loaded = stored.load_state(str(tmp_path), abstract(), best=False)
   assert int(loaded.step) == 1  # and it says so; nothing is moved
   assert not (tmp_path / 'corrupt').exists()
 
@@ -168,7 +168,7 @@ def save_bests(workdir, *values, start=1):
 
 
 def best_step(workdir):
-  return int(checkpoint.load_state(str(workdir), abstract(), best=True).step)
+  return int(stored.load_state(str(workdir), abstract(), best=True).step)
 
 
 def test_nan_is_never_the_best(tmp_path):
@@ -222,3 +222,12 @@ def test_what_may_not_be_read_is_not_moved(saved, tmp_path, monkeypatch):
   with pytest.raises(PermissionError, match='--workdir: .* may not be read'):
     restore(tmp_path)
   assert (tmp_path / 'checkpoints/2').exists()
+
+
+def test_checkpoints_from_before_there_were_digests(saved, tmp_path, capsys):
+  put(saved, tmp_path)
+  for step in '1', '2':
+    (tmp_path / 'checkpoints' / step / digests.NAME).unlink()
+  restored, _ = restore(tmp_path)
+  assert int(restored.step) == 2
+  assert 'has no digests' in capsys.readouterr().out

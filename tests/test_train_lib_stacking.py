@@ -8,7 +8,14 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from configs import common
-from train_lib import checkpoint, optim, sharding, stacking, weights
+from train_lib import (
+  checkpoint,
+  optim,
+  sharding,
+  stacking,
+  stored,
+  weights,
+)
 from train_lib.train_state import TrainState
 
 NUM_LAYERS = 3
@@ -154,5 +161,5 @@ def test_another_number_of_layers_is_an_error(tmp_path, num_layers):
   for name, there in (('a', saved), ('b', stacking.unstacked(saved))):
     weights.save_variables(str(tmp_path / name), there)
     for like in (other, stacking.unstacked(other)):
-      with pytest.raises(checkpoint.CheckpointMismatchError, match='layer'):
+      with pytest.raises(stored.CheckpointMismatchError, match='layer'):
         weights.load_variables(str(tmp_path / name), like, ())

@@ -10,7 +10,7 @@ import pytest
 import eval as evaluation
 import train
 from tests import linear_task
-from train_lib import checkpoint
+from train_lib import stored
 
 
 @pytest.fixture
@@ -96,11 +96,11 @@ def test_no_readable_checkpoint_is_an_error(config, tmp_path):
 def test_checkpoint_of_another_architecture(config, tmp_path):
   run(config, tmp_path)
   config.model.num_classes = 12
-  with pytest.raises(checkpoint.CheckpointMismatchError) as error:
+  with pytest.raises(stored.CheckpointMismatchError) as error:
     run(config, tmp_path)
   message = str(error.value)
   assert 'params/kernel: (784, 10) there, (784, 12) here' in message
-  with pytest.raises(checkpoint.CheckpointMismatchError):
+  with pytest.raises(stored.CheckpointMismatchError):
     evaluation.run_evaluators(config, str(tmp_path), best=False)
   assert (tmp_path / 'checkpoints' / '6').exists()
 
@@ -118,7 +118,7 @@ def test_init_from_loads_all_but_what_is_excluded(config, tmp_path):
   np.testing.assert_allclose(ema['kernel'], source.params['kernel'], atol=1e-8)
 
   config.model.num_classes = 12
-  with pytest.raises(checkpoint.CheckpointMismatchError, match='784, 12'):
+  with pytest.raises(stored.CheckpointMismatchError, match='784, 12'):
     run(config, tmp_path / 'other')
   config.init_from.exclude = ('params/', 'stats')
   assert run(config, tmp_path / 'none').params['kernel'].shape == (784, 12)

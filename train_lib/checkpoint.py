@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
@@ -22,18 +21,13 @@ from orbax.checkpoint import v1 as ocp
 from train_lib import (
   digests,
   lock,
-  sharding,
-  stacking,
+  stored,
   train_state,
   writer,
 )
 from train_lib.train_state import TrainState
 
 PyTree = Any
-
-
-class CheckpointMismatchError(ValueError):
-  """The checkpoint is whole, but of another model or optimizer."""
 
 
 class SaveError(OSError):
@@ -73,7 +67,9 @@ class Checkpoints:
 
   def save(self, state: TrainState, data: dict[str, int]) -> None:
     """Starts saving in the background, after the save before it has ended."""
-    self._start(self._last, state, {**_items(state), 'data': data}, None)
+    self._start(
+      self._last, state, {**stored.items_of(state), 'data': data}, None
+    )
 
   def save_best(
     self,
@@ -112,7 +108,7 @@ class Checkpoints:
       larger = config.best_mode == 'max'
       if not (value > before if larger else value < before):
         return
-    self._start(self._best, state, _items(state), {'value': value})
+    self._start(self._best, state, stored.items_of(state), {'value': value})
 
   def _start(self, checkpointer, state, items, metrics) -> None:
     self._wait()
@@ -167,11 +163,11 @@ class Checkpoints:
       The state and the iterator's state, or None if there is no checkpoint.
 
     Raises:
-      CheckpointMismatchError: the checkpoint is of another architecture.
+      stored.CheckpointMismatchError: the checkpoint is of another architecture.
       RuntimeError: there are checkpoints, and none of them can be read.
     """
-    loaded, unreadable = _load_newest(
-      self._last.directory, {**_items(abstract), 'data': None}
+    loaded, unreadable = stored.load_newest(
+      self._last.directory, {**stored.items_of(abstract), 'data': None}
     )
     if unreadable:
       if jax.process_index() == 0:
@@ -182,7 +178,7 @@ class Checkpoints:
     if loaded is None:
       return None
     data = {name: int(value) for name, value in loaded.pop('data').items()}
-    return _state(loaded), data
+    return stored.state_of(loaded), data
 
   def close(self) -> None:
     """Waits for what is being saved."""
@@ -196,144 +192,10 @@ class Checkpoints:
         self._lock.close()
 
 
-def load_state(workdir: str, abstract: TrainState, best: bool) -> TrainState:
-  """Reads a run's last or best state, and touches nothing in its workdir.
-
-  Args:
-    workdir: of the run, which may still be going on.
-    abstract: the state's shapes, types and shardings.
-    best: the best by the run's metric instead of the last.
-
-  Raises:
-    FileNotFoundError: there is none.
-    CheckpointMismatchError: it is of another architecture.
-    RuntimeError: it cannot be read.
-  """
-  directory = epath.Path(workdir).absolute() / (
-    'best' if best else 'checkpoints'
-  )
-  loaded, _ = _load_newest(directory, _items(abstract))
-  if loaded is None:
-    raise FileNotFoundError(f'--workdir: there is no checkpoint in {directory}')
-  return _state(loaded)
-
-
-def _items(state: TrainState) -> dict[str, PyTree]:
-  return {
-    'variables': {'params': state.params, **state.model_state},
-    'optimizer': {'step': state.step, 'opt_state': state.opt_state},
-  }
-
-
-def _state(items: dict[str, PyTree]) -> TrainState:
-  model_state = dict(items['variables'])
-  params = model_state.pop('params')
-  return TrainState(
-    params=params, model_state=model_state, **items['optimizer']
-  )
-
-
-def steps(directory: epath.Path) -> list[int]:
-  """Those of the finished checkpoints, the newest first."""
-  if not directory.exists():
-    return []
-  names = (path.name for path in directory.iterdir())
-  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
-
-
-def _load_newest(
-  directory: epath.Path, wanted: dict[str, PyTree]
-) -> tuple[dict[str, PyTree] | None, list[epath.Path]]:
-  """Returns the items of the newest readable checkpoint, and the unreadable."""
-  unreadable = []
-  for step in steps(directory):
-    path = directory / str(step)
-    try:
-      verify(path)
-      found = ocp.checkpointables_metadata(path).metadata
-      return _load(path, wanted, found), unreadable
-    except CheckpointMismatchError:
-      raise
-    except PermissionError as e:
-      raise PermissionError(
-        f'--workdir: {path} may not be read ({e.strerror}); expected a folder '
-        'that this user may read.'
-      ) from e
-    except Exception as e:  # Anything that the storage layers may raise.
-      reason = str(e) if isinstance(e, digests.DamagedError) else repr(e)
-      writer.say(
-        f'Checkpoint {path} cannot be read ({reason:.300}); falling back to '
-        'the one before it.'
-      )
-      unreadable.append(path)
-  if unreadable:
-    raise RuntimeError(
-      f'--workdir: none of the checkpoints {[str(p) for p in unreadable]} can '
-      'be read. To start over, choose another workdir.'
-    )
-  return None, unreadable
-
-
-def verify(path: epath.Path) -> None:
-  """Reads a checkpoint's files, on one process, and compares their digests.
-
-  Raises:
-    digests.DamagedError: on all processes; on the first it names the file.
-  """
-  error = None
-  if jax.process_index() == 0:
-    try:
-      digests.verify(path)
-    except OSError as e:
-      error = e
-  wrong = np.array(error is not None)
-  if jax.process_count() > 1:
-    wrong = multihost_utils.broadcast_one_to_all(wrong)
-  if wrong:
-    raise error or digests.DamagedError(f'{path} is damaged')
-
-
-def _load(path: epath.Path, wanted: dict[str, PyTree], found: dict) -> dict:
-  """Reads items, layers stacked or one by one, whichever way they are stored.
-
-  Args:
-    path: of the checkpoint.
-    wanted: shapes, types and shardings; None for an item to take as it is.
-    found: the checkpoint's metadata.
-  """
-  described = {name: x for name, x in wanted.items() if x is not None}
-  for name in described:
-    if not jax.tree.leaves(found[name]):
-      raise OSError(f'no array of {name!r} can be found')
-  ours = _by_name(described)
-  theirs = _by_name({name: found[name] for name in described})
-  stored = stacking.as_stored(ours, theirs)
-  check_same(path, stored, theirs)
-  if stored.keys() == ours.keys():
-    return ocp.load_checkpointables(path, wanted)
-
-  def read(leaf_path, _):
-    return stored[sharding.path_name(leaf_path)]
-
-  as_found = {name: found[name] for name in described}
-  as_found = jax.tree_util.tree_map_with_path(read, as_found)
-  loaded = ocp.load_checkpointables(path, wanted | as_found)
-  arrays = _by_name({name: loaded[name] for name in described})
-  arrays = stacking.as_wanted(arrays, ours)
-  return loaded | jax.tree_util.tree_map_with_path(
-    lambda p, _: arrays[sharding.path_name(p)], described
-  )
-
-
-def _by_name(tree: PyTree) -> dict[str, Any]:
-  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-  return {sharding.path_name(p): x for p, x in leaves}
-
-
 def _set_best_aside(workdir: epath.Path) -> None:
   """Moves best checkpoints away that are damaged, or were not finished."""
   if jax.process_index() == 0:
-    for step in steps(workdir / 'best'):
+    for step in stored.steps(workdir / 'best'):
       path = workdir / 'best' / str(step)
       try:
         digests.verify(path)
@@ -352,32 +214,3 @@ def _move_into(path: epath.Path, folder: epath.Path) -> None:
     target.rmtree()
   path.rename(target)
   writer.say(f'Moved {path} to {target}.')
-
-
-def check_same(path: epath.Path, expected: dict, found: dict) -> None:
-  """Compares two sides by names and shapes.
-
-  Args:
-    path: of the checkpoint, for the message.
-    expected: path -> anything with a shape.
-    found: likewise, in the checkpoint.
-
-  Raises:
-    CheckpointMismatchError: they differ; both sides are listed.
-  """
-  expected = {name: tuple(x.shape) for name, x in expected.items()}
-  found = {name: tuple(x.shape) for name, x in found.items()}
-  missing = sorted(expected.keys() - found.keys())
-  left_over = sorted(found.keys() - expected.keys())
-  misshapen = [
-    f'{name}: {found[name]} there, {expected[name]} here'
-    for name in sorted(expected.keys() & found.keys())
-    if expected[name] != found[name]
-  ]
-  if missing or left_over or misshapen:
-    raise CheckpointMismatchError(
-      f'{path} is of another architecture or optimizer than the config.\n'
-      f'  Expected and not there: {missing}\n'
-      f'  There and not expected: {left_over}\n'
-      f'  Of another shape: {misshapen}'
-    )

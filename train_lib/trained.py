@@ -7,7 +7,7 @@ import ml_collections
 from absl import flags
 from jax.sharding import Mesh
 
-from train_lib import checkpoint, setup, weights
+from train_lib import setup, stored, weights
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -43,7 +43,7 @@ def load(
       dict(path=config.init_from.path, exclude=())
     )
     return run.task, weights.init_from(run.init(), run.tx, whole)
-  return run.task, checkpoint.load_state(workdir, run.state, best)
+  return run.task, stored.load_state(workdir, run.state, best)
 
 
 def is_imported(config: ml_collections.ConfigDict, workdir: str) -> bool:

@@ -11,11 +11,11 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 from train_lib import (
-  checkpoint,
   digests,
   setup,
   sharding,
   stacking,
+  stored,
   train_state,
 )
 from train_lib.train_state import TrainState
@@ -86,7 +86,7 @@ def load_variables(
   ours = included(variables)
   theirs = included(found.get('variables', {}))
   wanted = stacking.as_stored(ours, theirs)
-  checkpoint.check_same(directory, wanted, theirs)
+  stored.check_same(directory, wanted, theirs)
   loaded = ocp.load_checkpointables(
     directory,
     {'variables': jax.tree_util.tree_map_with_path(read, found['variables'])},
@@ -132,7 +132,7 @@ def read_variables(path: str) -> PyTree:
 def _find(path: str, option: str) -> epath.Path:
   """The folder of the checkpoint (or of the workdir's last) that is meant."""
   directory = epath.Path(path).absolute()
-  steps = checkpoint.steps(directory / 'checkpoints')
+  steps = stored.steps(directory / 'checkpoints')
   if steps:
     directory = directory / 'checkpoints' / str(steps[0])
   if not ocp.is_orbax_checkpoint(directory):
@@ -141,7 +141,7 @@ def _find(path: str, option: str) -> epath.Path:
       f'found neither at {path}'
     )
   try:
-    checkpoint.verify(directory)
+    stored.verify(directory)
   except digests.DamagedError as e:
     raise digests.DamagedError(f'{option}: {e}') from e
   return directory
