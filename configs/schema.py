@@ -162,6 +162,11 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ('vocab_sizes?|(self_attend_)?widening_factor|bounds', whole(1)),
   ('mlp_ratio|decode_mib|input_scale|mean_depth|scale|fps', POSITIVE),
   ('fill', number(0, 255)),
+  # Detection's.
+  ('max_boxes|group_size|long_side|(crop_)?short_sides|crop_range', whole(1)),
+  (r'detector\.(candidates|max_detections)', whole(1)),
+  ('anchor_scale', POSITIVE),
+  ('flip_rate|min_score', SHARE),
   # Chances and weights.
   ('[a-z_]*prob|mask_rate|label_mask_rate|variance_focus', SHARE),
   ('drop_path_rate|dropout_rate|label_smoothing', SHARE_BELOW_1),

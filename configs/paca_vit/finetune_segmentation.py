@@ -23,8 +23,6 @@ from configs.paca_vit import models
 VARIANTS = (*models.VARIANTS, 'demo', 'tiny')
 DATA = 'data.segmentation.image_mask_folder'
 
-VARIANTS = (*models.VARIANTS, 'demo', 'tiny')
-
 
 def get_config(
   variant: str = 'tiny_p2cconv_100_0',

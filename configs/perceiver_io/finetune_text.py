@@ -23,8 +23,6 @@ from configs.perceiver_io import masked_language_modelling as mlm
 VARIANTS = mlm.VARIANTS
 DATA = 'data.language.table'
 
-VARIANTS = mlm.VARIANTS
-
 
 def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
