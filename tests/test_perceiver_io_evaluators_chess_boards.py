@@ -8,7 +8,7 @@ import chess  # noqa: E402
 
 from data.entities import chess_openings, entities  # noqa: E402
 from perceiver_io.evaluators import chess_boards  # noqa: E402
-from train_lib import pictures, pipeline  # noqa: E402
+from train_lib import batch_layout, pictures  # noqa: E402
 
 
 def positions(fen, *moves):
@@ -24,7 +24,7 @@ def positions(fen, *moves):
     )
     for move in map(chess.Move.from_uci, moves)
   ]
-  return board, pipeline.collate(examples)
+  return board, batch_layout.collate(examples)
 
 
 LETTERS = '\u265f\u265e\u265d\u265c\u265b\u265a'

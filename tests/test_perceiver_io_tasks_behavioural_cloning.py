@@ -9,7 +9,7 @@ from scipy import special
 from configs.baselines import entity_transformer as transformer_config
 from configs.perceiver_io import starcraft as config_lib
 from data.entities import entities
-from train_lib import cost, pipeline
+from train_lib import batch_layout, cost
 from train_lib import task as task_lib
 
 M, L = 7, 4
@@ -31,7 +31,7 @@ def make_task(make_encoder=config_lib.PERCEIVER):
   examples = [
     e for e in entities.synthetic('test', 200) if len(e['selected']) <= M
   ][:5]
-  batch = pipeline.collate(
+  batch = batch_layout.collate(
     [
       entities.preprocess(
         e, train=False, rng=None, max_entities=M, vocab_sizes=(8, 8, 8)

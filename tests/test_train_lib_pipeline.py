@@ -75,7 +75,7 @@ def test_augmentation_differs_by_epoch_and_by_seed():
 def test_processes_hold_consecutive_rows_of_one_stream(num_processes):
   examples = pipeline.train_examples(SOURCE, preprocess, seed=3)
   rows = np.arange(8).reshape(num_processes, -1)
-  shares = [pipeline.train_batches(examples, 8, r.tolist()) for r in rows]
+  shares = [batch_layout.train_batches(examples, 8, r.tolist()) for r in rows]
   for i in range(7):  # crosses epochs of 10
     local = [share[i] for share in shares]
     for key in ('id', 'draw'):
@@ -91,7 +91,7 @@ def test_an_epoch_survives_a_change_of_process_count(before, after):
   seen = []
   for i in range(5):  # 40 examples in 5 batches of 8
     for rows in np.arange(8).reshape(before if i < 2 else after, -1):
-      share = pipeline.train_batches(examples, 8, rows.tolist())
+      share = batch_layout.train_batches(examples, 8, rows.tolist())
       seen += list(share[i]['draw'])
   whole = [examples[i]['draw'] for i in range(40)]
   assert seen == whole
@@ -108,7 +108,7 @@ def test_resumes_with_the_very_next_batch(num_threads):
   assert iterator.get_state()['next_batch'] == 0
   assert_same(take(iterator, 3), whole[:3])
   state = json.loads(json.dumps(iterator.get_state()))
-  assert state == {'next_batch': 3}, 'prefetched batches are not taken ones'
+  assert state['next_batch'] == 3, 'prefetched batches are not taken ones'
   resumed = pipeline.make_train_iterator(
     config(num_threads=num_threads), seed=1, sharding=sharding()
   )
@@ -116,6 +116,26 @@ def test_resumes_with_the_very_next_batch(num_threads):
   assert_same(take(resumed, 5), whole[3:])
   resumed.set_state({'next_batch': 1})  # backwards, in mid-stream
   assert_same(take(resumed, 2), whole[1:3])
+
+
+@pytest.mark.parametrize(
+  'seed, options, expected',
+  [
+    (2, {}, 'config.seed: found 2; .* with 1,'),
+    (1, {'batch_size': 24}, 'config.data.batch_size: found 24; .* with 12,'),
+    (1, {'split': 'test'}, r'config.data \(module, split.* with another,'),
+  ],
+)
+def test_another_order_is_named(seed, options, expected):
+  state = pipeline.make_train_iterator(
+    config(), seed=1, sharding=sharding()
+  ).get_state()
+  other = pipeline.make_train_iterator(
+    config(**options), seed=seed, sharding=sharding()
+  )
+  with pytest.raises(ValueError, match=f'^{expected}.*--data_may_differ'):
+    other.set_state(state)
+  other.set_state(state, may_differ=True)
 
 
 def test_worker_processes_change_nothing():
@@ -135,7 +155,7 @@ def test_evaluation_sees_every_example_once(num_processes):
     lambda i: {'id': np.int32(i + 1)}
   )
   rows = np.arange(8).reshape(num_processes, -1)
-  shares = [pipeline.eval_batches(examples, 8, r.tolist()) for r in rows]
+  shares = [batch_layout.eval_batches(examples, 8, r.tolist()) for r in rows]
   assert {len(share) for share in shares} == {2}
   for i, real in enumerate((8, 1)):
     ids = np.concatenate([share[i]['id'] for share in shares])
@@ -266,7 +286,7 @@ def test_batches_of_a_group_hold_every_example_of_the_stream_once():
 
   examples = pipeline.train_examples(SOURCE, preprocess, seed=3)
   groups = pipeline.train_examples(SOURCE, group, seed=3)
-  batches = pipeline.train_batches(examples, 4, range(4), groups)
+  batches = batch_layout.train_batches(examples, 4, range(4), groups)
   found = [batches[i] for i in (30, *range(30))][1:]
   for batch in found:
     assert len(set(batch['draw'] < 0.3)) == 1
@@ -274,7 +294,7 @@ def test_batches_of_a_group_hold_every_example_of_the_stream_once():
   stream = [float(examples[i]['draw']) for i in range(130)]
   assert len(set(draws)) == 120 and set(draws.tolist()) < set(stream)
   # Processes hold rows of the same batches.
-  share = pipeline.train_batches(examples, 4, [2, 3], groups)
+  share = batch_layout.train_batches(examples, 4, [2, 3], groups)
   for i in (5, 0):
     assert_same([share[i]], [jax.tree.map(lambda x: x[2:], found[i])])
 

@@ -89,7 +89,7 @@ def test_no_readable_checkpoint_is_an_error(config, tmp_path):
   run(config, tmp_path)
   break_checkpoint(tmp_path, 4)
   break_checkpoint(tmp_path, 6)
-  with pytest.raises(RuntimeError, match='None of the checkpoints'):
+  with pytest.raises(RuntimeError, match='none of the checkpoints'):
     run(config, tmp_path)
 
 

@@ -1,10 +1,15 @@
-"""How a batch lies on the mesh: whose rows, what shapes, which shardings."""
+"""How examples become batches, and how these lie on the mesh: whose rows, what
+shapes, which shardings."""
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
+import grain
 import jax
 import numpy as np
 
+from train_lib import grouping
 from train_lib import sharding as sharding_lib
 
 PyTree = Any
@@ -77,3 +82,49 @@ def to_global(
     )
 
   return jax.tree.map(make, local)
+
+
+def train_batches(
+  examples: grain.MapDataset,
+  batch_size: int,
+  rows: Sequence[int],
+  groups: grain.MapDataset | None = None,
+) -> grain.MapDataset:
+  """This process's rows of each global batch, ascending, as numpy arrays.
+
+  Args:
+    examples: the endless stream.
+    batch_size: of a global batch.
+    rows: this process's.
+    groups: of the same stream's examples, if a batch holds those of one only.
+  """
+  indices = grain.MapDataset.range(sys.maxsize // batch_size)
+  if groups is None:
+    return indices.map(
+      lambda i: collate([examples[i * batch_size + row] for row in rows])
+    )
+  places = grouping.Grouping(groups, batch_size)
+  return indices.map(
+    lambda i: collate([examples[places[i][row]] for row in rows])
+  )
+
+
+def eval_batches(
+  examples: grain.MapDataset, batch_size: int, rows: Sequence[int]
+) -> grain.MapDataset:
+  """The same for one pass; zeros stand for rows beyond the last example."""
+  padding = jax.tree.map(np.zeros_like, examples[0])
+
+  def batch(i):
+    positions = [i * batch_size + row for row in rows]
+    present = [examples[p] for p in positions if p < len(examples)]
+    return collate(present, [padding] * (len(rows) - len(present)))
+
+  return grain.MapDataset.range(-(-len(examples) // batch_size)).map(batch)
+
+
+def collate(examples: Sequence[PyTree], padding=()) -> PyTree:
+  """A batch of numpy arrays; `mask` is 1 for examples and 0 for padding."""
+  batch = jax.tree.map(lambda *xs: np.stack(xs), *examples, *padding)
+  mask = np.repeat(np.float32([1, 0]), [len(examples), len(padding)])
+  return {**batch, 'mask': mask}

@@ -23,9 +23,8 @@ different there (`inherited`).
 
 import functools
 import importlib
-import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grain
@@ -33,7 +32,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from train_lib import batch_layout, checks, grouping, prefetch
+from train_lib import batch_layout, checks, prefetch
 
 PyTree = Any
 
@@ -82,7 +81,7 @@ class TrainIterator(_Batches):
     groups: grain.MapDataset | None = None,
     seed: int = 0,
   ):
-    batched = functools.partial(train_batches, groups=groups)
+    batched = functools.partial(batch_layout.train_batches, groups=groups)
     super().__init__(examples, data_config, sharding, batched)
     self._order = _order(examples, data_config, seed)
     self.set_state({'next_batch': 0})
@@ -140,7 +139,7 @@ class EvalBatches(_Batches):
     data_config: ml_collections.ConfigDict,
     sharding: jax.sharding.NamedSharding,
   ):
-    super().__init__(examples, data_config, sharding, eval_batches)
+    super().__init__(examples, data_config, sharding, batch_layout.eval_batches)
     self.num_examples = len(examples)
 
   def __len__(self) -> int:
@@ -290,45 +289,6 @@ def train_examples(source, preprocess, seed: int) -> grain.MapDataset:
   return order.random_map(lambda index, rng: preprocess(source[index], rng=rng))
 
 
-def train_batches(
-  examples: grain.MapDataset,
-  batch_size: int,
-  rows: Sequence[int],
-  groups: grain.MapDataset | None = None,
-) -> grain.MapDataset:
-  """This process's rows of each global batch, ascending, as numpy arrays.
-
-  Args:
-    examples: the endless stream.
-    batch_size: of a global batch.
-    rows: this process's.
-    groups: of the same stream's examples, if a batch holds those of one only.
-  """
-  indices = grain.MapDataset.range(sys.maxsize // batch_size)
-  if groups is None:
-    return indices.map(
-      lambda i: collate([examples[i * batch_size + row] for row in rows])
-    )
-  places = grouping.Grouping(groups, batch_size)
-  return indices.map(
-    lambda i: collate([examples[places[i][row]] for row in rows])
-  )
-
-
-def eval_batches(
-  examples: grain.MapDataset, batch_size: int, rows: Sequence[int]
-) -> grain.MapDataset:
-  """The same for one pass; zeros stand for rows beyond the last example."""
-  padding = jax.tree.map(np.zeros_like, examples[0])
-
-  def batch(i):
-    positions = [i * batch_size + row for row in rows]
-    present = [examples[p] for p in positions if p < len(examples)]
-    return collate(present, [padding] * (len(rows) - len(present)))
-
-  return grain.MapDataset.range(-(-len(examples) // batch_size)).map(batch)
-
-
 def open_source(data_config):
   """(raw examples, data module)"""
   module = importlib.import_module(data_config.module)
@@ -347,10 +307,3 @@ def open_source(data_config):
       f'config.data.split: {split!r} of {data_config.module} is empty.'
     )
   return source, module
-
-
-def collate(examples: Sequence[PyTree], padding=()) -> PyTree:
-  """A batch of numpy arrays; `mask` is 1 for examples and 0 for padding."""
-  batch = jax.tree.map(lambda *xs: np.stack(xs), *examples, *padding)
-  mask = np.repeat(np.float32([1, 0]), [len(examples), len(padding)])
-  return {**batch, 'mask': mask}

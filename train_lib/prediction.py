@@ -151,7 +151,7 @@ class Predictor:
 
   def _predict(self, group) -> Iterator[tuple[int, Prediction]]:
     padding = jax.tree.map(np.zeros_like, group[0][2])
-    batch = pipeline.collate(
+    batch = batch_layout.collate(
       [example for _, _, example in group],
       [padding] * (self._batch_size - len(group)),
     )

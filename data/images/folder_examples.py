@@ -6,7 +6,7 @@ import ml_collections
 import numpy as np
 
 from data import image_files
-from train_lib import pipeline
+from train_lib import batch_layout, pipeline
 
 
 def load(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
@@ -20,13 +20,13 @@ def load(config: ml_collections.ConfigDict) -> dict[str, np.ndarray]:
     ValueError: the folder has no images.
   """
   if not config.image_folder:
-    return pipeline.collate(
+    return batch_layout.collate(
       pipeline.few_examples(config.data, config.num_images)
     )
   source, module = pipeline.open_source(config.data)
   preprocess = pipeline.eval_preprocess(module, config.data)
   raw = _folder_examples(config.image_folder, config.num_images, source[0])
-  return pipeline.collate([preprocess(x) for x in raw])
+  return batch_layout.collate([preprocess(x) for x in raw])
 
 
 def _folder_examples(folder: str, num_images: int, like: dict) -> list[dict]:

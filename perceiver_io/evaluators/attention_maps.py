@@ -27,7 +27,7 @@ from jax.sharding import Mesh
 from matplotlib.figure import Figure
 
 from perceiver_io.attention import Attention
-from train_lib import pictures, pipeline, sharding
+from train_lib import batch_layout, pictures, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -49,7 +49,7 @@ def make_evaluator(
   """Reads data, num_images, and num_latents, how many to show."""
   examples = pipeline.few_examples(config.data, config.num_images)
   return AttentionMaps(
-    task, pipeline.collate(examples), mesh, folder, config.num_latents
+    task, batch_layout.collate(examples), mesh, folder, config.num_latents
   )
 
 

@@ -14,7 +14,7 @@ from matplotlib import patheffects
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from train_lib import pictures, pipeline, sharding
+from train_lib import batch_layout, pictures, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -40,7 +40,7 @@ def make_evaluator(
 ) -> 'ChessBoards':
   """Reads data, examples of `data.entities.chess_openings`, and num_boards."""
   examples = pipeline.few_examples(config.data, config.num_boards)
-  return ChessBoards(task, pipeline.collate(examples), mesh, folder)
+  return ChessBoards(task, batch_layout.collate(examples), mesh, folder)
 
 
 class ChessBoards:

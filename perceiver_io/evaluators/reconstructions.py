@@ -16,7 +16,7 @@ import PIL.Image
 import PIL.ImageDraw
 from jax.sharding import Mesh
 
-from train_lib import pictures, pipeline, sharding
+from train_lib import batch_layout, pictures, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -39,7 +39,7 @@ def make_evaluator(
   """Reads data, num_clips, and fps of the films, frames a second."""
   clips = pipeline.few_examples(config.data, config.num_clips)
   return Reconstructions(
-    task, pipeline.collate(clips), mesh, folder, config.fps
+    task, batch_layout.collate(clips), mesh, folder, config.fps
   )
 
 
