@@ -22,6 +22,8 @@ from perceiver_paca.weights import files
 PyTree = Any
 # The parameters do not depend on the images' height and width.
 _SIDE = 64
+# What runs once is to be compiled fast, not well.
+_QUICK = {'xla_backend_optimization_level': 0}
 
 
 def load(
@@ -49,7 +51,7 @@ def load(
   model = make(variant, dtype=dtype)
   if file is None:
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), _inputs(model))
-    return model, jax.jit(_init(model))(zeros)
+    return model, jax.jit(_init(model), compiler_options=_QUICK)(zeros)
   file = os.fspath(file)
   tensors = files.load(file)
   try:

@@ -23,6 +23,8 @@ PyTree = Any
 CONFIG = 'config.json'
 # What the classifiers of images of any size were published for.
 _IMAGE_SIZE = (224, 224)
+# What runs once is to be compiled fast, not well.
+_QUICK = {'xla_backend_optimization_level': 0}
 
 
 class Made(NamedTuple):
@@ -73,7 +75,8 @@ def load(
   if file is None:
     made = make(variant, sizes, dtype=dtype)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), made.inputs)
-    return made.model, jax.jit(made.model.init)(jax.random.key(0), zeros)
+    init = jax.jit(made.model.init, compiler_options=_QUICK)
+    return made.model, init(jax.random.key(0), zeros)
   file = os.fspath(file)
   tensors = files.load(file)
   config = os.path.join(os.path.dirname(file), CONFIG)
