@@ -21,7 +21,7 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.processes import ROOT, environment
-from train_lib import weights
+from train_lib import interruption, weights
 
 pytestmark = pytest.mark.full
 
@@ -46,9 +46,9 @@ def start(workdir, *flags, devices=1, program='train.py', config=CONFIG):
   )
 
 
-def finish(process):
+def finish(process, code=0):
   output, _ = process.communicate(timeout=600)
-  assert process.returncode == 0, output[-3000:]
+  assert process.returncode == code, output[-3000:]
   return output
 
 
@@ -124,7 +124,7 @@ def test_preempted_run_saves_first(unbroken, tmp_path):
   process = start(tmp_path)
   wait_for_step(tmp_path, 4, process)
   process.send_signal(signal.SIGTERM)
-  output = finish(process)
+  output = finish(process, interruption.EXIT_CODE)
   last = max(losses(tmp_path))
   assert f'SIGTERM: step {last} is saved' in output
   assert saved_steps(tmp_path)[-1] == last
@@ -225,7 +225,7 @@ def test_wrong_options_are_named(tmp_path, flag, message):
 LINEAR = 'tests/linear_task.py'
 
 
-def start_many(workdir, *flags, num_processes=2):
+def start_many(workdir, *flags, num_processes=2, of_the_last=()):
   """Processes with four devices in all, parameters split over all."""
   with socket.socket() as s:
     s.bind(('localhost', 0))
@@ -238,6 +238,7 @@ def start_many(workdir, *flags, num_processes=2):
       f'--process_id={i}',
       '--config.mesh.fsdp=4',
       *flags,
+      *(of_the_last if i == num_processes - 1 else ()),
       devices=4 // num_processes,
       config=LINEAR,
     )
@@ -272,7 +273,7 @@ def test_preempting_one_process_stops_both_at_one_step(tmp_path):
   processes = start_many(tmp_path, '--config.num_steps=100000')
   wait_for_step(tmp_path, 3, processes[0])
   processes[1].send_signal(signal.SIGTERM)
-  outputs = [finish(process) for process in processes]
+  outputs = [finish(process, interruption.EXIT_CODE) for process in processes]
   step = saved_steps(tmp_path)[-1]
   assert f'SIGTERM: step {step} is saved' in outputs[0]
 
@@ -286,3 +287,15 @@ def test_the_death_of_one_process_ends_the_other(tmp_path):
   assert time.monotonic() - killed < 60
   assert processes[0].returncode != 0
   assert 'another task died' in output
+
+
+def test_processes_that_differ_end_and_say_how(tmp_path):
+  """One with another rate, which would train on with a mixture of both."""
+  processes = start_many(
+    tmp_path, of_the_last=['--config.optim.schedule.lr=0.5']
+  )
+  first, second = (p.communicate(timeout=120)[0] for p in processes)
+  assert all(p.returncode not in (0, 75) for p in processes)
+  assert 'config.optim.schedule.lr: found 0.5; expected' in second
+  assert 'config: processes 1 differ from this one' in first
+  assert not list(tmp_path.glob('checkpoints/*'))

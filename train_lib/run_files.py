@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from train_lib import pipeline, writer
+from train_lib import agreement, lock, pipeline, runtime, writer
 
 _CONFIG, _CLASSES = 'config.json', 'classes.txt'
 _PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow')
@@ -90,7 +90,7 @@ def write(
   classes: tuple[str, ...] | None,
   file_name: str | None,
 ) -> None:
-  """Writes config.json and classes.txt, on process 0.
+  """Writes config.json and classes.txt, on process 0, if all processes agree.
 
   A run that has checkpoints and is of another model keeps its own: it is about
   to end with an error that lists both.
@@ -100,11 +100,17 @@ def write(
     config: of the run.
     classes: names, if the data have such.
     file_name: what --config named.
+
+  Raises:
+    ValueError: other processes have another config, code or workdir, or
+      another run has the workdir.
   """
+  runtime.make_workdir(workdir)
+  agreement.check(config, workdir)
   if jax.process_index():
     return
+  lock.Lock(workdir).close()  # Nobody else's is written over.
   root = pathlib.Path(workdir)
-  root.mkdir(parents=True, exist_ok=True)
   if (root / 'checkpoints').exists() and (root / _CONFIG).exists():
     changed = differing(config, read_config(workdir))
     if changed:
@@ -122,7 +128,9 @@ def write(
     },
     indent=2,
   )
-  (root / _CONFIG).write_text(text + '\n')
+  new = root / f'{_CONFIG}.new'
+  new.write_text(text + '\n')
+  new.replace(root / _CONFIG)  # Whole or not at all.
   if classes is not None:
     lines = (' '.join(name.split()) + '\n' for name in classes)
     (root / _CLASSES).write_text(''.join(lines), encoding='utf-8')
