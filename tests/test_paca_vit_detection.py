@@ -220,7 +220,7 @@ def test_roi_targets(name):
   with jax.enable_x64(True):
     objects = targets.Objects(
       jnp.asarray(pad(boxes, 12), F64),
-      jnp.asarray(pad(data['in.labels'], 12)),
+      jnp.asarray(pad(data['in.labels'], 12).astype(np.int32)),
       jnp.zeros((12, 64, 8), jnp.uint8),
       np.arange(12) < len(boxes),
     )
@@ -404,20 +404,18 @@ class EndToEnd:
 
   def targets(self):
     """Of both images, the published sample and masks."""
-    data, rois, anchors = self.data, [], []
+    data, found = self.data, []
     sizes = map_sizes(*data['in.padded_size'].tolist())
-    boxes = jnp.concatenate(self.model._anchors(sizes, self.dtype))
+    anchors = np.concatenate(self.model._anchors(sizes, self.dtype))
     masks = golden_detection.unpack(
       data['mask_targets_packed'], data['mask_targets_shape']
     )
-    for i in range(2):
-      objects = only(self.objects, i)
-      drawn = golden_sample(
-        *(data[f'rpn_sample.{i}.{k}'] for k in ('positive', 'negative')), 256
-      )
+
+    @golden_paca.jit
+    def describe(objects, drawn_anchors, drawn, boxes, index):
       matched = targets.match(
-        boxes,
-        np.ones(len(boxes), bool),
+        anchors,
+        jnp.ones(len(anchors), bool),
         objects.boxes,
         objects.valid,
         negative=0.3,
@@ -425,31 +423,40 @@ class EndToEnd:
         best=0.3,
       )
       deltas = targets._deltas(
-        boxes[drawn.index], matched[drawn.index], objects, drawn
+        jnp.asarray(anchors)[drawn_anchors.index],
+        matched[drawn_anchors.index],
+        objects,
+        drawn_anchors,
       )
-      anchors.append(targets.AnchorTargets(drawn, deltas))
-      drawn = golden_sample(
-        *(data[f'roi_sample.{i}.{k}'] for k in ('positive', 'negative')), 512
+      return mask_rcnn.Targets(
+        targets.AnchorTargets(drawn_anchors, deltas),
+        targets.describe(boxes, index, drawn, objects, self.num_classes, 128),
       )
-      sampled = np.concatenate(
+
+    for i in range(2):
+      rpn, roi = (
+        golden_sample(
+          *(data[f'{part}_sample.{i}.{k}'] for k in ('positive', 'negative')),
+          num_slots,
+        )
+        for part, num_slots in (('rpn', 256), ('roi', 512))
+      )
+      boxes = np.concatenate(
         [data[f'roi_sample.{i}.{k}_boxes'] for k in ('positive', 'negative')]
       )
-      described = targets.describe(
-        jnp.asarray(pad(sampled, 512), self.dtype),
+      wanted = describe(
+        only(self.objects, i),
+        rpn,
+        roi,
+        pad(boxes, 512).astype(self.dtype),
         pad(data[f'roi_sample.{i}.positive_gt_index'], 512),
-        drawn,
-        objects,
-        self.num_classes,
-        num_positives=128,
       )
-      own, masks = np.split(masks, [int(drawn.is_positive.sum())])
+      own, masks = np.split(masks, [int(roi.is_positive.sum())])
       own = pad(own.astype(bool), 128)
       # Values of 0.5 are decided by the order of a sum.
-      assert np.sum(np.asarray(described.masks) != own) <= 5
-      rois.append(described._replace(masks=own))
-    return mask_rcnn.Targets(
-      *(jax.tree.map(lambda *x: jnp.stack(x), *y) for y in (anchors, rois))
-    )
+      assert np.sum(np.asarray(wanted.rois.masks) != own) <= 5
+      found.append(wanted._replace(rois=wanted.rois._replace(masks=own)))
+    return jax.tree.map(lambda *x: np.stack(x), *found)
 
   def losses(self, variables, wanted):
     def run(model, maps):
@@ -461,7 +468,10 @@ class EndToEnd:
     return sum(x for k, x in parts.items() if k != 'accuracy'), parts
 
 
-ENDS = ['end_to_end_a', 'end_to_end_no_gt']
+ENDS = [
+  'end_to_end_a',
+  pytest.param('end_to_end_no_gt', marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize('name', ENDS)
@@ -551,6 +561,7 @@ def test_detections_end_to_end(name):
       assert np.sum((np.asarray(pasted) >= 0.5) != want) <= 5
 
 
+@pytest.mark.slow
 def test_losses_end_to_end_in_float32():
   case = EndToEnd('end_to_end_a', 'float32')
   loss, parts = golden_paca.jit(case.losses)(case.variables, case.targets())

@@ -14,7 +14,7 @@ from train_lib import sharding
 from train_lib import task as task_lib
 
 
-def config(**options):
+def config():
   config = ml_collections.ConfigDict()
   config.task = dict(module='paca_vit.tasks.detection', group_size=2)
   config.model = models.mask_rcnn('tiny_p2cconv_100_0', 3)
@@ -32,7 +32,6 @@ def config(**options):
   config.model.detector = dict(
     anchor_scale=4.0, candidates=(60, 40), num_proposals=50, max_detections=10
   )
-  config.update(options)
   return config
 
 

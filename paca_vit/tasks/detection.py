@@ -42,6 +42,10 @@ class Detection:
   model: mask_rcnn.MaskRcnn
   group_size: int
 
+  @property
+  def label_ranges(self):
+    return {'classes': (self.model.box_head.num_classes, None)}
+
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'], batch['image_size'])
 
