@@ -8,6 +8,8 @@ import subprocess
 import numpy as np
 import PIL.Image
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from tools import report
 from train_lib import pictures
@@ -189,6 +191,45 @@ def test_runs_are_set_beside_each_other(workdir, tmp_path):
   links = [x for x in page.images if x.startswith('../b/pictures/')]
   assert len(links) == 11 and len(page.images) == 22
   assert (workdir / links[0].replace('%20', ' ')).exists()
+
+
+# The file, what is in it, and whether a page is left.
+BROKEN = [
+  ('results.json', '', True),
+  ('results.json', '{"metrics"', True),
+  ('results.json', '[1]', True),
+  ('results.json', '{"metrics": [1]}', True),
+  ('results.json', '{"metrics": {"test/accuracy": "high"}}', True),
+  ('results.json', '{"metrics": {"test/accuracy": null}, "about": 3}', True),
+  ('metrics.jsonl', '{"step": 5, "loss": 2.0}\n{"step": 10, "lo', True),
+  ('metrics.jsonl', '\0\0\n{"step": 5, "loss": 2.0}\n', True),
+  ('metrics.jsonl', '[3]\n"x"\n{"step": 5, "loss": null}\n', True),
+  ('metrics.jsonl', '', False),
+  ('metrics.jsonl', 'nothing', False),
+  ('pictures/my pictures/0000010_0.png', 'no picture', True),
+  ('pictures/my pictures/0000010_0.png', '', True),
+  ('pictures/my pictures/0000010_11.svg', '<svg', True),
+  ('pictures/my pictures/0000010_11.svg', '<svg/>', True),
+]
+
+
+@pytest.mark.parametrize('name, text, is_left', BROKEN)
+def test_what_is_broken_is_left_out_and_said(
+  workdir, name, text, is_left, capsys
+):
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS.mark_as_parsed()
+  (workdir / name).write_text(text)
+  with flagsaver.flagsaver(workdir=str(workdir)):
+    if not is_left:
+      with pytest.raises(ValueError, match=f'^--workdir: .*{name}'):
+        report.main(['report'])
+      return
+    report.main(['report'])
+  page = Page((workdir / 'index.html').read_text())
+  assert not any(link.endswith(name[-13:]) for link in page.images)
+  if name != 'metrics.jsonl':
+    assert name in capsys.readouterr().err
 
 
 @pytest.mark.full

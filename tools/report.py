@@ -14,9 +14,9 @@ taken from its first picture, the description is each picture's own.
 import dataclasses
 import functools
 import html
-import json
 import os
 import pathlib
+import sys
 import urllib.parse
 from collections import defaultdict
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 from absl import app, flags
 
 from tools import plot_metrics
-from train_lib import pictures
+from train_lib import pictures, runtime, strict_json
 
 _STYLE = """
 :root { color-scheme: light; --line: #e2e5e9; --quiet: #5d6673; }
@@ -78,7 +78,13 @@ class Run:
   def results(self) -> dict[str, Any]:
     """What eval.py kept, {} if it did not run."""
     path = self.workdir / 'results.json'
-    return json.loads(path.read_text()) if path.exists() else {}
+    if not path.exists():
+      return {}
+    try:
+      return _checked(strict_json.loads(path.read_text()))
+    except (ValueError, OSError) as e:
+      _left_out(path, e)
+      return {}
 
   @property
   def about(self) -> dict[str, Any]:
@@ -123,6 +129,24 @@ class Run:
     order, evaluator = self.about.get('evals', []), album.split('/')[0]
     place = order.index(evaluator) if evaluator in order else len(order)
     return place, album
+
+
+def _checked(results: Any) -> dict[str, Any]:
+  """What eval.py writes; raises ValueError for anything else."""
+  metrics = results.get('metrics', {}) if isinstance(results, dict) else None
+  if not isinstance(metrics, dict) or not isinstance(
+    results.setdefault('about', {}), dict
+  ):
+    raise ValueError('expected what eval.py writes.')
+  wrong = [k for k, x in metrics.items() if not isinstance(x, int | float)]
+  if wrong:
+    raise ValueError(f'metrics.{wrong[0]}: expected a number.')
+  return results
+
+
+def _left_out(path: pathlib.Path, error: Exception) -> None:
+  text = ' '.join(str(error).split())
+  print(f'{path} cannot be read ({text:.200}); left out.', file=sys.stderr)
 
 
 def make_page(*workdirs: pathlib.Path) -> str:
@@ -214,10 +238,13 @@ def _pictures(run: Run) -> list[str]:
   """Learning curves, then the evaluators' albums."""
   parts = []
   curves = run.workdir / 'curves.png'
-  if curves.exists():
+  if curves.exists() and _is_readable(curves):
     parts.append('<h2>Learning curves</h2>')
     parts.append(_figure(run.base, curves, '', 'loss and metrics'))
   for album, paths in run.albums().items():
+    paths = [path for path in paths if _is_readable(path)]
+    if not paths:
+      continue
     texts = pictures.texts(paths[0])
     title, comment = texts.get('Title', album), texts.get('Comment', '')
     head = f'{html.escape(title)} <small>{html.escape(album)}</small>'
@@ -228,6 +255,16 @@ def _pictures(run: Run) -> list[str]:
       parts.append(_figure(run.base, path, caption, caption or title))
     parts.append('</div>')
   return parts
+
+
+def _is_readable(path: pathlib.Path) -> bool:
+  try:
+    pictures.size(path)
+    pictures.texts(path)
+  except (OSError, ValueError, TypeError, SyntaxError) as e:
+    _left_out(path, e)
+    return False
+  return True
 
 
 def last_pictures(workdir: pathlib.Path) -> dict[str, list[pathlib.Path]]:
@@ -282,9 +319,12 @@ def main(argv):
     source = workdir / 'metrics.jsonl'
     if not source.exists():
       raise app.UsageError(f'--workdir: {source} does not exist; train first.')
-    plot_metrics.plot(
-      plot_metrics.read_curves(str(source)), str(workdir / 'curves.png')
-    )
+    curves = plot_metrics.read_curves(str(source))
+    if not curves:
+      raise ValueError(
+        f'--workdir: {source} has no line that can be read; train first.'
+      )
+    plot_metrics.plot(curves, str(workdir / 'curves.png'))
   page = workdirs[0] / 'index.html'
   page.write_text(make_page(*workdirs), encoding='utf-8')
   print(page)
@@ -292,4 +332,4 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flag_as_required('workdir')
-  app.run(main)
+  runtime.run(main)

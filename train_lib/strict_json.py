@@ -21,16 +21,28 @@ def _strict(value: Any) -> Any:
   return value
 
 
+def loads(text: str) -> Any:
+  """As `json.loads`; null in the place of a number is NaN again.
+
+  Raises:
+    ValueError: it is no JSON.
+  """
+
+  def back(pairs):
+    return {k: math.nan if x is None else x for k, x in pairs}
+
+  return json.loads(text, object_pairs_hook=back)
+
+
 def scalars(line: str) -> dict[str, float]:
   """Reads an object of numbers; null is NaN again.
 
   Raises:
     ValueError: it is anything else, such as half a line.
   """
-  row = json.loads(line)
+  row = loads(line)
   if not isinstance(row, dict):
     raise ValueError(f'expected an object, found {line[:40]!r}.')
-  row = {k: math.nan if x is None else x for k, x in row.items()}
   wrong = [k for k, x in row.items() if not isinstance(x, int | float)]
   if wrong:
     raise ValueError(f'expected numbers, found {row[wrong[0]]!r}.')
