@@ -77,9 +77,12 @@ _PACA = {
   'config.model.num_heads': '(1,1,1,1)',
 }
 MODELS = {
-  'configs/paca_vit/imagenet.py': _PACA,
-  'configs/paca_vit/high_resolution.py': _PACA,
-  'configs/paca_vit/ade20k.py': _PACA,
+  'configs/paca_vit/imagenet.py': _PACA
+  | {'config.data.preprocess.image_size': '64'},
+  'configs/paca_vit/high_resolution.py': _PACA
+  | {'config.data.preprocess.image_size': '64'},
+  'configs/paca_vit/ade20k.py': _PACA
+  | {'config.data.preprocess.crop_size': '64'},
   'configs/paca_vit/depth.py': {},
   'configs/perceiver_io/imagenet.py': {
     'config.model.encoder.num_blocks': '1',
