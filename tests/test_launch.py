@@ -334,7 +334,7 @@ def test_wrong_options_are_named(launch, script, flags, message):
   assert message in output
 
 
-def test_image_is_made_by_the_commands_of_the_readme():
+def test_image_is_made_by_the_commands_of_the_documentation():
   install = 'pip install -c constraints.txt -e'
-  assert install in (ROOT / 'README.md').read_text()
+  assert install in (ROOT / 'docs/training.md').read_text()
   assert install in (ROOT / 'launch/Dockerfile').read_text()

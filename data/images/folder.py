@@ -95,7 +95,7 @@ def preprocess(
   *,
   train: bool,
   rng: np.random.Generator | None,
-  image_size: int = 224,
+  image_size: int,
   crop_fraction: float = 0.9,
   resize_last: bool = False,
   color_jitter: float = 0.0,

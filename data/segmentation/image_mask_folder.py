@@ -119,10 +119,10 @@ def preprocess(
   *,
   train: bool,
   rng: np.random.Generator | None,
-  bounds: tuple[int, int] = (2048, 512),
-  crop_size: int = 512,
-  scale: tuple[float, float] = (0.5, 2.0),
-  max_share: float = 0.75,
+  bounds: tuple[int, int],
+  crop_size: int,
+  scale: tuple[float, float],
+  max_share: float,
   size_multiple: int = 1,
 ) -> dict[str, np.ndarray]:
   """`segmentation_ops.preprocess_photo`, which says what the options are."""
