@@ -115,13 +115,15 @@ def write_pair(root, name, image_size, mask):
   PIL.Image.fromarray(mask).save(root / 'train/masks' / f'{name}.png')
 
 
+# Options that leave an image of 3 x 2 pixels as it is.
+SMALL = dict(bounds=(3, 2), crop_size=2, scale=(1.0, 1.0), max_share=1.0)
+
+
 def test_folder_is_read(tmp_path):
   mask = np.uint8([[0, 1, 255], [1, 1, 0]])
   write_pair(tmp_path, 'a', (3, 2), mask)
   (example,) = image_mask_folder.source('train', str(tmp_path))
-  out = image_mask_folder.preprocess(
-    example, train=False, rng=None, bounds=(3, 2)
-  )
+  out = image_mask_folder.preprocess(example, train=False, rng=None, **SMALL)
   np.testing.assert_array_equal(out['label'], mask)
   assert example['classes'] == ('ground', 'square')
 
@@ -129,9 +131,7 @@ def test_folder_is_read(tmp_path):
 def test_folder_of_bits(tmp_path):
   write_pair(tmp_path, 'a', (3, 2), np.array([[0, 1, 1], [0, 0, 1]], bool))
   (example,) = image_mask_folder.source('train', str(tmp_path))
-  out = image_mask_folder.preprocess(
-    example, train=False, rng=None, bounds=(3, 2)
-  )
+  out = image_mask_folder.preprocess(example, train=False, rng=None, **SMALL)
   np.testing.assert_array_equal(out['label'], [[0, 1, 1], [0, 0, 1]])
 
 
@@ -199,9 +199,7 @@ def test_folders_as_people_have_them(tmp_path, capsys):
   _, example = image_mask_folder.source('train', str(tmp_path))
   assert example['classes'] == ('ground', 'square')
   assert 'c.jpg: the file is broken' in capsys.readouterr().out
-  out = image_mask_folder.preprocess(
-    example, train=False, rng=None, bounds=(3, 2)
-  )
+  out = image_mask_folder.preprocess(example, train=False, rng=None, **SMALL)
   np.testing.assert_array_equal(out['label'], mask)
   assert (out['image'][0] > 0).all() and (out['image'][1] < 0).all()
 
