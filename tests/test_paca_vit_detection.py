@@ -14,6 +14,9 @@ from tests import detection_models, golden_detection, golden_paca
 from tests.detection_models import golden_sample, pad
 from tests.golden_detection import STRIDES
 
+# Detectors take long to compile.
+pytestmark = pytest.mark.full
+
 F64 = np.float64
 
 

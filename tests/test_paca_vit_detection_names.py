@@ -14,6 +14,9 @@ from paca_vit.detection import mask_rcnn, names
 from tests import detection_models, golden_detection, golden_paca
 from train_lib import cost
 
+# Detectors take long to compile.
+pytestmark = pytest.mark.full
+
 VARIANTS = models.MASK_RCNN_VARIANTS
 SPECS = golden_detection.FOLDER / 'state_specs'
 

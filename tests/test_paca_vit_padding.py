@@ -10,6 +10,9 @@ from paca_vit import padding
 from paca_vit.detection import mask_rcnn
 from tests import golden_paca
 
+# Detectors take long to compile.
+pytestmark = pytest.mark.full
+
 
 def small_detector(variant, own_canvas):
   config = models.mask_rcnn(variant, 3)

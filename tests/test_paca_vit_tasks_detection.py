@@ -13,6 +13,9 @@ from tests import golden_paca
 from train_lib import sharding
 from train_lib import task as task_lib
 
+# Detectors take long to compile.
+pytestmark = pytest.mark.full
+
 
 def config():
   config = ml_collections.ConfigDict()
