@@ -255,7 +255,7 @@ def test_cluster_maps_sum_to_1(task_and_variables):
 
 @pytest.mark.parametrize(
   'axes',
-  [{'data': 4}, {'data': 8}, {'data': 2, 'fsdp': 2, 'tensor': 1, 'inputs': 2}],
+  [{'data': 4}, pytest.param({'data': 8}, marks=pytest.mark.slow)],
 )
 def test_meshes_agree(task_and_variables, axes):
   task, variables = task_and_variables
@@ -284,3 +284,14 @@ def test_meshes_agree(task_and_variables, axes):
     gradients,
     want,
   )
+
+
+def test_an_image_over_several_devices_is_refused(task_and_variables):
+  task, variables = task_and_variables
+  mesh = sharding.make_mesh({'data': 4, 'inputs': 2})
+
+  def loss(variables, batch):
+    return task.loss(variables, batch, jax.random.key(2))[0]
+
+  with pytest.raises(ValueError, match='^config.mesh.inputs: found 2'):
+    jax.eval_shape(sharding.on_mesh(mesh, loss), variables, batch(8))

@@ -13,6 +13,7 @@ import ml_collections
 from paca_vit.detection import mask_rcnn
 from paca_vit.detection.targets import Objects
 from perceiver_paca.ops import boxes as box_ops
+from perceiver_paca.ops import mesh
 from train_lib import metrics
 from train_lib.task import LossAux
 
@@ -51,6 +52,12 @@ class Detection:
 
   def loss(self, variables, batch, rng):
     target_rng, drop_path_rng = jax.random.split(rng)
+    parts = mesh.axes().get(mesh.INPUTS, 1)
+    if parts > 1:  # Gradients there were not shown to be right.
+      raise ValueError(
+        f'config.mesh.inputs: found {parts}; expected 1, since detectors split '
+        'batches alone.'
+      )
     terms, model_state = self.model.apply(
       variables,
       batch,
