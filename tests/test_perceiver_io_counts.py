@@ -10,11 +10,11 @@ from train_lib import cost
 # Parameters, and GFLOPs at 2 a multiply-add or None. All measured on the
 # reference code; the papers' own figures are rounded.
 PUBLISHED = {
-  'mlm:base_bytes': (201_108_230, 120.95),
-  'mlm:base_sentencepiece': (223_155_456, 133.61),
-  'mlm:plus_plus': (425_607_430, 240.87),
-  'mlm:bytes_128x1920': (430_132_230, 127.40),
-  'mlm:bytes_512x896': (105_849_862, 134.12),
+  'masked_language_modelling:base_bytes': (201_108_230, 120.95),
+  'masked_language_modelling:base_sentencepiece': (223_155_456, 133.61),
+  'masked_language_modelling:plus_plus': (425_607_430, 240.87),
+  'masked_language_modelling:bytes_128x1920': (430_132_230, 127.40),
+  'masked_language_modelling:bytes_512x896': (105_849_862, 134.12),
   'imagenet:learned': (62_255_848, 478.04),
   'imagenet:fourier': (48_440_627, 406.12),
   'imagenet:conv': (48_646_522, 369.36),
@@ -64,7 +64,7 @@ def test_published_counts(name):
     ('imagenet:conv', [(3136, 512, 322), (512, 1, 1024)]),
     ('optical_flow', [(182528, 2048, 322)]),
     ('audioset:raw', [(13024, 512, 487), (512, 1, 512)]),
-    ('mlm:base_bytes', []),
+    ('masked_language_modelling:base_bytes', []),
   ],
 )
 def test_what_folding_saves(name, folded):
