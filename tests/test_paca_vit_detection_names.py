@@ -58,8 +58,18 @@ def test_parameters_of_every_part(variant):
   }
 
 
-@pytest.mark.parametrize('variant', VARIANTS)
-@pytest.mark.parametrize('size', ['1280x800', '800x1216'])
+@pytest.mark.parametrize(
+  'variant, size',
+  [
+    ('tiny_p2cconv_100_0', '1280x800'),
+    ('convmixer_base_100', '800x1216'),
+    *(
+      pytest.param(variant, size, marks=pytest.mark.slow)
+      for variant in VARIANTS
+      for size in ('1280x800', '800x1216', '800x1344')
+    ),
+  ],
+)
 def test_multiply_adds_of_every_part(variant, size):
   want = json.loads((golden_detection.FOLDER / 'macs.json').read_text())
   want = want[variant][size]
