@@ -95,7 +95,7 @@ def make_schedule(
   elif config.decay == 'step':
     decay = optax.piecewise_constant_schedule(
       config.lr,
-      {round(b * num_steps) - start: config.factor for b in config.boundaries},
+      {int(b * num_steps) - start: config.factor for b in config.boundaries},
     )
   else:
     raise ValueError(
