@@ -37,7 +37,13 @@ def evaluator(workdir, model=None, class_names=('ground', 'square')):
   config = ml_collections.ConfigDict(
     dict(
       data=common.data(
-        'data.segmentation.image_mask_folder', 'test', 1, bounds=(100, 80)
+        'data.segmentation.image_mask_folder',
+        'test',
+        1,
+        bounds=(100, 80),
+        crop_size=80,
+        scale=(1.0, 1.0),
+        max_share=1.0,
       ),
       class_names=class_names,
       num_images=2,
