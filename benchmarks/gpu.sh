@@ -6,7 +6,9 @@
 #   bash benchmarks/gpu.sh lm 'paca*' # rows by name or pattern
 #
 # Rows: tests (attention and depth-wise convolution against float64 on the
-# device), depthwise (its implementations), lm, paca_tiny, paca_small, imagenet, flow, flags (XLA's, as an A/B).
+# device), depthwise and attention (their implementations), lm, paca_tiny,
+# paca_small, imagenet, flow, flags (XLA's, as an A/B). TRACES=DIR keeps a
+# profile of each row, which `python -m benchmarks.kernels` reads.
 # With TINY=1 models are small and steps few: a rehearsal, also on a CPU.
 # Needs JAX, and PyTorch, transformers and timm for the peers (PEERS=0: without).
 set -u
@@ -85,6 +87,13 @@ if is_wanted depthwise; then
   [ "$tiny" = 1 ] && batch_size=1
   python3 -m benchmarks.depthwise_conv --batch_size=$batch_size
   echo "depthwise: $SECONDS s so far"
+fi
+
+if is_wanted attention; then
+  attention_flags=()
+  [ "$tiny" = 1 ] && attention_flags=(--tiny --runs=1)
+  python3 -m benchmarks.attention_speed "${attention_flags[@]}"
+  echo "attention: $SECONDS s so far"
 fi
 
 echo '| | batch | examples/s | ms | MFU | peak GiB | first result, s |'

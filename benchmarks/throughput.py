@@ -19,6 +19,7 @@ PerceiverForImageClassificationFourier, ...Learned and ...ConvProcessing) or
 PyTorch for it.
 """
 
+import pathlib
 import time
 
 import numpy as np
@@ -137,6 +138,9 @@ def ours(config, dtype: str, batch_size: int) -> dict[str, float]:
       for _ in range(3):
         step()
       jax.block_until_ready(result)
+    # Which kernel is which layer, for benchmarks.kernels.
+    text = pathlib.Path(_TRACE.value, 'program.txt')
+    text.write_text(program.as_text())
   flops = 2 * cost.multiply_adds(fn, *args)
   mfu = flops / figures['seconds'] / ceiling
   return figures | dict(mfu=mfu, gib=peak / 2**30)

@@ -12,17 +12,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from perceiver_paca import layers
 from perceiver_paca.ops import attention as attention_ops
 from perceiver_paca.ops import folded_attention
 from perceiver_paca.ops.mesh import examples_apart
 
 Dtype = jax.typing.DTypeLike
 
-LayerNorm = functools.partial(
-  nn.LayerNorm,
-  epsilon=1e-5,
-  use_fast_variance=False,  # E[x^2] - E[x]^2 loses digits
-)
+LayerNorm = functools.partial(layers.LayerNorm, epsilon=1e-5)
 
 
 class LinearMap(nn.Module):

@@ -9,10 +9,15 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 
 # Rooms that both families are built from.
-INSTALLED = ('perceiver_paca.ops', 'perceiver_paca.weights')
+INSTALLED = (
+  'perceiver_paca.layers',
+  'perceiver_paca.ops',
+  'perceiver_paca.weights',
+)
 # Room -> the rooms that it may import.
 ALLOWED = {
   'perceiver_paca.ops': {'perceiver_paca.ops'},
+  'perceiver_paca.layers': {'perceiver_paca.ops'},
   'perceiver_paca.weights': {'perceiver_paca.weights'},
   'perceiver_io': {'perceiver_io', *INSTALLED},
   'paca_vit': {'paca_vit', *INSTALLED},
@@ -30,6 +35,7 @@ PROGRAMS = ('train.py', 'eval.py', 'predict.py')
 PACKAGES = {
   'configs': {'ml_collections'},
   'perceiver_paca.ops': {'jax', 'numpy'},
+  'perceiver_paca.layers': {'jax', 'flax'},
   'perceiver_paca.weights': {'numpy', 'ml_dtypes'},  # numpy with bfloat16
   'perceiver_io': {'jax', 'flax', 'numpy'},
   'paca_vit': {'jax', 'flax', 'numpy'},
