@@ -60,14 +60,13 @@ def test_decay_and_rates_of_every_parameter(variant):
 def test_schedule_is_linear_up_and_linear_down():
   config = ade20k.get_config()
   _, schedule = optim.make_optimizer(config.optim, config.num_steps)
-  for step, want in (
-    (0, 6e-11),
-    (750, 3e-5),
-    (1_500, 6e-5),
-    (80_750, 3e-5),
-    (160_000, 0.0),
-  ):
-    np.testing.assert_allclose(schedule(step), want, rtol=1e-5, atol=1e-12)
+  # 1,500 steps of warm-up, the last of which has the whole rate.
+  for step in (0, 1, 750, 1_499):
+    want = 6e-5 * (1e-6 + (1 - 1e-6) * step / 1_499)
+    np.testing.assert_allclose(schedule(step), want, rtol=1e-5)
+  for step in (1_500, 80_750, 159_999):
+    want = 6e-5 * (1 - (step - 1_500) / 158_499)  # theirs is 0 at the last
+    np.testing.assert_allclose(schedule(step), want, atol=4e-10)
 
 
 def test_drop_path_and_clusters_are_the_published_ones():

@@ -74,7 +74,7 @@ def get_config(
     decay_starts_at_zero=True,
     update_every_steps=common.part(steps_per_epoch),
   )
-  if variant == 'base_p2cconv_100_0':
+  if variant.startswith('base_'):  # the authors' note on this size
     config.optim.clip_norm = 1.0
   config.checkpoint = common.checkpoint(
     every_steps=common.part(steps_per_epoch), best_metric='validation/accuracy'

@@ -9,7 +9,7 @@ published. 12 layers, 512 latents, 100 epochs, clips of 32 frames, 16 of them
 averaged at test. Not trained here. The paper leaves open the optimizer
 (ImageNet's here), the batch, the bands of positions in sound, and the
 spectrogram but for its 4,800 inputs (60 frames of 80 mel bands here). The
-video's dropout of 30 % is that of Jaegle et al. 2021a.
+dropout of Jaegle et al. 2021a: video 30 %, a spectrogram beside it 10 %.
 
 `demo`: the language of spoken letters and syllables, 20 of them; and
 `demo_mixtures`, of two speakers at once. Both print a linear model's result.
@@ -54,7 +54,7 @@ def _audioset(sizes: dict) -> ml_collections.ConfigDict:
   mel = modalities['audio']['kind'] == 'spectrogram'
   config.task = dict(
     module='perceiver_io.tasks.tagging',
-    dropout={'image': 0.3} if 'image' in modalities else {},
+    dropout=_dropout(modalities),
     input_shift=3.0 if mel else 0.0,
     input_scale=0.5 if mel else 1.0,
   )
@@ -91,6 +91,14 @@ def _audioset(sizes: dict) -> ml_collections.ConfigDict:
   config.update(common.parallel())
   config.init_from = common.from_scratch()
   return config
+
+
+def _dropout(modalities) -> dict[str, float]:
+  """How often a modality is hidden from training, where there are two."""
+  if 'image' not in modalities:
+    return {}
+  mel = modalities['audio']['kind'] == 'spectrogram'
+  return {'image': 0.3} | ({'audio': 0.1} if mel else {})
 
 
 def _klettres(kind: str) -> ml_collections.ConfigDict:

@@ -8,10 +8,12 @@ trained here.
 
 `learned`, `fourier`, `conv`: config A, the recipe of appendix A.1 of Jaegle et
 al. 2021b and of DeepMind's training code: 110 epochs of 1,024 images, each
-mixed of two, so a batch of data holds 2,048. `original_*`: the same without a
-decoder. `original_repeated` reads the image before each of its eight blocks;
-its own paper (2021a) trains 120 epochs with steps of the learning rate, and
-what it does not say is taken from the other recipe.
+mixed of two, so a batch of data holds 2,048. The BatchNorm of `conv`'s stem
+takes the statistics of the whole batch, in their program those of a device.
+`original_*`: the same without a decoder. `original_repeated` reads the image
+before each of its eight blocks; its own paper (2021a) trains 120 epochs with
+steps of the learning rate, and what it does not say is taken from the other
+recipe.
 
 `*_jft`: config B, fine-tuning (appendix A.2) of what was trained on JFT-300M,
 which is not public: --config.init_from.path names the weights, without the

@@ -9,7 +9,9 @@ bytes, `base_sentencepiece` 512 tokens, and needs
 published. The recipe (Jaegle et al. 2021b, appendix F, tables 11, 12, 15): C4
 and Wikipedia, 500,000 steps of batches of 2,048. Not trained here. The paper
 leaves open LAMB's betas and epsilon (taken from the authors' ImageNet program)
-and what is decayed (everything but biases and norms).
+and what is decayed (everything but biases and norms). It splits packs of ten
+documents into crops; here a pack gives one crop an epoch, drawn anew each time,
+since how long stored documents are is not known before they are read.
 
 `demo` reads Python's documentation, 64 bytes at a time; docs/results.md says
 what it learns. `tiny` is for tests.

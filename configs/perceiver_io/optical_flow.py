@@ -18,8 +18,9 @@ without any, in which every pair is fed forward and reversed: train
   python train.py --config=configs/perceiver_io/optical_flow.py:patch3 \
     --workdir=runs/patch3 --config.init_from.path=runs/patch3_first
 The paper leaves open the loss (here the end-point error), weight decay (none),
-warm-up (none), how long the first phase is (here a fifth) and how severity
-grows (--config.data.preprocess.augment.severity, from run to run).
+warm-up (none), how long the first phase is (here a fifth of the 480 epochs,
+before them and not of their number) and how severity grows
+(--config.data.preprocess.augment.severity, from run to run).
 
 `demo`, on photographs under known motion, is sized for two CPU cores. `tiny` is
 for tests.
