@@ -2,7 +2,7 @@
 
 Inputs are files or folders of what the run was trained on. Without --output a
 line for each is printed; with --output=NAME.csv or NAME.jsonl it is a row, with
---output=FOLDER also pictures, such as masks, are written there. Inputs that
+--output=FOLDER also files, such as masks, are written there. Inputs that
 cannot be read are named, counted and left out, and the exit code is 1.
 
 In Python: `predict.load('runs/photos')(['a.jpg', 'b.jpg'])`.
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable
 
 import ml_collections
+import numpy as np
 from absl import app, flags
 
 from tools.output import OUTPUT
@@ -39,7 +40,7 @@ def load(
 
 
 def write(predictions: Iterable[prediction.Prediction], output: str) -> None:
-  """Writes a .csv or .jsonl file, or a folder with a .jsonl file and pictures.
+  """Writes a .csv or .jsonl file, or a folder with a .jsonl file.
 
   Raises:
     OSError: it cannot be written.
@@ -61,11 +62,11 @@ def write(predictions: Iterable[prediction.Prediction], output: str) -> None:
         file.write(json.dumps(row, ensure_ascii=False) + '\n')
 
 
-def save_pictures(
+def save_files(
   predicted: prediction.Prediction, folder: str, taken: set[str]
 ) -> None:
-  """Writes an input's pictures under its name, and a number if it is taken."""
-  if not predicted.pictures:
+  """Writes an input's files under its name, and a number if it is taken."""
+  if not predicted.files:
     return
   stem = pathlib.Path(predicted.input).stem
   name, number = stem, 2
@@ -73,8 +74,14 @@ def save_pictures(
     name, number = f'{stem}_{number}', number + 1
   taken.add(name)
   os.makedirs(folder, exist_ok=True)
-  for suffix, picture in predicted.pictures.items():
-    picture.save(os.path.join(folder, name + suffix))
+  for suffix, held in predicted.files.items():
+    path = pathlib.Path(folder, name + suffix)
+    if isinstance(held, bytes):
+      path.write_bytes(held)
+    elif isinstance(held, np.ndarray):
+      np.save(path, held)
+    else:
+      held.save(path)
 
 
 def main(argv):
@@ -101,8 +108,8 @@ def main(argv):
       failed.append(predicted.error)
       continue
     if in_folder:
-      save_pictures(predicted, output, taken)
-    done[i] = predicted._replace(pictures={})
+      save_files(predicted, output, taken)
+    done[i] = predicted._replace(files={})
   done = [done[i] for i in sorted(done)]
   if output:
     write(done, output)
@@ -119,4 +126,8 @@ def main(argv):
 
 if __name__ == '__main__':
   flags.mark_flag_as_required('workdir')
-  runtime.run(main)
+  try:
+    runtime.run(main)
+  except BrokenPipeError:  # `| head` has seen enough.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)

@@ -144,6 +144,11 @@ RULES: tuple[tuple[str, Rule], ...] = (
       'dots_with_no_batch_dims_saveable',
     ),
   ),
+  (r'task\.kind', choice('classes', 'numbers')),
+  # Statistics of the data.
+  ('mean|low|high|y_mean', number()),
+  ('std|y_std', POSITIVE),
+  ('shift', NOT_NEGATIVE),
   # The model's and the data's sizes.
   (r'num_clusters|min_overlap|num_pictures|num_images', whole(0)),
   (r'augment\.num_layers', whole(0)),
@@ -213,8 +218,6 @@ def check(config: Mapping) -> None:
     if value is None and to_derive:
       continue
     name = path.rpartition('.')[2]
-    if value is None and 'derive' in config:
-      continue
     if name in ('sharding', 'lr_multipliers'):
       _check_pairs(path, value)
     elif (rule := rule_of(path)) is not None:

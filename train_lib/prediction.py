@@ -10,7 +10,7 @@ import concurrent.futures
 import importlib
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -22,6 +22,7 @@ from train_lib import batch_layout, pipeline, run_files, sharding, trained
 from train_lib.task import Task
 
 PyTree = Any
+File = PIL.Image.Image | np.ndarray | bytes
 _NUM_THREADS = 8
 
 
@@ -31,13 +32,14 @@ class Prediction(NamedTuple):
   Attributes:
     input: what it was, as text.
     values: name -> text or number; {} if it could not be read.
-    pictures: suffix of a file -> its picture.
+    files: suffix of a file -> what it holds: a picture, an array that NumPy
+      saves, or bytes.
     error: why it could not be read, or None.
   """
 
   input: str
   values: dict[str, Any]
-  pictures: dict[str, PIL.Image.Image]
+  files: dict[str, File]
   error: str | None
 
 
@@ -65,8 +67,8 @@ class Predictions(Protocol):
 
   def result(
     self, given: Any, output: PyTree
-  ) -> tuple[dict[str, Any], dict[str, PIL.Image.Image]]:
-    """`values` and `pictures` of a Prediction."""
+  ) -> tuple[dict[str, Any], dict[str, File]]:
+    """`values` and `files` of a Prediction."""
 
 
 class Predictor:
@@ -161,8 +163,8 @@ class Predictor:
     outputs = jax.device_get(self._apply(batch))
     for row, (i, given, _) in enumerate(group):
       output = jax.tree.map(lambda x, row=row: x[row], outputs)
-      values, pictures = self._kind.result(given, output)
-      yield i, Prediction(_as_text(given), values, pictures, None)
+      values, files = self._kind.result(given, output)
+      yield i, Prediction(_as_text(given), values, files, None)
 
   def _load(self, batch: PyTree) -> Callable[[PyTree], PyTree]:
     task, state = trained.load(
@@ -189,4 +191,5 @@ def evaluation(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 
 def _as_text(given: Any) -> str:
-  return str(given) if not isinstance(given, bytes | np.ndarray) else '<data>'
+  is_data = isinstance(given, bytes | np.ndarray | Mapping)
+  return '<data>' if is_data else str(given)

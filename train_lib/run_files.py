@@ -38,7 +38,8 @@ def derived(
     num_evaluations: on the way; as often the run is saved.
     outputs: the names of the options that are the number of outputs.
 
-  Only options that are None are set. All is printed.
+  A data module may have `derived(source)`, which returns further options and
+  their values. Only options that are None are set. All is printed.
 
   Args:
     config: of a run; unchanged if it has no section `derive`.
@@ -55,7 +56,7 @@ def derived(
   config.unlock()
   derive = config.derive
   del config.derive
-  source, _ = pipeline.open_source(config.data)
+  source, module = pipeline.open_source(config.data)
   classes = source[0].get('classes')
   steps_per_epoch = max(1, len(source) // config.data.batch_size)
   num_steps = max(math.ceil(derive.epochs * steps_per_epoch), derive.min_steps)
@@ -67,6 +68,9 @@ def derived(
   _set(config, 'log_every_steps', max(1, min(50, config.num_steps // 20)))
   for name in derive.outputs:
     _set(config, name, len(classes) if classes else source[0]['num_outputs'])
+  if hasattr(module, 'derived'):
+    for name, value in module.derived(source).items():
+      _set(config, name, value)
   for section in config.evals.values():
     _set(section, 'every_steps', every)
   writer.say(
