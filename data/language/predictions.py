@@ -1,10 +1,10 @@
-"""Classes of texts, for `predict.py`."""
+"""Classes or numbers of texts, for `predict.py`."""
 
 import functools
 import importlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -58,9 +58,12 @@ class Texts:
     return {name: x for name, x in example.items() if name != 'label'}
 
   def outputs(self, task, variables, batch):
-    return task.predict(variables, batch)['logits']
+    return task.predict(variables, batch)
 
-  def result(self, given: Any, output: np.ndarray):
-    """The best classes: label, probability, label_2, probability_2, ..."""
+  def result(self, given: Any, output: Mapping[str, np.ndarray]):
+    """The best classes: label, probability, label_2, probability_2, ...; or
+    `number`."""
     del given
-    return predictions.best_classes(output, self._classes), {}
+    if 'numbers' in output:
+      return {'number': round(float(output['numbers'][0]), 6)}, {}
+    return predictions.best_classes(output['logits'], self._classes), {}

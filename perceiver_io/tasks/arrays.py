@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 from flax import linen as nn
 
 from perceiver_io import models
@@ -25,8 +24,7 @@ from perceiver_io.outputs import Projection
 from perceiver_io.perceiver import Encoder
 from perceiver_io.position_encoding import fourier_features
 from perceiver_io.queries import LearnedQueries
-from train_lib import classification, losses, metrics
-from train_lib.task import LossAux
+from train_lib import classification, regression
 
 PREDICTIONS = 'data.arrays.predictions'
 
@@ -94,15 +92,13 @@ class Arrays:
   Attributes:
     model: the model.
     kind: 'classes' or 'numbers'.
-    y_mean, y_std: of the K numbers; the loss is that of numbers of mean 0 and
-      deviation 1.
+    scale: of numbers.
     label_smoothing: of classes, in training.
   """
 
   model: ArrayModel
   kind: str
-  y_mean: tuple[float, ...]
-  y_std: tuple[float, ...]
+  scale: regression.Scale
   label_smoothing: float
 
   @property
@@ -125,8 +121,7 @@ class Arrays:
         label_smoothing=self.label_smoothing,
         model_state={},
       )
-    loss = losses.masked_mean(self._errors(outputs, labels), mask)
-    return loss, LossAux(model_state={}, scalars={}, weight=jnp.sum(mask))
+    return regression.make_loss(self.scale, outputs, labels, mask)
 
   def metrics(self, variables, batch):
     """Of classes loss and accuracy; of numbers the loss, and the root mean
@@ -134,12 +129,7 @@ class Arrays:
     outputs, labels, mask = self._flat(variables, batch)
     if self.kind == 'classes':
       return classification.make_metrics(outputs, labels, mask)
-    error = self._in_units(outputs) - labels
-    return {
-      'loss': metrics.Mean.of(self._errors(outputs, labels), mask),
-      'rmse': metrics.RootMean.of(jnp.square(error), mask),
-      'mae': metrics.Mean.of(jnp.abs(error), mask),
-    }
+    return regression.make_metrics(self.scale, outputs, labels, mask)
 
   def predict(self, variables, batch):
     """`logits`, or `numbers` in y's units, [B, K] or [B, O, K]."""
@@ -147,7 +137,7 @@ class Arrays:
     outputs = outputs if self.model.dense else outputs[:, 0]
     if self.kind == 'classes':
       return {'logits': outputs}
-    return {'numbers': self._in_units(outputs)}
+    return {'numbers': self.scale.in_units(outputs)}
 
   def _inputs(self, batch):
     names = ('x', 'coordinates', 'input_mask', 'queries')
@@ -161,14 +151,6 @@ class Arrays:
     mask = batch['mask'].reshape(-1, *(1,) * (known.ndim - 1)) * known
     shape = outputs.shape if self.kind == 'numbers' else outputs.shape[:1]
     return outputs, label.reshape(shape), mask.reshape(shape)
-
-  def _errors(self, outputs, labels):
-    """Squares [N, K]."""
-    mean, std = np.float32(self.y_mean), np.float32(self.y_std)
-    return jnp.square(outputs - (labels - mean) / std)
-
-  def _in_units(self, outputs):
-    return outputs * np.float32(self.y_std) + np.float32(self.y_mean)
 
 
 def make_task(
@@ -193,7 +175,6 @@ def make_task(
       dense=config.dense,
     ),
     kind=config.kind,
-    y_mean=tuple(config.y_mean),
-    y_std=tuple(config.y_std),
+    scale=regression.Scale(tuple(config.y_mean), tuple(config.y_std)),
     label_smoothing=config.label_smoothing,
   )
