@@ -3,7 +3,9 @@
 Inputs are files or folders of what the run was trained on. Without --output a
 line for each is printed; with --output=NAME.csv or NAME.jsonl it is a row, with
 --output=FOLDER also files, such as masks, are written there. Inputs that
-cannot be read are named, counted and left out, and the exit code is 1.
+cannot be read are named, counted and left out, and the exit code is 1. What may
+be told of a kind of predictions, such as the scale of motions, is
+--option=NAME=VALUE; docs/own-data.md lists them.
 
 In Python: `predict.load('runs/photos')(['a.jpg', 'b.jpg'])`.
 """
@@ -22,11 +24,16 @@ from absl import app, flags
 from tools.output import OUTPUT
 from train_lib import prediction, run_files, runtime, trained
 
+OPTION = flags.DEFINE_multi_string(
+  'option', [], 'Of the kind of predictions: NAME=VALUE.'
+)
+
 
 def load(
   workdir: str,
   config: ml_collections.ConfigDict | None = None,
   best: bool = False,
+  **options,
 ) -> prediction.Predictor:
   """A trained run as a function from a list of inputs to their predictions.
 
@@ -34,9 +41,10 @@ def load(
     workdir: of the run.
     config: for a run that keeps none, or for imported weights.
     best: the best checkpoint instead of the last.
+    **options: of the kind of predictions, such as scale=0.5 of motions.
   """
   config = run_files.config_of(config, workdir)
-  return prediction.Predictor(config, workdir, best)
+  return prediction.Predictor(config, workdir, best, options)
 
 
 def write(predictions: Iterable[prediction.Prediction], output: str) -> None:
@@ -84,24 +92,29 @@ def save_files(
       held.save(path)
 
 
+def _option(text: str) -> tuple[str, str]:
+  name, equals, value = text.partition('=')
+  if not equals:
+    raise ValueError(f'--option: expected NAME=VALUE, found {text!r}.')
+  return name, value
+
+
 def main(argv):
   if len(argv) < 2:
     raise app.UsageError('Expected inputs: files or folders.')
   runtime.initialize()
-  output, failed = OUTPUT.value, []
+  output = OUTPUT.value
   in_folder = output and not output.lower().endswith(('.csv', '.jsonl'))
   try:
     predictor = load(
-      runtime.WORKDIR.value, runtime.CONFIG.value, trained.BEST.value
+      runtime.WORKDIR.value,
+      runtime.CONFIG.value,
+      trained.BEST.value,
+      **dict(map(_option, OPTION.value)),
     )
   except (ValueError, FileNotFoundError) as e:
     raise SystemExit(str(e)) from e
-  inputs = []
-  for given in argv[1:]:
-    try:
-      inputs += predictor.expand(given)
-    except (ValueError, OSError) as e:
-      failed.append(str(e))
+  inputs, failed = predictor.expand(argv[1:])
   done, taken = {}, set()
   for i, predicted in predictor.stream(inputs):
     if predicted.error:
