@@ -70,7 +70,7 @@ def test_what_is_predicted(tmp_path):
   config = finetune_text.get_config('tiny')
   kind = predictions.make_predictions(config, ('no', 'yes'))
   path = write(tmp_path / 'new.jsonl', '{"text": "a"}', '{"text": "b"}')
-  assert kind.expand(path) == [['a'], ['b']]
+  assert kind.expand(path) == ['a', 'b']
   path = write(tmp_path / 'new.txt', 'first', '', 'second ')
   assert kind.expand(path) == ['first', 'second ']
   assert kind.expand('Is it so?') == ['Is it so?']

@@ -16,6 +16,18 @@ from data.language import table
 from train_lib import prediction
 
 
+def expand_texts(given: str) -> list[Any]:
+  """A table's texts, the lines of a .txt file, or the argument itself."""
+  suffix = pathlib.Path(given).suffix.lower()
+  if suffix in tables.SUFFIXES:
+    texts = [table.texts_of(row) for row in tables.read(given, ('text',))]
+    return [x[0] if len(x) == 1 else x for x in texts]
+  if suffix == '.txt' and os.path.exists(given):
+    lines = folders.read_text(given).splitlines()
+    return [line for line in lines if line.strip()]
+  return [given]
+
+
 def make_predictions(
   config: ml_collections.ConfigDict, classes: tuple[str, ...] | None
 ) -> 'Texts':
@@ -39,15 +51,7 @@ class Texts:
     self._classes = classes
     self.batch_size = data_config.batch_size
 
-  def expand(self, given: str) -> list[Any]:
-    """A table's texts, the lines of a .txt file, or the argument itself."""
-    suffix = pathlib.Path(given).suffix.lower()
-    if suffix in tables.SUFFIXES:
-      return [table.texts_of(row) for row in tables.read(given, ('text',))]
-    if suffix == '.txt' and os.path.exists(given):
-      lines = folders.read_text(given).splitlines()
-      return [line for line in lines if line.strip()]
-    return [given]
+  expand = staticmethod(expand_texts)
 
   def example(self, given: str | Sequence[str]) -> dict[str, np.ndarray]:
     """Of a text, or of two."""
