@@ -88,6 +88,8 @@ def save_files(
       path.write_bytes(held)
     elif isinstance(held, np.ndarray):
       np.save(path, held)
+    elif callable(held):
+      held(path)
     else:
       held.save(path)
 

@@ -156,6 +156,8 @@ RULES: tuple[tuple[str, Rule], ...] = (
     'blocks_per_assignment|position_grid|window|stride',
     whole(1, optional=True),
   ),
+  # None: sound alone; as many as needed; those of the pretrained model.
+  ('num_frames|num_tiles|num_queries', whole(1, optional=True)),
   (
     r'num_(?!steps)[a-z_]*|(?!loss_)[a-z_]*channels|depths|kernel_size',
     whole(1),

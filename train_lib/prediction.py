@@ -25,7 +25,7 @@ from train_lib import batch_layout, pipeline, run_files, sharding, trained
 from train_lib.task import Task
 
 PyTree = Any
-File = PIL.Image.Image | np.ndarray | bytes
+File = PIL.Image.Image | np.ndarray | bytes | Callable[[str], None]
 _NUM_THREADS = 8
 
 
@@ -36,7 +36,7 @@ class Prediction(NamedTuple):
     input: what it was, as text.
     values: name -> text or number; {} if it could not be read.
     files: suffix of a file -> what it holds: a picture, an array that NumPy
-      saves, or bytes.
+      saves, bytes, or a function that writes it to a path.
     error: why it could not be read, or None.
   """
 
