@@ -122,10 +122,12 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ('end_lr|warmup_lr|weight_decay', NOT_NEGATIVE),
   ('b1|b2', SHARE_BELOW_1),
   ('clip_norm', number(above=0, optional=True)),
+  ('layer_decay', number(above=0, high=1, optional=True)),
   ('ema_decay', number(above=0, below=1, optional=True)),
-  ('decay_exclude|exclude', EXPRESSION),
+  ('decay_exclude|exclude|frozen|layers', EXPRESSION),
   # What is kept.
   ('best_mode', choice('max', 'min')),
+  ('patience', whole(1, optional=True)),
   # What is built of what.
   (r'(task|data|evals\.[^.]+(\.data)?)\.module', MODULE),
   ('make_[a-z_]*', FUNCTION),

@@ -36,6 +36,8 @@ def derived(
     epochs, min_steps: num_steps is the larger of the two.
     warmup_share: of num_steps, that the learning rate rises.
     num_evaluations: on the way; as often the run is saved.
+    linear_probe: train nothing but what is new, which `init_from.exclude` is
+      found in: optim.frozen becomes the rest.
     outputs: the names of the options that are the number of outputs.
 
   A data module may have `derived(source)`, which returns further options and
@@ -80,6 +82,10 @@ def derived(
     f'{config.num_steps / steps_per_epoch:.1f} epochs, '
     f'{config.optim.schedule.warmup_steps} of warm-up.'
   )
+  if derive.linear_probe:
+    new = '|'.join(x.removeprefix('params/') for x in config.init_from.exclude)
+    config.optim.frozen = (rf'^(?!.*(?:{new}))',)
+    writer.say(f'Trained alone: what {new!r} is found in.')
   if config.init_from.path:
     writer.say(
       f'Weights: {config.init_from.path}, without what '

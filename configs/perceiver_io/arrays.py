@@ -65,6 +65,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   )
   if variant == 'base':
     config.optim.schedule.lr = 3e-4
+  config.optim.layers = common.PERCEIVER_LAYERS
   config.checkpoint.update(best_metric='validation/loss', best_mode='min')
   config.init_from.exclude = (r'outputs/',)
   return config

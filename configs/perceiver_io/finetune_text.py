@@ -60,6 +60,7 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
     lr=1e-3 if small else 5e-5, warmup_steps=config_dict.placeholder(int)
   )
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.01)
+  config.optim.layers = common.PERCEIVER_LAYERS
   config.checkpoint = common.checkpoint(
     every_steps=config_dict.placeholder(int),
     best_metric='validation/loss',
