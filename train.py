@@ -130,6 +130,11 @@ def train_and_evaluate(
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       checkpoints.save_best(state, results, config.checkpoint)
 
+  def is_stalled(step):
+    if config.checkpoint.patience is not None:
+      checkpoints.wait()
+    return checkpoint.is_stalled(config, workdir, step)
+
   with contextlib.ExitStack() as stack:
     for resource in (checkpoints, log, preemption, watchdog):
       stack.enter_context(contextlib.closing(resource))
@@ -137,10 +142,11 @@ def train_and_evaluate(
       writer.say(f'Step {start} of {config.num_steps}: nothing is to be done.')
     if start:
       evaluate_if_due(start)  # It may have been killed before or while at it.
+    end = start if is_stalled(start) else config.num_steps
     pending = None
     # The range comes first: the end of the run draws no batch too many.
     for step, batch in zip(
-      range(start + 1, config.num_steps + 1), run.batches, strict=False
+      range(start + 1, end + 1), run.batches, strict=False
     ):
       state, scalars = step_fn(state, batch)
       if pending is not None:
@@ -156,6 +162,13 @@ def train_and_evaluate(
         writer.say(f'{preemption.name}: step {step} is saved, stopping.')
         break
       evaluate_if_due(step)
+      if not is_last and is_stalled(step):
+        if pending is not None:
+          report(*pending)
+          checkpoints.save(state, run.batches.get_state())
+        patience = config.checkpoint.patience
+        writer.say(f'Step {step}: {patience} evaluations were no better.')
+        break
       watchdog.reached(step)
   return state
 
@@ -171,7 +184,10 @@ def main(argv):
   state = train_and_evaluate(
     config, workdir, data_may_differ=runtime.DATA_MAY_DIFFER.value
   )
-  if int(state.step) < config.num_steps:
+  step = int(state.step)
+  if step < config.num_steps and not checkpoint.is_stalled(
+    config, workdir, step
+  ):
     sys.exit(interruption.EXIT_CODE)  # A launcher begins again.
 
 

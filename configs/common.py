@@ -31,6 +31,9 @@ def adamw(**schedule) -> ml_collections.ConfigDict:
       decay_exclude=(r'bias$', r'scale\d?$'),
       clip_norm=ml_collections.config_dict.placeholder(float),
       lr_multipliers=(),
+      layer_decay=ml_collections.config_dict.placeholder(float),
+      layers=(),
+      frozen=(),
       ema_decay=ml_collections.config_dict.placeholder(float),
       num_microbatches=1,
       schedule=dict(
@@ -136,13 +139,28 @@ def scaled(lr: float, batch_size: Reference, per: int) -> Reference:
   return batch_size.to_float() * (lr / per)
 
 
+# From the first layer to the last, for `optim.layer_decay`.
+PACA_LAYERS = r'/stem/', r'/(?:stage|transition)_(\d+)(?:_block_(\d+))?'
+PERCEIVER_LAYERS = (
+  r'^inputs/',
+  r'^encoder/(?:latents|cross_attend)',
+  r'^encoder/self_attend_(\d+)',
+  r'^(?:query|queries|decoder)/',
+)
+
+
 def checkpoint(every_steps: int, best_metric: str, best_mode='max') -> dict:
-  """Keeps the last two checkpoints, and the best by an evaluation's metric."""
+  """Keeps the last two checkpoints, and the best by an evaluation's metric.
+
+  With --config.checkpoint.patience=N the run ends when N evaluations in a row
+  were not better than the best.
+  """
   return dict(
     every_steps=every_steps,
     keep_last=2,
     best_metric=best_metric,
     best_mode=best_mode,
+    patience=ml_collections.config_dict.placeholder(int),
   )
 
 
@@ -158,6 +176,7 @@ def derive(*outputs: str, epochs: float = 20.0) -> dict:
     min_steps=200,
     warmup_share=0.1,
     num_evaluations=10,
+    linear_probe=False,
     outputs=outputs,
   )
 

@@ -122,10 +122,12 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ('end_lr|warmup_lr|weight_decay', NOT_NEGATIVE),
   ('b1|b2', SHARE_BELOW_1),
   ('clip_norm', number(above=0, optional=True)),
+  ('layer_decay', number(above=0, high=1, optional=True)),
   ('ema_decay', number(above=0, below=1, optional=True)),
-  ('decay_exclude|exclude', EXPRESSION),
+  ('decay_exclude|exclude|frozen|layers', EXPRESSION),
   # What is kept.
   ('best_mode', choice('max', 'min')),
+  ('patience', whole(1, optional=True)),
   # What is built of what.
   (r'(task|data|evals\.[^.]+(\.data)?)\.module', MODULE),
   ('make_[a-z_]*', FUNCTION),
@@ -144,6 +146,11 @@ RULES: tuple[tuple[str, Rule], ...] = (
       'dots_with_no_batch_dims_saveable',
     ),
   ),
+  (r'task\.kind', choice('classes', 'numbers')),
+  # Statistics of the data.
+  ('mean|low|high|y_mean', number()),
+  ('std|y_std', POSITIVE),
+  ('shift', NOT_NEGATIVE),
   # The model's and the data's sizes.
   (r'num_clusters|min_overlap|num_pictures|num_images', whole(0)),
   (r'augment\.num_layers', whole(0)),
@@ -151,6 +158,8 @@ RULES: tuple[tuple[str, Rule], ...] = (
     'blocks_per_assignment|position_grid|window|stride',
     whole(1, optional=True),
   ),
+  # None: sound alone; as many as needed; those of the pretrained model.
+  ('num_frames|num_tiles|num_queries', whole(1, optional=True)),
   (
     r'num_(?!steps)[a-z_]*|(?!loss_)[a-z_]*channels|depths|kernel_size',
     whole(1),
@@ -213,8 +222,6 @@ def check(config: Mapping) -> None:
     if value is None and to_derive:
       continue
     name = path.rpartition('.')[2]
-    if value is None and 'derive' in config:
-      continue
     if name in ('sharding', 'lr_multipliers'):
       _check_pairs(path, value)
     elif (rule := rule_of(path)) is not None:

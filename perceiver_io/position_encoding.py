@@ -19,7 +19,7 @@ from perceiver_io import initializers
 
 
 def fourier_features(
-  positions: np.ndarray,
+  positions: np.ndarray | jax.Array,
   num_bands: int,
   max_resolution: Sequence[int],
   concat_pos: bool = True,
@@ -31,7 +31,8 @@ def fourier_features(
   half periods, evenly spaced.
 
   Args:
-    positions: float64 [..., d], each in [-1, 1].
+    positions: [..., d], each in [-1, 1]: float64, or an array of JAX's, which
+      is computed with in its own type.
     num_bands: K.
     max_resolution: d numbers.
     concat_pos: begin with the positions themselves.
@@ -41,13 +42,15 @@ def fourier_features(
     [..., C]: positions, all sines (dimension by dimension), all cosines.
   """
   bands = np.stack([np.linspace(1, r / 2, num_bands) for r in max_resolution])
+  bands = bands.astype(positions.dtype)
   phases = np.pi * (positions[..., None] * bands)  # [..., d, K]
   phases = phases.reshape(*positions.shape[:-1], -1)
+  xp = jnp if isinstance(positions, jax.Array) else np
   parts = [positions] if concat_pos else []
-  parts.append(np.sin(phases))
+  parts.append(xp.sin(phases))
   if not sine_only:
-    parts.append(np.cos(phases))
-  return np.concatenate(parts, axis=-1)
+    parts.append(xp.cos(phases))
+  return xp.concatenate(parts, axis=-1)
 
 
 class FourierPositions(nn.Module):

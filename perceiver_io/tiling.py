@@ -7,6 +7,8 @@ predictions are averaged with weights that fall towards a tile's edges.
 import math
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -74,10 +76,62 @@ def predict_tiled(
   Returns:
     float32 [H, W, C'].
   """
-  size = frames.shape[1:3]
+  places, frames, size = _places(frames, tile_size, min_overlap, num_tiles)
+  tiles = [np.asarray(predict(frames[None, :, *p])[0]) for p in places]
+  weights = tile_weights(tile_size)[..., None]
+  total = np.zeros((*frames.shape[1:3], tiles[0].shape[-1]), np.float32)
+  weight = np.zeros((*frames.shape[1:3], 1), np.float32)
+  for place, tile in zip(places, tiles, strict=True):
+    total[place] += tile * weights
+    weight[place] += weights
+  return (total / weight)[: size[0], : size[1]]
+
+
+def predict_in_batches(
+  predict: Callable[[jax.Array], jax.Array],
+  frames: jax.Array,
+  tile_size: tuple[int, int],
+  batch_size: int,
+  min_overlap: int = 20,
+) -> jax.Array:
+  """`predict_tiled` of several, within one compiled function.
+
+  Args:
+    predict: maps [b, T, h, w, C] to [b, h, w, C'].
+    frames: [B, T, H, W, C].
+    tile_size: height and width.
+    batch_size: b, of tiles.
+    min_overlap: see `tile_origins`.
+
+  Returns:
+    float32 [B, H, W, C'].
+  """
+  places, frames, size = _places(frames, tile_size, min_overlap)
+  tiles = jnp.stack([frames[..., *place, :] for place in places])
+  found = jax.lax.map(
+    lambda tile: predict(tile[None])[0],
+    tiles.reshape(-1, *tiles.shape[2:]),
+    batch_size=batch_size,
+  )
+  found = found.reshape(*tiles.shape[:2], *found.shape[1:])
+  weights = tile_weights(tile_size)[..., None]
+  shape = (*frames.shape[:1], *frames.shape[2:4], found.shape[-1])
+  total, weight = jnp.zeros(shape), np.zeros((*shape[1:3], 1), np.float32)
+  for place, tile in zip(places, found, strict=True):
+    total = total.at[:, *place].add(tile * weights)
+    weight[place] += weights
+  return (total / weight)[:, : size[0], : size[1]]
+
+
+def _places(frames, tile_size, min_overlap, num_tiles=None):
+  """(slices of each tile, frames [..., H, W, C] as large as a tile at least,
+  their size before)"""
+  size = frames.shape[-3:-1]
   missing = [max(0, t - n) for t, n in zip(tile_size, size, strict=True)]
-  frames = np.pad(
-    frames, ((0, 0), *((0, n) for n in missing), (0, 0)), mode='edge'
+  xp = jnp if isinstance(frames, jax.Array) else np
+  before = ((0, 0),) * (frames.ndim - 3)
+  frames = xp.pad(
+    frames, (*before, *((0, n) for n in missing), (0, 0)), mode='edge'
   )
   rows, columns = (
     tile_origins(n, tile, min_overlap, num)
@@ -90,11 +144,4 @@ def predict_tiled(
     for y in rows
     for x in columns
   ]
-  tiles = [np.asarray(predict(frames[None, :, *p])[0]) for p in places]
-  weights = tile_weights(tile_size)[..., None]
-  total = np.zeros((*frames.shape[1:3], tiles[0].shape[-1]), np.float32)
-  weight = np.zeros((*frames.shape[1:3], 1), np.float32)
-  for place, tile in zip(places, tiles, strict=True):
-    total[place] += tile * weights
-    weight[place] += weights
-  return (total / weight)[: size[0], : size[1]]
+  return places, frames, size

@@ -51,7 +51,11 @@ def test_equal_texts_are_in_one_split(tmp_path):
   [
     (('text,label', 'a,'), 'line 2: expected a label, found none'),
     (('text,label', ',x'), 'line 2: expected a text, found none'),
-    (('words,label', 'a,b'), r"expected the columns \['text', 'label'\]"),
+    (('words,label', 'a,b'), r"expected the columns \['text'\]"),
+    (('text,other', 'a,b'), 'text and either label or number, found'),
+    (('text,label,number', 'a,b,1'), 'text and either label or number'),
+    (('text,number', 'a,1', 'b,many'), "line 3: number: .* found 'many'"),
+    (('text,number', 'a,nan'), "line 2: number: .* found 'nan'"),
     (('text,label', 'a,x', 'b,x'), 'two classes or more'),
     (('text,label,split', 'a,x,train', 'b,y,test'), r"none of \['y'\]"),
   ],
@@ -66,7 +70,7 @@ def test_what_is_predicted(tmp_path):
   config = finetune_text.get_config('tiny')
   kind = predictions.make_predictions(config, ('no', 'yes'))
   path = write(tmp_path / 'new.jsonl', '{"text": "a"}', '{"text": "b"}')
-  assert kind.expand(path) == [['a'], ['b']]
+  assert kind.expand(path) == ['a', 'b']
   path = write(tmp_path / 'new.txt', 'first', '', 'second ')
   assert kind.expand(path) == ['first', 'second ']
   assert kind.expand('Is it so?') == ['Is it so?']
@@ -79,6 +83,26 @@ def test_what_is_predicted(tmp_path):
   np.testing.assert_array_equal(out['ids'], expected['ids'])
   with pytest.raises(ValueError, match='expected a text or two, not empty'):
     kind.example(' ')
-  values, pictures = kind.result('abc', np.log(np.float32([1, 3])))
+  values, pictures = kind.result('abc', {'logits': np.log(np.float32([1, 3]))})
   assert values['label'] == 'yes' and not pictures
   assert values['probability'] == pytest.approx(0.75, abs=1e-6)
+
+
+def test_numbers(tmp_path):
+  path = write(
+    tmp_path / 't.csv',
+    'text,number,split',
+    'bad,1.5,train',
+    'good,4.5,train',
+    'fair,3,test',
+  )
+  train = table.source('train', path)
+  assert [x['label'] for x in train] == [1.5, 4.5]
+  assert train[0]['num_outputs'] == 1 and 'classes' not in train[0]
+  options = table.derived(train)
+  assert options['task.kind'] == 'numbers'
+  assert (options['task.y_mean'], options['task.y_std']) == ((3.0,), (1.5,))
+  out = table.preprocess(train[1], train=False, rng=None, length=12)
+  assert out['label'] == np.float32(4.5) and out['label'].dtype == np.float32
+  kind = predictions.make_predictions(finetune_text.get_config('tiny'), None)
+  assert kind.result('x', {'numbers': np.float32([2.5])})[0] == {'number': 2.5}

@@ -155,7 +155,7 @@ def test_spectrograms_are_masked_in_training_alone():
 def test_frames_are_those_of_the_clip_s_time():
   example = audioset.synthetic('audio_video/eval_segments')[0]
   frames = [np.full((8, 8, 3), i, np.uint8) for i in range(50)]
-  example['video'] = [audioset._jpeg(x) for x in frames]
+  example['video'] = [audioset.as_jpeg(x) for x in frames]
   out = audioset.preprocess(
     example,
     train=False,

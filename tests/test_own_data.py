@@ -14,6 +14,8 @@ import pytest
 
 from data.segmentation import image_mask_folder
 from tests import odd_images
+from train_lib import run_files
+from train_lib.task import make_task
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOC = (ROOT / 'docs' / 'own-data.md').read_text()
@@ -122,7 +124,37 @@ def test_texts(tmp_path):
   assert {json.loads(line)['label'] for line in lines} <= {'in', 'up'}
 
 
+@pytest.mark.full
+def test_arrays(tmp_path):
+  rng = np.random.default_rng(0)
+  y = np.arange(60) % 2
+  x = rng.normal(size=(60, 12)) + 3 * y[:, None]
+  np.savez(tmp_path / 'measured.npz', x=x, y=np.array(['low', 'high'])[y])
+  np.savez(tmp_path / 'new.npz', x=x[:4])
+  said, _ = run_all('Arrays', tmp_path)
+  assert '2 classes (high, low)' in said
+  assert 'x of 12 elements, 1 channels, 1-D coordinates; y: classes' in said
+  rows = (tmp_path / 'outputs.csv').read_text().splitlines()[1:]
+  assert [row.split(',')[:2] for row in rows] == [
+    [f'new[{i}].npz', ('low', 'high')[y[i]]] for i in range(4)
+  ]
+
+
+def test_a_new_kind_of_array_is_a_config():
+  code = re.findall(r'```python\n(.*?)```', DOC, re.S)[0]
+  assert len(code.splitlines()) <= 40
+  module = {}
+  exec(code, module)  # Our own page.
+  config = module['get_config']()
+  assert config.model.encoder.num_latents == 64
+  config.data.data_dir, config.data.source = None, 'synthetic'
+  config, _ = run_files.derived(config)
+  assert make_task(config).model.num_outputs == 3
+
+
 def test_the_page_names_what_exists():
   for path in set(re.findall(r'(?:configs|tools)/[\w/]+\.py', DOC)):
     assert (ROOT / path).exists(), path
-  assert [len(section(x)) for x in ('Photographs', 'Texts')] == [3, 3]
+  assert [len(section(x)) for x in ('Photographs', 'Texts', 'Arrays')] == [
+    3
+  ] * 3

@@ -77,3 +77,39 @@ def test_learns_the_word_that_tells_the_class(setup):
     variables, opt_state, loss = step(variables, opt_state)
     losses.append(float(loss))
   assert losses[0] > 0.8 and losses[-1] < 0.2
+
+
+def test_a_number_is_learnt_in_its_units():
+  """Of two texts, from 1,000 and 2,000; classes have no such loss."""
+  config = finetune_text.get_config('tiny')
+  config.task.update(
+    kind='numbers', num_outputs=1, y_mean=(1500.0,), y_std=(500.0,)
+  )
+  task = make_task(config)
+  assert label_ranges_of(task) == {}
+  examples = [
+    table.preprocess(
+      {'texts': [text], 'label': number, 'file_name': ''},
+      train=True,
+      rng=None,
+      length=16,
+    )
+    for text, number in (('low', 1000.0), ('high', 2000.0))
+  ]
+  batch = jax.tree.map(lambda *xs: jnp.stack(xs), *examples)
+  batch['mask'] = jnp.ones(2)
+  variables = jax.jit(task.init)(jax.random.key(0), batch)
+  predict = jax.jit(task.predict)
+  numbers = predict(variables, batch)['numbers']
+  found = {k: x.compute() for k, x in task.metrics(variables, batch).items()}
+  error = np.asarray(numbers[:, 0]) - [1000, 2000]
+  assert found['mae'] == pytest.approx(abs(error).mean(), rel=1e-4)
+  assert found['loss'] == pytest.approx(np.mean((error / 500) ** 2), rel=1e-4)
+  tx = optax.adam(3e-3)
+  step = jax.jit(jax.grad(lambda v: task.loss(v, batch, None)[0]))
+  state = tx.init(variables)
+  for _ in range(60):
+    updates, state = tx.update(step(variables), state)
+    variables = optax.apply_updates(variables, updates)
+  numbers = predict(variables, batch)['numbers'][:, 0]
+  np.testing.assert_allclose(numbers, [1000, 2000], atol=50)

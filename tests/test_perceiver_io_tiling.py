@@ -1,5 +1,6 @@
 """Tiles: constant and linear fields, one tile, none twice, small images."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -111,3 +112,19 @@ def test_impossible_tiles_are_named():
     tiling.tile_origins(30, 10, 10)
   with pytest.raises(ValueError, match='num_tiles: found 2'):
     tiling.tile_origins(30, 10, 3, 2)
+
+
+@pytest.mark.parametrize('size', [(8, 12), (21, 30), (5, 20)])
+def test_tiles_in_batches_are_the_same(size):
+  """Of two images at once, with a function that sees the whole tile."""
+  rng = np.random.default_rng(0)
+  frames = rng.standard_normal((2, 2, *size, 3)).astype(np.float32)
+
+  def predict(tiles):
+    mean = tiles.mean(axis=(1, 2, 3), keepdims=True)[:, 0]
+    return tiles[:, 0] * mean + tiles[:, 1]
+
+  found = tiling.predict_in_batches(predict, jnp.asarray(frames), TILE, 2, 3)
+  for i in range(2):
+    expected = tiling.predict_tiled(predict, frames[i], TILE, min_overlap=3)
+    np.testing.assert_allclose(found[i], expected, atol=1e-5)

@@ -57,7 +57,7 @@ def test_predictions_are_the_evaluations(workdir, evaluated, tmp_path, count):
   """Of fewer inputs than a batch, of a batch, and of more."""
   paths = write_digits(tmp_path / 'digits', count)
   predictor = predict.load(workdir)
-  found = predictor(predictor.expand(str(tmp_path / 'digits')))
+  found = predictor(predictor.expand([str(tmp_path / 'digits')])[0])
   assert [x.input for x in found] == [str(path) for path in paths]
   assert not any(x.error for x in found)
   for x, probabilities in zip(found, evaluated, strict=False):

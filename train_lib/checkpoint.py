@@ -110,6 +110,10 @@ class Checkpoints:
         return
     self._start(self._best, state, stored.items_of(state), {'value': value})
 
+  def wait(self) -> None:
+    """Until what is being saved is."""
+    self._wait()
+
   def _start(self, checkpointer, state, items, metrics) -> None:
     self._wait()
     name = train_state.not_finite(state)
@@ -190,6 +194,25 @@ class Checkpoints:
       self._best.close()
       if self._lock is not None:
         self._lock.close()
+
+
+def is_stalled(
+  config: ml_collections.ConfigDict, workdir: str, step: int
+) -> bool:
+  """Whether `config.checkpoint.patience` evaluations were no better.
+
+  Args:
+    config: of the run.
+    workdir: of the run; nothing is being saved there.
+    step: that was evaluated last.
+  """
+  patience = config.checkpoint.patience
+  found = stored.steps(epath.Path(workdir) / 'best')
+  if patience is None or not found:
+    return False
+  evaluation = config.checkpoint.best_metric.partition('/')[0]
+  waited = (step - found[0]) // config.evals[evaluation].every_steps
+  return waited >= patience
 
 
 def _set_best_aside(workdir: epath.Path) -> None:

@@ -4,6 +4,7 @@ Paths are those of the parameters, `stage1/block0/attn/q/kernel`; regular
 expressions are searched in them.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 
 from train_lib import sharding, stacking
@@ -27,8 +29,10 @@ def make_optimizer(
     config: name ('adamw' or 'lamb'), b1, b2, eps; weight_decay and
       decay_exclude, regular expressions of what is not decayed; clip_norm,
       the largest global gradient norm, or None; lr_multipliers, pairs of
-      (regular expression, factor), the first found wins; ema_decay of the
-      parameters that evaluations use, or None; schedule (`make_schedule`).
+      (regular expression, factor), the first found wins; layer_decay and layers
+      (`layer_factors`), None to have one rate; frozen, regular expressions of
+      what is not trained and has no moments; ema_decay of the parameters that
+      evaluations use, or None; schedule (`make_schedule`).
     num_steps: the length of the run.
 
   Returns:
@@ -52,10 +56,103 @@ def make_optimizer(
     chain.append(_by_layer(optax.scale_by_trust_ratio()))
   if config.lr_multipliers:
     chain.append(_scale_by_path(config.lr_multipliers))
+  layers = tuple(config.layers)
+  if config.layer_decay is not None:
+    if not layers:
+      raise ValueError(
+        'config.optim.layers: expected regular expressions of the layers, '
+        'found none, beside a layer_decay.'
+      )
+    chain.append(_scale_by_layer(layers, config.layer_decay))
   chain.append(optax.scale_by_learning_rate(schedule))
+  tx = optax.chain(*chain)
+  if config.frozen:
+    tx = _trained_alone(tx, tuple(config.frozen))
   if config.ema_decay is not None:
-    chain.append(params_ema(config.ema_decay))
-  return optax.chain(*chain), schedule
+    tx = optax.chain(tx, params_ema(config.ema_decay))
+  return tx, schedule
+
+
+def layer_factors(
+  params: PyTree, layers: Sequence[str], decay: float
+) -> PyTree:
+  """What each array's rate is multiplied by: 1, decay, decay^2, ...
+
+  The last layer has `decay`, the one before decay^2, and so on (Clark et al.
+  2020, ELECTRA, appendix A; Bao et al. 2021, BEiT, appendix H). What is in none
+  of them, such as a new head, has 1.
+
+  Args:
+    params: of the model.
+    layers: regular expressions, from the first layer to the last. Numbers that
+      groups of one capture tell its layers apart, in their order; a group that
+      is not there comes after all numbers.
+    decay: from a layer to the one before.
+
+  Returns:
+    Like `params`, numbers; of stacked layers [L, 1, ...].
+  """
+  names = {}
+  for path, x in jax.tree_util.tree_flatten_with_path(params)[0]:
+    name = sharding.path_name(path)
+    num = len(x) if stacking.is_stacked(name) else 1
+    names[name] = [stacking.layer_name(name, i) for i in range(num)]
+  keys = {n: _layer_key(n, layers) for found in names.values() for n in found}
+  order = sorted({key for key in keys.values() if key is not None})
+
+  def factor(name):
+    if keys[name] is None:
+      return 1.0
+    return decay ** (len(order) - order.index(keys[name]))
+
+  def leaf(path, x):
+    found = [factor(name) for name in names[sharding.path_name(path)]]
+    if not stacking.is_stacked(sharding.path_name(path)):
+      return found[0]
+    return np.float32(found).reshape(-1, *(1,) * (x.ndim - 1))
+
+  return jax.tree_util.tree_map_with_path(leaf, params)
+
+
+def _layer_key(name: str, layers: Sequence[str]) -> tuple | None:
+  for place, pattern in enumerate(layers):
+    if match := re.search(pattern, name):
+      numbers = (math.inf if x is None else int(x) for x in match.groups())
+      return place, *numbers
+  return None
+
+
+def _scale_by_layer(layers, decay) -> optax.GradientTransformation:
+  return optax.stateless(
+    lambda updates, params: jax.tree.map(
+      lambda update, factor: update * factor,
+      updates,
+      layer_factors(updates, layers, decay),
+    )
+  )
+
+
+def _trained_alone(
+  tx: optax.GradientTransformation, frozen: Sequence[str]
+) -> optax.GradientTransformation:
+  """`tx` for what is not frozen; the rest stays and has no state.
+
+  Raises:
+    ValueError: nothing is frozen, or all is.
+  """
+  is_trained = _excluding(frozen)
+
+  def labels(params):
+    trained = is_trained(params)
+    found = set(jax.tree.leaves(trained))
+    if len(found) == 1:
+      what = 'no array' if found == {True} else 'every array'
+      raise ValueError(
+        f'config.optim.frozen: {list(frozen)} are found in {what} of the model.'
+      )
+    return jax.tree.map(lambda x: 'trained' if x else 'frozen', trained)
+
+  return optax.partition({'trained': tx, 'frozen': optax.set_to_zero()}, labels)
 
 
 def make_schedule(

@@ -290,11 +290,21 @@ def train_examples(source, preprocess, seed: int) -> grain.MapDataset:
 
 
 def open_source(data_config):
-  """(raw examples, data module)"""
+  """(raw examples, data module)
+
+  Raises:
+    ValueError, FileNotFoundError: of a data set that cannot be used; begin with
+      the name of an option.
+  """
   module = importlib.import_module(data_config.module)
   split, data_dir = data_config.split, data_config.data_dir
   if data_config.source == 'real':
-    source = module.source(split, data_dir)
+    try:
+      source = module.source(split, data_dir)
+    except (ValueError, FileNotFoundError) as e:
+      if data_dir is None or str(e).startswith('config.'):
+        raise
+      raise type(e)(f'config.data.data_dir: {e}') from e
   elif data_config.source == 'synthetic':
     source = module.synthetic(split)
   else:

@@ -3,14 +3,17 @@
 What inputs look like and what becomes of outputs is the business of a module
 that the task's module names as PREDICTIONS, which has
 
-  make_predictions(config, classes) -> Predictions
+  make_predictions(config, classes, **options) -> Predictions
+
+whose options are its keyword-only arguments, with defaults.
 """
 
 import concurrent.futures
 import importlib
+import inspect
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -22,6 +25,7 @@ from train_lib import batch_layout, pipeline, run_files, sharding, trained
 from train_lib.task import Task
 
 PyTree = Any
+File = PIL.Image.Image | np.ndarray | bytes | Callable[[str], None]
 _NUM_THREADS = 8
 
 
@@ -31,13 +35,14 @@ class Prediction(NamedTuple):
   Attributes:
     input: what it was, as text.
     values: name -> text or number; {} if it could not be read.
-    pictures: suffix of a file -> its picture.
+    files: suffix of a file -> what it holds: a picture, an array that NumPy
+      saves, bytes, or a function that writes it to a path.
     error: why it could not be read, or None.
   """
 
   input: str
   values: dict[str, Any]
-  pictures: dict[str, PIL.Image.Image]
+  files: dict[str, File]
   error: str | None
 
 
@@ -47,6 +52,10 @@ class Predictions(Protocol):
   Attributes:
     batch_size: how many examples of one shape are predicted at once, rounded up
       to what the devices share; 1 where shapes differ.
+
+  May also have `joined`, (inputs that arguments named) -> inputs, if several of
+  them make one, such as two images; and `model_batch`, (batch) -> batch, if the
+  model is made for other shapes than those of inputs.
   """
 
   batch_size: int
@@ -65,15 +74,19 @@ class Predictions(Protocol):
 
   def result(
     self, given: Any, output: PyTree
-  ) -> tuple[dict[str, Any], dict[str, PIL.Image.Image]]:
-    """`values` and `pictures` of a Prediction."""
+  ) -> tuple[dict[str, Any], dict[str, File]]:
+    """`values` and `files` of a Prediction."""
 
 
 class Predictor:
   """A trained run, as a function of inputs."""
 
   def __init__(
-    self, config: ml_collections.ConfigDict, workdir: str, best: bool = False
+    self,
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    best: bool = False,
+    options: Mapping[str, Any] | None = None,
   ):
     """Opens a run.
 
@@ -81,9 +94,10 @@ class Predictor:
       config: the run's.
       workdir: the run's.
       best: the best checkpoint instead of the last.
+      options: of the kind of predictions; numbers may be texts.
 
     Raises:
-      ValueError: the run's task has no predictions.
+      ValueError: the run's task has no predictions, or no such option.
     """
     module = importlib.import_module(config.task.module)
     if not hasattr(module, 'PREDICTIONS'):
@@ -92,7 +106,11 @@ class Predictor:
         f'{config.task.module}.'
       )
     kind = importlib.import_module(module.PREDICTIONS)
-    self._kind = kind.make_predictions(config, run_files.read_classes(workdir))
+    self._kind = kind.make_predictions(
+      config,
+      run_files.read_classes(workdir),
+      **_checked(kind.make_predictions, options or {}),
+    )
     self._config, self._workdir, self._best = config, workdir, best
     self._mesh = sharding.make_mesh(config.mesh)
     self._sharding = sharding.batch_sharding(self._mesh)
@@ -109,9 +127,20 @@ class Predictor:
     found = list(self.stream(inputs))
     return [x for _, x in sorted(found, key=lambda pair: pair[0])]
 
-  def expand(self, given: str) -> list[Any]:
-    """The inputs that an argument of a command line names."""
-    return self._kind.expand(given)
+  def expand(self, arguments: Sequence[str]) -> tuple[list[Any], list[str]]:
+    """The inputs that a command line names, and what is wrong with the rest."""
+    inputs, wrong = [], []
+    for given in arguments:
+      try:
+        inputs += self._kind.expand(given)
+      except (ValueError, OSError) as e:
+        wrong.append(' '.join(str(e).split()))
+    if hasattr(self._kind, 'joined') and not wrong:
+      try:
+        inputs = self._kind.joined(inputs)
+      except ValueError as e:
+        return [], [str(e)]
+    return inputs, wrong
 
   def stream(self, inputs: Iterable[Any]) -> Iterator[tuple[int, Prediction]]:
     """(place, prediction) of each input, as soon as its batch is full."""
@@ -161,12 +190,13 @@ class Predictor:
     outputs = jax.device_get(self._apply(batch))
     for row, (i, given, _) in enumerate(group):
       output = jax.tree.map(lambda x, row=row: x[row], outputs)
-      values, pictures = self._kind.result(given, output)
-      yield i, Prediction(_as_text(given), values, pictures, None)
+      values, files = self._kind.result(given, output)
+      yield i, Prediction(_as_text(given), values, files, None)
 
   def _load(self, batch: PyTree) -> Callable[[PyTree], PyTree]:
+    shaped = getattr(self._kind, 'model_batch', lambda batch: batch)(batch)
     task, state = trained.load(
-      self._config, self._workdir, self._mesh, batch, self._best
+      self._config, self._workdir, self._mesh, shaped, self._best
     )
     apply = sharding.jit_on_batches(
       self._mesh,
@@ -188,5 +218,29 @@ def evaluation(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   return ml_collections.ConfigDict({'data': config.data})
 
 
+def _checked(make: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
+  """Options in the types of their defaults."""
+  known = {
+    name: x.default
+    for name, x in inspect.signature(make).parameters.items()
+    if x.kind is inspect.Parameter.KEYWORD_ONLY
+  }
+  checked = {}
+  for name, value in options.items():
+    if name not in known:
+      raise ValueError(
+        f'--option: found {name!r}; expected one of {sorted(known)}.'
+      )
+    try:
+      checked[name] = type(known[name])(value)
+    except ValueError:
+      raise ValueError(
+        f'--option: {name}: expected {type(known[name]).__name__}, found '
+        f'{value!r}.'
+      ) from None
+  return checked
+
+
 def _as_text(given: Any) -> str:
-  return str(given) if not isinstance(given, bytes | np.ndarray) else '<data>'
+  is_data = isinstance(given, bytes | np.ndarray | Mapping)
+  return '<data>' if is_data else str(given)

@@ -36,9 +36,12 @@ def derived(
     epochs, min_steps: num_steps is the larger of the two.
     warmup_share: of num_steps, that the learning rate rises.
     num_evaluations: on the way; as often the run is saved.
+    linear_probe: train nothing but what is new, which `init_from.exclude` is
+      found in: optim.frozen becomes the rest.
     outputs: the names of the options that are the number of outputs.
 
-  Only options that are None are set. All is printed.
+  A data module may have `derived(source)`, which returns further options and
+  their values. Only options that are None are set. All is printed.
 
   Args:
     config: of a run; unchanged if it has no section `derive`.
@@ -55,7 +58,7 @@ def derived(
   config.unlock()
   derive = config.derive
   del config.derive
-  source, _ = pipeline.open_source(config.data)
+  source, module = pipeline.open_source(config.data)
   classes = source[0].get('classes')
   steps_per_epoch = max(1, len(source) // config.data.batch_size)
   num_steps = max(math.ceil(derive.epochs * steps_per_epoch), derive.min_steps)
@@ -67,6 +70,9 @@ def derived(
   _set(config, 'log_every_steps', max(1, min(50, config.num_steps // 20)))
   for name in derive.outputs:
     _set(config, name, len(classes) if classes else source[0]['num_outputs'])
+  if hasattr(module, 'derived'):
+    for name, value in module.derived(source).items():
+      _set(config, name, value)
   for section in config.evals.values():
     _set(section, 'every_steps', every)
   writer.say(
@@ -76,6 +82,10 @@ def derived(
     f'{config.num_steps / steps_per_epoch:.1f} epochs, '
     f'{config.optim.schedule.warmup_steps} of warm-up.'
   )
+  if derive.linear_probe:
+    new = '|'.join(x.removeprefix('params/') for x in config.init_from.exclude)
+    config.optim.frozen = (rf'^(?!.*(?:{new}))',)
+    writer.say(f'Trained alone: what {new!r} is found in.')
   if config.init_from.path:
     writer.say(
       f'Weights: {config.init_from.path}, without what '

@@ -17,7 +17,8 @@ from ml_collections import config_flags
 
 # How errors begin that a user can mend.
 _MENDABLE = (
-  r'config\.|--[a-z]|The (loss|grad_norm|state) of |\S+ is of another arch'
+  r'config\.|data\.[\w.]+, split |--[a-z]|The (loss|grad_norm|state) of |'
+  r'\S+ is of another arch'
 )
 COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
 # A process that is silent for so long is dead, and JAX ends all others.

@@ -63,6 +63,7 @@ def get_config(
     lr=2e-3 if small else 2e-4, warmup_steps=config_dict.placeholder(int)
   )
   config.optim.clip_norm = 1.0
+  config.optim.layers = common.PACA_LAYERS
   config.checkpoint = common.checkpoint(
     every_steps=config_dict.placeholder(int),
     best_metric='validation/accuracy',

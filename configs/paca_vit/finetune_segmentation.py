@@ -73,6 +73,7 @@ def get_config(
   config.optim = common.adamw(
     lr=2e-3 if small else 6e-5, warmup_steps=config_dict.placeholder(int)
   )
+  config.optim.layers = common.PACA_LAYERS
   config.checkpoint = common.checkpoint(
     every_steps=config_dict.placeholder(int), best_metric='test/mean_iou'
   )

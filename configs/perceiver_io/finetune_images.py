@@ -35,6 +35,7 @@ def get_config(variant: str = 'conv') -> ml_collections.ConfigDict:
     config.optim.schedule.lr = 1e-4
   config.model.num_classes = config_dict.placeholder(int)
   config.optim.update(name='lamb', eps=1e-6)
+  config.optim.layers = common.PERCEIVER_LAYERS
   config.init_from.exclude = (r'outputs/linear',)
   if variant == 'tiny':
     config.model.encoder.num_latents = 4

@@ -4,9 +4,9 @@
     --config.data.data_dir=letters.csv --config.init_from.path=WEIGHTS \
     --workdir=runs/letters
 
-`letters.csv` has the columns text and label, see data/language/table.py. The
-number of classes, of steps and of warm-up steps are derived from the data and
-printed.
+`letters.csv` has the columns text and label, or number, see
+data/language/table.py. The number of classes, of steps and of warm-up steps are
+derived from the data and printed.
 
 Variants: the models of masked_language_modelling.py and its `demo`, whose run
 is what --config.init_from.path then names (or nothing: from scratch); `tiny` is
@@ -29,11 +29,14 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = config_dict.placeholder(int)
-  config.derive = common.derive('task.num_classes', epochs=10.0)
+  config.derive = common.derive('task.num_outputs', epochs=10.0)
 
   config.task = dict(
     module='perceiver_io.tasks.texts',
-    num_classes=config_dict.placeholder(int),
+    kind=config_dict.placeholder(str),
+    num_outputs=config_dict.placeholder(int),
+    y_mean=config_dict.placeholder(tuple),
+    y_std=config_dict.placeholder(tuple),
     label_smoothing=0.0,
   )
   config.model = mlm.get_config(variant).model
@@ -57,9 +60,11 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
     lr=1e-3 if small else 5e-5, warmup_steps=config_dict.placeholder(int)
   )
   config.optim.update(name='lamb', eps=1e-6, weight_decay=0.01)
+  config.optim.layers = common.PERCEIVER_LAYERS
   config.checkpoint = common.checkpoint(
     every_steps=config_dict.placeholder(int),
-    best_metric='validation/accuracy',
+    best_metric='validation/loss',
+    best_mode='min',
   )
   config.log_every_steps = config_dict.placeholder(int)
   config.update(common.parallel())

@@ -199,6 +199,36 @@ def encode(board: Any, move: int) -> dict[str, Any]:
   }
 
 
+def read_text(position: str) -> dict[str, Any]:
+  """A position in Forsyth-Edwards notation, as the side to move sees it."""
+  import chess
+
+  try:
+    board = chess.Board(position)
+  except ValueError as e:
+    raise ValueError(f'{position!r}: no position ({e}).') from None
+  return encode(board if board.turn == chess.WHITE else board.mirror(), 0)
+
+
+def as_text(position: str, action: dict[str, int]) -> str:
+  """The move in a position, such as 'e2e4'.
+
+  Args:
+    position: see `read_text`.
+    action: unit, target_entity and target_location.
+  """
+  import chess
+
+  squares = read_text(position)['categories'][:, 1]
+  to = action['target_location']
+  if action['target_entity'] >= 0:
+    to = squares[action['target_entity']]
+  move = [int(squares[action['unit']]), int(to)]
+  if chess.Board(position).turn == chess.BLACK:
+    move = [chess.square_mirror(square) for square in move]
+  return ''.join(map(chess.square_name, move))
+
+
 def _code(from_square: int, to_square: int) -> int:
   return from_square * 64 + to_square
 

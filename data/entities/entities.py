@@ -94,22 +94,40 @@ class Entities(tfds.core.GeneratorBasedBuilder):
         yield f'{path.stem}/{i}', step
 
 
-def read_steps(path: pathlib.Path) -> Iterator[dict[str, np.ndarray]]:
+def unlabelled(num_entities: int) -> dict[str, Any]:
+  """What stands for an action that is not known."""
+  return {
+    'selected': np.zeros(num_entities, bool),
+    'target_entity': np.int32(-1),
+    'target_location': np.int32(-1),
+  }
+
+
+def read_steps(
+  path: pathlib.Path, labelled: bool = True
+) -> Iterator[dict[str, np.ndarray]]:
   """The steps of an archive, each with its entities alone.
+
+  Args:
+    path: of the archive.
+    labelled: whether it must have what was done.
 
   Raises:
     ValueError: if the archive is not as the top of this file says.
   """
   with np.load(path) as archive:
     missing = {'num_entities', *_FIELDS} - set(archive)
+    if not labelled:
+      missing -= set(unlabelled(0))
     if missing:
       raise ValueError(
         f'{path}: found arrays {sorted(archive)}, expected also '
         f'{sorted(missing)}.'
       )
-    arrays = {name: archive[name] for name in _FIELDS}
+    arrays = {name: archive[name] for name in _FIELDS if name in archive}
     counts = archive['num_entities']
-  for name, (kinds, num_axes) in _FIELDS.items():
+  fields = {name: _FIELDS[name] for name in arrays}
+  for name, (kinds, num_axes) in fields.items():
     x = arrays[name]
     most = x.shape[1] if num_axes else 0
     if (
@@ -124,10 +142,10 @@ def read_steps(path: pathlib.Path) -> Iterator[dict[str, np.ndarray]]:
       )
   for i, count in enumerate(counts):
     step = {name: x[i] for name, x in arrays.items()}
-    for name, (_, num_axes) in _FIELDS.items():
+    for name, (_, num_axes) in fields.items():
       if num_axes:
         step[name] = step[name][:count]
-    if not -1 <= step['target_entity'] < count:
+    if labelled and not -1 <= step['target_entity'] < count:
       raise ValueError(
         f'{path}: target_entity: found {step["target_entity"]} in step {i}, '
         f'expected -1 or one of its {count} entities.'

@@ -16,6 +16,13 @@ from train_lib import prediction
 _TOP = 5
 
 
+def expand_images(given: str) -> list[pathlib.Path]:
+  """A file, or all pictures in a folder."""
+  if os.path.isdir(given):
+    return image_files.image_paths(given)
+  return [pathlib.Path(given)]
+
+
 def make_predictions(
   config: ml_collections.ConfigDict, classes: tuple[str, ...] | None
 ) -> 'Pictures':
@@ -36,11 +43,7 @@ class Pictures:
     self._classes = classes
     self.batch_size = data_config.batch_size
 
-  def expand(self, given: str) -> list[pathlib.Path]:
-    """A file, or all pictures in a folder."""
-    if os.path.isdir(given):
-      return image_files.image_paths(given)
-    return [pathlib.Path(given)]
+  expand = staticmethod(expand_images)
 
   def example(self, given: Any) -> dict[str, np.ndarray]:
     """Of a path, a file's bytes, or pixels uint8 [H, W, 3]."""

@@ -1,10 +1,10 @@
-"""Classes of texts, for `predict.py`."""
+"""Classes or numbers of texts, for `predict.py`."""
 
 import functools
 import importlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -14,6 +14,18 @@ from data import folders, tables
 from data.images import predictions
 from data.language import table
 from train_lib import prediction
+
+
+def expand_texts(given: str) -> list[Any]:
+  """A table's texts, the lines of a .txt file, or the argument itself."""
+  suffix = pathlib.Path(given).suffix.lower()
+  if suffix in tables.SUFFIXES:
+    texts = [table.texts_of(row) for row in tables.read(given, ('text',))]
+    return [x[0] if len(x) == 1 else x for x in texts]
+  if suffix == '.txt' and os.path.exists(given):
+    lines = folders.read_text(given).splitlines()
+    return [line for line in lines if line.strip()]
+  return [given]
 
 
 def make_predictions(
@@ -39,15 +51,7 @@ class Texts:
     self._classes = classes
     self.batch_size = data_config.batch_size
 
-  def expand(self, given: str) -> list[Any]:
-    """A table's texts, the lines of a .txt file, or the argument itself."""
-    suffix = pathlib.Path(given).suffix.lower()
-    if suffix in tables.SUFFIXES:
-      return [table.texts_of(row) for row in tables.read(given, ('text',))]
-    if suffix == '.txt' and os.path.exists(given):
-      lines = folders.read_text(given).splitlines()
-      return [line for line in lines if line.strip()]
-    return [given]
+  expand = staticmethod(expand_texts)
 
   def example(self, given: str | Sequence[str]) -> dict[str, np.ndarray]:
     """Of a text, or of two."""
@@ -58,9 +62,12 @@ class Texts:
     return {name: x for name, x in example.items() if name != 'label'}
 
   def outputs(self, task, variables, batch):
-    return task.predict(variables, batch)['logits']
+    return task.predict(variables, batch)
 
-  def result(self, given: Any, output: np.ndarray):
-    """The best classes: label, probability, label_2, probability_2, ..."""
+  def result(self, given: Any, output: Mapping[str, np.ndarray]):
+    """The best classes: label, probability, label_2, probability_2, ...; or
+    `number`."""
     del given
-    return predictions.best_classes(output, self._classes), {}
+    if 'numbers' in output:
+      return {'number': round(float(output['numbers'][0]), 6)}, {}
+    return predictions.best_classes(output['logits'], self._classes), {}

@@ -1,6 +1,7 @@
-"""Your own texts: a table with a class for each text, or pair of texts.
+"""Your own texts: a table with a class, or a number, for each text or pair.
 
-  TABLE.csv (or .tsv, .jsonl)   columns text[, text2], label[, split][, group]
+  TABLE.csv (or .tsv, .jsonl)   columns text[, text2], label[, split][, group],
+                                with number instead of label for a number
 
 where TABLE is config.data.data_dir. Where no split is given, a fifth is
 'validation' by a hash of the text, so that equal texts are in one split; rows
@@ -8,6 +9,7 @@ of one group stay together.
 """
 
 import collections
+import math
 import pathlib
 from typing import Any
 
@@ -21,7 +23,8 @@ _TEXTS = ('text', 'text2')
 
 
 def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
-  """`texts`, one or two, `label`, `file_name` (with line) and `classes`.
+  """`texts`, one or two, `label`, `file_name` (with line) and `classes`, or of
+  numbers `num_outputs`.
 
   Raises:
     ValueError: naming the table, the line and what is wrong with it.
@@ -32,26 +35,30 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
       'found None.'
     )
   path = pathlib.Path(data_dir).expanduser()
-  rows = tables.read(path, ('text', 'label'))
+  rows = tables.read(path, ('text',))
+  (kind,) = _kinds(path, rows[0])
   found = collections.defaultdict(list)
   for row in rows:
     where = f'{path}, line {row["line"]}'
-    for name in ('text', 'label', 'split'):
-      if not row.get(name, 'none'):
+    for name in ('text', kind, 'split'):
+      if not row.get(name, '' if name == kind else 'none'):
         raise ValueError(f'{where}: expected a {name}, found none.')
     name = row.get('split') or splits.by_hash(row.get('group') or row['text'])
+    label = row[kind] if kind == 'label' else _number(where, row[kind])
     found[name].append(
-      {'texts': texts_of(row), 'label': row['label'], 'file_name': where}
+      {'texts': texts_of(row), 'label': label, 'file_name': where}
     )
   if 'split' not in rows[0]:
     numbers = ', '.join(f'{len(found[x])} {x}' for x in sorted(found))
     folders.say_once(f'{path}: split by a hash of the texts: {numbers}.')
+  split = splits.called(split, found)
+  if kind == 'number':
+    return [x | {'num_outputs': 1} for x in found[split]]
   classes = folder.sort_names({row['label'] for row in rows})
   if len(classes) < 2:
     raise ValueError(
       f'{path}: expected two classes or more, found {list(classes)}.'
     )
-  split = splits.called(split, found)
   absent = sorted(set(classes) - {x['label'] for x in found[split]})
   if absent and splits.called('train', found) == split:
     raise ValueError(
@@ -62,6 +69,39 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
     x | {'label': classes.index(x['label']), 'classes': classes}
     for x in found[split]
   ]
+
+
+def derived(examples: list[dict[str, Any]]) -> dict[str, Any]:
+  """What a config's open options become: whether labels are numbers, and what
+  their mean and deviation are."""
+  if 'classes' in examples[0]:
+    return {'task.kind': 'classes', 'task.y_mean': (), 'task.y_std': ()}
+  numbers = [x['label'] for x in examples]
+  return {
+    'task.kind': 'numbers',
+    'task.y_mean': (float(np.mean(numbers)),),
+    'task.y_std': (float(np.std(numbers)) or 1.0,),
+  }
+
+
+def _kinds(path, row) -> list[str]:
+  kinds = [name for name in ('label', 'number') if name in row]
+  if len(kinds) != 1:
+    raise ValueError(
+      f'{path}: expected the columns text and either label or number, found '
+      f'{[name for name in row if name != "line"]}.'
+    )
+  return kinds
+
+
+def _number(where, text: str) -> float:
+  try:
+    value = float(text)
+  except ValueError:
+    value = math.nan
+  if not math.isfinite(value):
+    raise ValueError(f'{where}: number: expected a number, found {text!r}.')
+  return value
 
 
 def texts_of(row: dict[str, str]) -> list[str]:
@@ -95,7 +135,8 @@ def preprocess(
   """`glue.preprocess`, which says how texts are joined and cut.
 
   Returns:
-    `ids` int32 [M], `input_mask` float32 [M] and `label` int32 [].
+    `ids` int32 [M], `input_mask` float32 [M] and `label`, int32 [] of classes,
+    float32 [] of a number.
   """
   found = glue.preprocess(
     example | {'task': 0, 'mismatched': False},
@@ -108,5 +149,7 @@ def preprocess(
   return {
     'ids': found['ids'],
     'input_mask': found['input_mask'],
-    'label': np.int32(example['label']),
+    'label': (np.int32 if 'classes' in example else np.float32)(
+      example['label']
+    ),
   }

@@ -142,7 +142,7 @@ def readable(
       }
       if with_video:
         video = media.read_video(str(file), fps=FPS, size=SIZE)
-        example['video'] = [_jpeg(frame) for frame in video]
+        example['video'] = [as_jpeg(frame) for frame in video]
     except media.MediaError as e:
       broken.append(str(e))
       logging.warning('Left out: %s', e)
@@ -159,7 +159,7 @@ def readable(
     raise ValueError(f'clips: none could be read; the first: {broken[0]}')
 
 
-def _jpeg(frame: np.ndarray) -> bytes:
+def as_jpeg(frame: np.ndarray) -> bytes:
   file = io.BytesIO()
   PIL.Image.fromarray(frame).save(file, 'JPEG', quality=90)
   return file.getvalue()
@@ -232,7 +232,7 @@ def synthetic(split: str, num_examples: int = 8) -> list[dict[str, Any]]:
     }
     if split.startswith('audio_video/'):
       frame = np.full((SIZE, SIZE, 3), 32 * i, np.uint8)
-      example['video'] = [_jpeg(frame)] * (2 * FPS)
+      example['video'] = [as_jpeg(frame)] * (2 * FPS)
     examples.append(example)
   return examples
 

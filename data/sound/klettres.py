@@ -28,7 +28,7 @@ from data.sound import audioset
 preprocess = audioset.preprocess
 FOLDER = '/usr/share/klettres'
 RATE = 16_000
-LANGUAGES = (
+CLASSES = (
   'ar cs da de en en_GB es fr he hu it lt ml nb nds nl pt_BR ru tn uk'
 ).split()
 _MIXTURES_PER_RECORDING = {'train': 20, 'test': 1}
@@ -64,7 +64,7 @@ class Klettres(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self, paths):
     names = [path.relative_to(FOLDER).as_posix() for path in paths]
-    labels = [[LANGUAGES.index(name.split('/')[0])] for name in names]
+    labels = [[CLASSES.index(name.split('/')[0])] for name in names]
     # FFmpeg does not read all of them.
     return audioset.readable(
       zip(names, paths, labels, strict=True), rate=RATE, with_video=False
@@ -78,7 +78,7 @@ def recordings(folder: pathlib.Path) -> list[pathlib.Path]:
     FileNotFoundError: if a language has none.
   """
   found = []
-  for language in LANGUAGES:
+  for language in CLASSES:
     paths = sorted((folder / language).glob('*/*.ogg'))
     if not paths:
       raise FileNotFoundError(
@@ -143,12 +143,12 @@ def synthetic(split: str, num_examples: int = 40) -> Sequence[dict[str, Any]]:
   rng = np.random.default_rng(list(part.encode()))
   examples = []
   for i in range(num_examples):
-    label = i % len(LANGUAGES)
+    label = i % len(CLASSES)
     times = np.arange(int(rng.integers(RATE // 4, 2 * RATE))) / RATE
     tone = 4_000 * np.sin(2 * np.pi * 100 * (1 + label) * times)
     examples.append(
       {
-        'id': f'{LANGUAGES[label]}/{i}'.encode(),
+        'id': f'{CLASSES[label]}/{i}'.encode(),
         'audio': np.int16(tone + 300 * rng.standard_normal(len(times))),
         'labels': np.array([label], np.int32),
       }

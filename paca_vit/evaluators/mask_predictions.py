@@ -5,8 +5,6 @@ Shapes: B batch, H, W of an image, K classes.
 
 import functools
 import importlib
-import os
-import pathlib
 from typing import Any
 
 import jax
@@ -16,6 +14,7 @@ import numpy as np
 import PIL.Image
 
 from data import image_files
+from data.images import predictions
 from paca_vit.evaluators import segmentation
 from perceiver_paca.ops import resize
 from train_lib import pictures, prediction
@@ -58,15 +57,11 @@ class Masks:
     self._window, self._stride = window, stride
     self._names = classes or tuple(map(str, range(num_classes)))
 
-  def expand(self, given: str) -> list[pathlib.Path]:
-    """A file, or all pictures in a folder."""
-    if os.path.isdir(given):
-      return image_files.image_paths(given)
-    return [pathlib.Path(given)]
+  expand = staticmethod(predictions.expand_images)
 
   def example(self, given: Any) -> dict[str, np.ndarray]:
     """Of a path, a file's bytes, or pixels uint8 [H, W, 3]."""
-    picture = _picture(given)
+    picture = picture_of(given)
     like = self._like['image']
     pixels = np.asarray(picture)
     if isinstance(like, np.ndarray) and like.shape[-1] == 1:
@@ -93,7 +88,7 @@ class Masks:
 
   def result(self, given: Any, output: np.ndarray):
     """Each class's share of the picture; a mask as large, and an overlay."""
-    picture = _picture(given)
+    picture = picture_of(given)
     classes = np.asarray(_classes(output[None], picture.size[::-1]))
     counts = np.bincount(classes.ravel(), minlength=len(self._names))
     values = {
@@ -114,7 +109,8 @@ def _classes(logits: jax.Array, size: tuple[int, int]) -> jax.Array:
   return jnp.argmax(logits[0], axis=-1).astype(jnp.uint8)
 
 
-def _picture(given: Any) -> PIL.Image.Image:
+def picture_of(given: Any) -> PIL.Image.Image:
+  """Of a path, a file's bytes, or pixels uint8 [H, W, 3]."""
   if isinstance(given, np.ndarray):
     return PIL.Image.fromarray(given).convert('RGB')
   return image_files.read_image(given)

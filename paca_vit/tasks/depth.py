@@ -16,6 +16,8 @@ from perceiver_paca.ops import resize
 from train_lib import losses, metrics
 from train_lib.task import LossAux
 
+PREDICTIONS = 'paca_vit.evaluators.depth_predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class Depth:

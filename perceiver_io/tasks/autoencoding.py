@@ -17,6 +17,8 @@ from perceiver_io.multimodal import MultimodalPerceiver
 from train_lib import losses, metrics
 from train_lib import task as task_lib
 
+PREDICTIONS = 'perceiver_io.evaluators.clip_predictions'
+
 
 @flax.struct.dataclass
 class Psnr:

@@ -14,6 +14,8 @@ from perceiver_io.entities import EntityInputs, EntityPolicy
 from train_lib import losses, metrics
 from train_lib import task as task_lib
 
+PREDICTIONS = 'data.entities.predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class BehaviouralCloning:

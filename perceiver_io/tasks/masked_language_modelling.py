@@ -13,6 +13,8 @@ import ml_collections
 from train_lib import losses, metrics
 from train_lib import task as task_lib
 
+PREDICTIONS = 'data.language.filled'
+
 
 @dataclasses.dataclass(frozen=True)
 class MaskedLanguageModelling:

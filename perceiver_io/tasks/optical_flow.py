@@ -14,6 +14,7 @@ from perceiver_io import models
 from train_lib import losses, metrics
 from train_lib import task as task_lib
 
+PREDICTIONS = 'perceiver_io.evaluators.flow_predictions'
 _SMALLEST_SQUARE = 1e-12  # below which the length's gradient is cut
 
 

@@ -17,6 +17,8 @@ from perceiver_io.perceiver import Perceiver
 from train_lib import losses, metrics
 from train_lib import task as task_lib
 
+PREDICTIONS = 'data.sound.predictions'
+
 
 @dataclasses.dataclass(frozen=True)
 class Tagging:

@@ -1,9 +1,9 @@
-"""Classes of somebody's own texts, from a masked language model.
+"""Classes or numbers of somebody's own texts, from a masked language model.
 
 As GLUE's single-task query (Jaegle et al. 2021b, 4.1): the decoder asks one
-query, and a small head makes logits of what it returns.
+query, and a small head makes logits, or a number, of what it returns.
 
-Letters: B batch, M tokens, K classes.
+Letters: B batch, M tokens, K classes, 1 for a number.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from perceiver_io.inputs import TokenInputs
 from perceiver_io.perceiver import Encoder
 from perceiver_io.queries import LearnedQueries
 from perceiver_io.tasks.sentence_classification import TaskHead
-from train_lib import classification
+from train_lib import classification, regression
 
 PREDICTIONS = 'data.language.predictions'
 
@@ -29,63 +29,83 @@ class TextModel(nn.Module):
   Attributes:
     inputs, encoder, decoder: as `LanguageModel`'s.
     queries: one.
-    num_classes: K.
+    num_outputs: K.
   """
 
   inputs: TokenInputs
   encoder: Encoder
   queries: LearnedQueries
   decoder: CrossAttention
-  num_classes: int
+  num_outputs: int
 
   @nn.compact
   def __call__(self, ids: jax.Array, input_mask: jax.Array) -> jax.Array:
-    """Maps ids and input_mask [B, M] to logits [B, K]."""
+    """Maps ids and input_mask [B, M] to [B, K]."""
     inputs = self.inputs(ids)
     latents = self.encoder(inputs, input_mask)
     x = self.decoder(self.queries(inputs), latents)[:, 0]
-    return TaskHead(self.num_classes, name='head_texts')(x)
+    return TaskHead(self.num_outputs, name='head_texts')(x)
 
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
   """Batch keys: `ids` [B, M] int32; `input_mask` [B, M], 0 for padding; `label`
-  [B] int32; `mask` [B].
+  [B] int32, or float32 if it is a number; `mask` [B].
 
   Attributes:
     model: the model.
-    label_smoothing: in training.
+    kind: 'classes' or 'numbers'.
+    scale: of numbers.
+    label_smoothing: of classes, in training.
   """
 
   model: TextModel
+  kind: str
+  scale: regression.Scale
   label_smoothing: float
 
   @property
   def label_ranges(self):
-    return {'label': (self.model.num_classes, None)}
+    if self.kind == 'numbers':
+      return {}
+    return {'label': (self.model.num_outputs, None)}
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['ids'], batch['input_mask'])
 
   def loss(self, variables, batch, rng):
     del rng
+    outputs, label, mask = self._outputs(variables, batch)
+    if self.kind == 'numbers':
+      return regression.make_loss(self.scale, outputs, label, mask)
     return classification.make_loss(
-      self.predict(variables, batch)['logits'],
-      batch['label'],
-      batch['mask'],
+      outputs,
+      label,
+      mask,
       label_smoothing=self.label_smoothing,
       model_state={},
     )
 
   def metrics(self, variables, batch):
-    logits = self.predict(variables, batch)['logits']
-    return classification.make_metrics(logits, batch['label'], batch['mask'])
+    outputs, label, mask = self._outputs(variables, batch)
+    if self.kind == 'numbers':
+      return regression.make_metrics(self.scale, outputs, label, mask)
+    return classification.make_metrics(outputs, label, mask)
 
   def predict(self, variables, batch):
-    """Logits [B, K]."""
-    return {
-      'logits': self.model.apply(variables, batch['ids'], batch['input_mask'])
-    }
+    """`logits` [B, K], or `numbers` [B, 1]."""
+    outputs = self.model.apply(variables, batch['ids'], batch['input_mask'])
+    if self.kind == 'numbers':
+      return {'numbers': self.scale.in_units(outputs)}
+    return {'logits': outputs}
+
+  def _outputs(self, variables, batch):
+    """Outputs [B, K], and label and mask, of numbers [B, 1]."""
+    outputs = self.model.apply(variables, batch['ids'], batch['input_mask'])
+    label, mask = batch['label'], batch['mask']
+    if self.kind == 'numbers':
+      label, mask = label[:, None], mask[:, None]
+    return outputs, label, mask
 
 
 def make_task(
@@ -94,7 +114,7 @@ def make_task(
   """Builds the task.
 
   Args:
-    config: num_classes and label_smoothing.
+    config: kind, num_outputs, y_mean, y_std and label_smoothing.
     model: arguments of `models.masked_language_modelling`.
   """
   pretrained = models.masked_language_modelling(**model)
@@ -104,7 +124,9 @@ def make_task(
       encoder=pretrained.encoder,
       queries=LearnedQueries(1, pretrained.queries.channels),
       decoder=pretrained.decoder,
-      num_classes=config.num_classes,
+      num_outputs=config.num_outputs,
     ),
+    kind=config.kind,
+    scale=regression.Scale(tuple(config.y_mean), tuple(config.y_std)),
     label_smoothing=config.label_smoothing,
   )

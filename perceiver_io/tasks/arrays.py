@@ -1,0 +1,180 @@
+"""Classes or numbers of arrays: of each example, each element, or each query.
+
+Time series, point clouds, tables and fields are read alike (Jaegle et al.
+2021b, section 3): elements are features and the Fourier features of where they
+are; the decoder asks one learned query, the elements, or given places.
+
+Letters: B batch, M elements, C channels, D dimensions, O outputs of an example,
+K classes or numbers.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+from flax import linen as nn
+
+from perceiver_io import models
+from perceiver_io.attention import CrossAttention
+from perceiver_io.models import encoders
+from perceiver_io.outputs import Projection
+from perceiver_io.perceiver import Encoder
+from perceiver_io.position_encoding import fourier_features
+from perceiver_io.queries import LearnedQueries
+from train_lib import classification, regression
+
+PREDICTIONS = 'data.arrays.predictions'
+
+
+class ArrayModel(nn.Module):
+  """Perceiver IO on elements at places.
+
+  Attributes:
+    channels: that elements, and queries at given places, are mapped to.
+    num_bands, max_resolution: of the places' Fourier features; one number of
+      `max_resolution` for each of the D dimensions.
+    encoder, decoder: as `Perceiver`'s.
+    num_outputs: K.
+    dense: ask the places of `queries`, or the elements; else one learned query.
+  """
+
+  channels: int
+  num_bands: int
+  max_resolution: tuple[int, ...]
+  encoder: Encoder
+  decoder: CrossAttention
+  num_outputs: int
+  dense: bool
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    coordinates: jax.Array,
+    input_mask: jax.Array,
+    queries: jax.Array | None = None,
+  ) -> jax.Array:
+    """Returns [B, O, K] if `dense`, else [B, 1, K].
+
+    Args:
+      x: [B, M, C].
+      coordinates: [B, M, D], in [-1, 1].
+      input_mask: [B, M], 1 for the elements that count.
+      queries: places [B, O, D]; None for the elements.
+    """
+
+    def features(places):
+      return fourier_features(places, self.num_bands, self.max_resolution)
+
+    inputs = jnp.concatenate([x, features(coordinates)], axis=-1)
+    inputs = nn.Dense(self.channels, name='inputs')(inputs)
+    latents = self.encoder(inputs, input_mask)
+    if not self.dense:
+      asked = LearnedQueries(1, self.channels, name='query')(inputs)
+    elif queries is None:
+      asked = inputs
+    else:
+      asked = nn.Dense(self.channels, name='queries')(features(queries))
+    return Projection(self.num_outputs, name='outputs')(
+      self.decoder(asked, latents)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+  """Batch keys: `x` [B, M, C], `coordinates` [B, M, D], `input_mask` [B, M];
+  `queries` [B, O, D] if places are asked; `label`, integer classes [B] or
+  [B, O], or numbers [B, K] or [B, O, K]; `label_mask` as `label`; `mask` [B].
+
+  Attributes:
+    model: the model.
+    kind: 'classes' or 'numbers'.
+    scale: of numbers.
+    label_smoothing: of classes, in training.
+  """
+
+  model: ArrayModel
+  kind: str
+  scale: regression.Scale
+  label_smoothing: float
+
+  @property
+  def label_ranges(self):
+    if self.kind == 'numbers':
+      return {}
+    return {'label': (self.model.num_outputs, None)}
+
+  def init(self, rng, batch):
+    return self.model.init(rng, *self._inputs(batch))
+
+  def loss(self, variables, batch, rng):
+    del rng
+    outputs, labels, mask = self._flat(variables, batch)
+    if self.kind == 'classes':
+      return classification.make_loss(
+        outputs,
+        labels,
+        mask,
+        label_smoothing=self.label_smoothing,
+        model_state={},
+      )
+    return regression.make_loss(self.scale, outputs, labels, mask)
+
+  def metrics(self, variables, batch):
+    """Of classes loss and accuracy; of numbers the loss, and the root mean
+    square and the mean size of the error in y's units."""
+    outputs, labels, mask = self._flat(variables, batch)
+    if self.kind == 'classes':
+      return classification.make_metrics(outputs, labels, mask)
+    return regression.make_metrics(self.scale, outputs, labels, mask)
+
+  def predict(self, variables, batch):
+    """`logits`, or `numbers` in y's units, [B, K] or [B, O, K]."""
+    outputs = self.model.apply(variables, *self._inputs(batch))
+    outputs = outputs if self.model.dense else outputs[:, 0]
+    if self.kind == 'classes':
+      return {'logits': outputs}
+    return {'numbers': self.scale.in_units(outputs)}
+
+  def _inputs(self, batch):
+    names = ('x', 'coordinates', 'input_mask', 'queries')
+    return [batch.get(name) for name in names]
+
+  def _flat(self, variables, batch):
+    """Outputs [N, K], labels and their mask [N] or [N, K] of all outputs."""
+    outputs = self.model.apply(variables, *self._inputs(batch))
+    outputs = outputs.reshape(-1, outputs.shape[-1])
+    label, known = batch['label'], batch['label_mask']
+    mask = batch['mask'].reshape(-1, *(1,) * (known.ndim - 1)) * known
+    shape = outputs.shape if self.kind == 'numbers' else outputs.shape[:1]
+    return outputs, label.reshape(shape), mask.reshape(shape)
+
+
+def make_task(
+  config: ml_collections.ConfigDict, model: Mapping[str, Any]
+) -> Arrays:
+  """Builds the task.
+
+  Args:
+    config: kind, num_outputs, dense, y_mean, y_std, label_smoothing.
+    model: channels, num_bands, max_resolution; encoder, the arguments of
+      `models.encoder`; decoder, with use_query_residual.
+  """
+  encoder = models.encoder(**model.encoder)
+  return Arrays(
+    model=ArrayModel(
+      channels=model.channels,
+      num_bands=model.num_bands,
+      max_resolution=tuple(model.max_resolution),
+      encoder=encoder,
+      decoder=encoders.decoder(encoder, **model.decoder),
+      num_outputs=config.num_outputs,
+      dense=config.dense,
+    ),
+    kind=config.kind,
+    scale=regression.Scale(tuple(config.y_mean), tuple(config.y_std)),
+    label_smoothing=config.label_smoothing,
+  )

@@ -1,0 +1,60 @@
+"""Loss and metrics of models that predict numbers.
+
+Shapes: ... any axes (examples, elements), K numbers.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from train_lib import losses, metrics
+from train_lib.task import LossAux
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+  """The units of K numbers; a model's outputs have mean 0 and deviation 1.
+
+  Attributes:
+    mean, std: K numbers each, of the training set.
+  """
+
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+
+  def in_units(self, outputs: jax.Array) -> jax.Array:
+    """Of outputs [..., K]."""
+    return outputs * np.float32(self.std) + np.float32(self.mean)
+
+  def squares(self, outputs: jax.Array, labels: jax.Array) -> jax.Array:
+    """Of the errors [..., K], in deviations; labels are in units."""
+    labels = (labels - np.float32(self.mean)) / np.float32(self.std)
+    return jnp.square(outputs - labels)
+
+
+def make_loss(
+  scale: Scale, outputs: jax.Array, labels: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, LossAux]:
+  """The mean square of the errors, in deviations.
+
+  Args:
+    scale: of the labels.
+    outputs, labels: [..., K].
+    mask: [..., K], 1 for the numbers that count.
+  """
+  loss = losses.masked_mean(scale.squares(outputs, labels), mask)
+  return loss, LossAux(model_state={}, scalars={}, weight=jnp.sum(mask))
+
+
+def make_metrics(
+  scale: Scale, outputs: jax.Array, labels: jax.Array, mask: jax.Array
+) -> dict[str, metrics.Metric]:
+  """The loss, and in units the root mean square and mean size of the errors."""
+  error = scale.in_units(outputs) - labels
+  return {
+    'loss': metrics.Mean.of(scale.squares(outputs, labels), mask),
+    'rmse': metrics.RootMean.of(jnp.square(error), mask),
+    'mae': metrics.Mean.of(jnp.abs(error), mask),
+  }
