@@ -7,21 +7,23 @@ import pytest
 from configs import schema
 from configs.paca_vit import imagenet
 from configs.perceiver_io import optical_flow
-from tests.test_configs import all_synthetic, config_modules
+from tests.test_configs import all_synthetic, every_variant
 from train_lib import run_files
 
 
-@pytest.mark.parametrize('module', config_modules(), ids=lambda m: m.__name__)
-def test_every_config_keeps_to_the_rules(module):
-  config, _ = run_files.derived(all_synthetic(module.get_config()))
+@every_variant
+def test_every_config_keeps_to_the_rules(module, variant):
+  config = importlib.import_module(module).get_config(variant)
+  config, _ = run_files.derived(all_synthetic(config))
   schema.check(config)
 
 
-@pytest.mark.parametrize('module', config_modules(), ids=lambda m: m.__name__)
-def test_every_number_and_choice_has_a_rule(module):
+@every_variant
+def test_every_number_and_choice_has_a_rule(module, variant):
   """Else whoever adds an option forgets to say what it may be."""
   missing = set()
-  for path, value in schema.options(module.get_config()):
+  config = importlib.import_module(module).get_config(variant)
+  for path, value in schema.options(config):
     values = value if isinstance(value, tuple) else (value,)
     numbers = [
       x
