@@ -155,7 +155,8 @@ RULES: tuple[tuple[str, Rule], ...] = (
   (r'num_clusters|min_overlap|num_pictures|num_images', whole(0)),
   (r'augment\.num_layers', whole(0)),
   (
-    'blocks_per_assignment|position_grid|window|stride',
+    'blocks_per_assignment|position_grid|window|stride|num_tiles|'
+    r'task\.num_queries|preprocess\.num_frames',
     whole(1, optional=True),
   ),
   # None: sound alone; as many as needed; those of the pretrained model.
@@ -166,10 +167,13 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ),
   ('image_size|crop_size|size|tile_size|video_size|erase_sides', whole(1)),
   ('size_multiple|patch_size|spatial_patch|samples_per_patch', whole(1)),
-  ('spatial|temporal|tubelet_frames|frame_stride|fps|rate', whole(1)),
+  ('spatial|temporal|tubelet_frames|frame_stride|fps|rate|hop', whole(1)),
+  ('frames_per_patch', whole(1)),
+  ('max_time|max_bands|max_cutouts', whole(0)),
   ('[a-z]+_bands|max_resolution|max_length|max_entities|length', whole(1)),
   ('vocab_sizes?|(self_attend_)?widening_factor|bounds', whole(1)),
-  ('mlp_ratio|decode_mib|input_scale|mean_depth|scale|fps', POSITIVE),
+  ('mlp_ratio|decode_mib|input_scale|mean_depth|scale|fps|gain', POSITIVE),
+  ('embedding_stddev', POSITIVE),
   ('fill', number(0, 255)),
   # Detection's.
   ('max_boxes|group_size|long_side|(crop_)?short_sides|crop_range', whole(1)),
@@ -183,7 +187,8 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ('crop_fraction|max_share', number(above=0, high=1)),
   (r'[a-z]+_alpha|[a-z]+_weight|loss_weights\..*|severity', NOT_NEGATIVE),
   (
-    'color_jitter|magnitude|magnitude_std|degrees|translate|log_stretch',
+    'color_jitter|magnitude|magnitude_std|degrees|translate|log_stretch|'
+    'max_motion',
     NOT_NEGATIVE,
   ),
   ('color_jitter|brightness|contrast|saturation|hue', NOT_NEGATIVE),

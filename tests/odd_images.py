@@ -100,13 +100,8 @@ def tiff(data, bits, photometric, sample_format=1, samples=1):
   return b'II*\0' + struct.pack('<I', 8) + ifd + b'\0\0\0\0' + data
 
 
-def right():
-  """{file name: (its bytes, the pixels that a viewer shows, tolerance)}"""
-  files = {}
-
-  def add(name, data, pixels, tolerance=0):
-    files[name] = (data, np.asarray(pixels), tolerance)
-
+def _formats(add):
+  """Eight bits a colour, as each format keeps them."""
   for kind in ('PNG', 'TIFF', 'BMP'):
     add(f'plain.{kind.lower()}', encode(COLOURS, kind), COLOURS)
     add(f'grey.{kind.lower()}', encode(GREY, kind), rgb(GREY))
@@ -131,6 +126,9 @@ def right():
   add('turned_8.webp', with_orientation('WEBP', 8, lossless=True), COLOURS)
   add('turned_99.jpg', with_orientation('JPEG', 99), COLOURS, 6)
 
+
+def _samples(add):
+  """Other bits, palettes, transparency, inks, and what is odd in a file."""
   sixteen = GREY.astype(np.uint16) * 257
   add('sixteen.png', encode(sixteen, 'PNG'), rgb(GREY))
   add('sixteen.tif', encode(sixteen, 'TIFF'), rgb(GREY))
@@ -197,6 +195,17 @@ def right():
   add('broken_exif.jpg', encode(COLOURS, 'JPEG', exif=exif), COLOURS, 6)
   add('really_a_png.jpg', encode(COLOURS, 'PNG'), COLOURS)
   add('late.jpg', encode(COLOURS, 'JPEG') + b'what a phone adds', COLOURS, 6)
+
+
+def right():
+  """{file name: (its bytes, the pixels that a viewer shows, tolerance)}"""
+  files = {}
+
+  def add(name, data, pixels, tolerance=0):
+    files[name] = (data, np.asarray(pixels), tolerance)
+
+  _formats(add)
+  _samples(add)
   return files
 
 

@@ -1,12 +1,15 @@
 """Every command that README, docs/ and docstrings quote runs, at a small size.
 
-Each is a process, as a user would start it. How it becomes small is said here
-for each program; what cannot run in a test is named with the reason. A quoted
-command of which neither is said fails.
+Each is a process, as a user would start it; those that train the same when they
+are small are one. How it becomes small is said here for each program; what
+cannot run in a test is named with the reason. A quoted command of which neither
+is said fails.
 """
 
 import dataclasses
 import importlib
+import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -15,8 +18,6 @@ import pytest
 
 from tests import quoted_commands
 from tests.processes import ROOT, environment
-
-pytestmark = pytest.mark.full
 
 COMMANDS = quoted_commands.collect()
 
@@ -116,12 +117,16 @@ class Command:
         words.append(word)
     return cls(words, flags)
 
+  @property
+  def trains(self):
+    return 'train.py' in self.words
+
   def run(self, folder):
     flags = [
       f'--{name}' if value is None else f'--{name}={value}'
       for name, value in self.flags.items()
     ]
-    return subprocess.run(
+    done = subprocess.run(
       [*self.words, *flags],
       cwd=ROOT,
       env=environment(TFDS_DATA_DIR=str(folder / 'data_sets')),
@@ -129,18 +134,24 @@ class Command:
       text=True,
       timeout=900,
     )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'Traceback' not in done.stderr
+
+
+def module_of(path):
+  return importlib.import_module(path.removesuffix('.py').replace('/', '.'))
 
 
 def small_config(path_and_variant):
   """The config with variant `tiny`, if it has one, and the flags it needs."""
   path, _, variant = path_and_variant.partition(':')
-  module = importlib.import_module(path.removesuffix('.py').replace('/', '.'))
-  try:
+  module = module_of(path)
+  config = module.get_config(variant) if variant else module.get_config()
+  if 'tiny' in module.VARIANTS:
     config, variant = module.get_config('tiny'), 'tiny'
     flags = {}
-  except ValueError:
+  else:
     assert path in MODELS, f'{path}: expected a variant `tiny`, or its flags'
-    config = module.get_config(variant) if variant else module.get_config()
     flags = dict(MODELS[path])
   flags |= {'config.num_steps': '2'}
   for option in ('warmup_steps', 'flat_steps'):
@@ -164,33 +175,44 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def trained(folder):
-  """Trains what a command reads once: workdir of (workdir, config)."""
+  """Trains what differs once: workdir of the flags of train.py."""
   runs = {}
 
-  def train(name, config):
-    config, flags = small_config(config)
-    if (name, config) not in runs:
-      workdir = folder / f'run{len(runs)}'
-      done = Command(
-        ['python', 'train.py'],
-        {'config': config, 'workdir': str(workdir)} | flags,
-      ).run(folder)
-      assert done.returncode == 0, done.stderr[-3000:]
-      runs[name, config] = str(workdir)
-    return runs[name, config]
+  def train(flags):
+    flags = {k: v for k, v in flags.items() if k != 'workdir'}
+    key = json.dumps(flags, sort_keys=True)
+    if key not in runs:
+      workdir = runs[key] = str(folder / f'run{len(runs)}')
+      words = ['python', 'train.py']
+      Command(words, flags | {'workdir': workdir}).run(folder)
+    return runs[key]
 
   return train
 
 
-def config_of(workdir):
-  """The config of the quoted command that trains into a workdir."""
-  if workdir in BEFORE:
-    return BEFORE[workdir]
+def training_of(workdir, config=None):
+  """The command that trains a config, or the quoted one into a workdir."""
+  if config := config or BEFORE.get(workdir):
+    return Command(['python', 'train.py'], {'config': config})
   for line in COMMANDS:
     command = Command.of(line)
-    if 'train.py' in command.words and command.flags['workdir'] == workdir:
-      return command.flags['config']
+    if command.trains and command.flags['workdir'] == workdir:
+      return command
   raise AssertionError(f'{workdir}: no quoted command trains into it')
+
+
+def small(command, trained):
+  """The command with small flags; what it begins from is trained first."""
+  flags = dict(command.flags)
+  if config := flags.get('config'):
+    flags['config'], more = small_config(config)
+    if not any(word.startswith('benchmarks') for word in command.words):
+      flags |= more
+  if before := flags.get('config.init_from.path'):
+    flags['config.init_from.path'] = trained(
+      small(training_of(before), trained).flags
+    )
+  return Command(command.words, flags)
 
 
 def flags_of(line):
@@ -219,26 +241,39 @@ def test_nothing_is_excused_in_vain():
     assert any(re.search(pattern, line) for line in COMMANDS), pattern
 
 
+def test_programs_configs_and_options_exist():
+  """Of every command, also of those that do not run here."""
+  for line, file in COMMANDS.items():
+    command = Command.of(line)
+    if '-m' in command.words:
+      module = command.words[command.words.index('-m') + 1]
+      assert module == 'venv' or importlib.util.find_spec(module), (file, line)
+    path, _, variant = command.flags.get('config', '').partition(':')
+    if not path.endswith('.py'):
+      continue
+    config = module_of(path).get_config(*[variant] if variant else [])
+    for name in command.flags:
+      if name.startswith('config.'):
+        value = config
+        for part in name.split('.')[1:]:
+          assert part in value, f'{file}: {line}: --{name}'
+          value = value[part]
+
+
+@pytest.mark.full
 @pytest.mark.parametrize(
   'line', [line for line in COMMANDS if not is_elsewhere(line)]
 )
-def test_runs_as_quoted(line, folder, trained, tmp_path):
-  command = Command.of(line)
-  flags, is_training = command.flags, 'train.py' in command.words
-  workdir, config = flags.get('workdir'), flags.get('config')
-  if workdir and not is_training:
-    flags['workdir'] = trained(workdir, config or config_of(workdir))
-  elif workdir:
-    flags['workdir'] = str(tmp_path / 'run')
-  if config:
-    small, more = small_config(config)
-    if 'benchmarks' in line:
-      more = {}
-    flags |= {'config': small} | more
-  if before := flags.get('config.init_from.path'):
-    flags['config.init_from.path'] = trained(before, config_of(before))
-  for name, value in (flags_of(line) or {}).items():
-    flags[name] = value.format(folder=folder)
-  done = command.run(folder)
-  assert done.returncode == 0, f'{line}\n{done.stderr[-3000:]}'
-  assert 'Traceback' not in done.stderr
+def test_runs_as_quoted(line, folder, trained):
+  command = small(Command.of(line), trained)
+  if command.trains:
+    trained(command.flags)
+    return
+  if 'config.init_from.path' in command.flags:
+    command.flags['workdir'] = str(folder / 'untrained')
+  elif workdir := command.flags.get('workdir'):
+    run = training_of(workdir, Command.of(line).flags.get('config'))
+    command.flags['workdir'] = trained(small(run, trained).flags)
+  for name, value in flags_of(line).items():
+    command.flags[name] = value.format(folder=folder)
+  command.run(folder)

@@ -234,8 +234,7 @@ def test_predict_returns_boxes_inside_of_images(task_and_variables):
   assert set(found) == {'boxes', 'scores', 'classes', 'masks', 'valid'}
   assert found['masks'].shape == (4, 10, 28, 28)
   boxes, valid = (np.asarray(found[k]) for k in ('boxes', 'valid'))
-  assert valid.any()
-  assert np.all(boxes >= 0)
+  assert valid.any() and np.all(boxes >= 0)
   assert np.all(boxes[..., 2] <= 86) and np.all(boxes[..., 3] <= 64)
   scores = np.where(valid, found['scores'], 0)
   assert np.all(np.diff(scores, axis=1) <= 0)

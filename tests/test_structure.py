@@ -196,3 +196,16 @@ def test_programs_know_no_task():
       for x in names
       if x.startswith(('configs', 'tools')) and not x.startswith(allowed)
     ]
+
+
+def test_no_file_and_no_function_is_long():
+  for path in ROOT.rglob('*.py'):
+    folder = path.relative_to(ROOT).parts[0]
+    if folder.startswith('.') or folder in ('build', 'runs'):
+      continue
+    source = path.read_text()
+    assert source.count('\n') <= 320, path
+    for node in ast.walk(ast.parse(source)):
+      if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        length = node.end_lineno - node.lineno + 1
+        assert length <= 90, f'{path}: {node.name}'

@@ -15,7 +15,7 @@ from absl import flags
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from data.images import digits
-from train_lib import batch_layout, checks, pipeline
+from train_lib import batch_layout, pipeline
 
 SOURCE = [{'id': np.int32(i)} for i in range(10)]
 
@@ -297,62 +297,3 @@ def test_batches_of_a_group_hold_every_example_of_the_stream_once():
   share = batch_layout.train_batches(examples, 4, [2, 3], groups)
   for i in (5, 0):
     assert_same([share[i]], [jax.tree.map(lambda x: x[2:], found[i])])
-
-
-def label_module(monkeypatch, *labels):
-  """A data set of files with these labels."""
-  examples = [
-    {'file_name': f'{i}.jpg'.encode(), 'label': label}
-    for i, label in enumerate(labels)
-  ]
-
-  def prepare(example, *, train, rng):
-    if example['label'] is None:
-      raise OSError('half a file')
-    return {'label': np.asarray(example['label'])}
-
-  monkeypatch.setattr(digits, 'synthetic', lambda split: examples)
-  monkeypatch.setattr(digits, 'preprocess', prepare)
-
-
-def first_label(labels):
-  ranges = {'label': labels}
-  settings = config(batch_size=1, num_threads=0)
-  for batches in (
-    pipeline.make_train_iterator(
-      settings, seed=0, sharding=sharding(), label_ranges=ranges
-    ),
-    pipeline.make_eval_batches(
-      settings, sharding=sharding(), label_ranges=ranges
-    ),
-  ):
-    batch = next(iter(batches))
-  return np.asarray(batch['label'])
-
-
-@pytest.mark.parametrize(
-  'label, labels, message',
-  [
-    (-1, (3, None), r'from 0 to 2, found \[-1\]'),
-    (3, (3, None), r'from 0 to 2, found \[3\]'),
-    (255, (3, None), r'found \[255\]'),
-    ([[0, 7], [255, 1]], (3, 255), r'0 to 2 or 255 .ignored., found \[7\]'),
-    (None, (3, None), 'OSError: half a file'),
-  ],
-)
-def test_example_that_cannot_be_used_is_named(
-  monkeypatch, label, labels, message
-):
-  label_module(monkeypatch, label)
-  where = r"data.images.digits, split 'train', example 0 \(0\.jpg\): "
-  with pytest.raises(checks.ExampleError, match=f'^{where}.*{message}'):
-    first_label(labels)
-
-
-def test_labels_in_range_and_shares_of_classes_pass(monkeypatch):
-  label_module(monkeypatch, 2)
-  assert first_label((3, None)) == 2
-  label_module(monkeypatch, [[255, 0]])
-  assert (first_label((3, 255)) == [[[255, 0]]]).all()
-  label_module(monkeypatch, np.float32([-1, 9.5]))
-  assert (first_label((2, None)) == [[-1, 9.5]]).all()

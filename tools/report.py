@@ -26,31 +26,7 @@ from absl import app, flags
 from tools import plot_metrics
 from train_lib import pictures, runtime, strict_json
 
-_STYLE = """
-:root { color-scheme: light; --line: #e2e5e9; --quiet: #5d6673; }
-body { margin: 0 auto; max-width: 72rem; padding: 2rem 1.5rem 4rem;
-  color: #1b1f24; background: #fff;
-  font: 16px/1.5 system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; }
-h1 { margin: 0; font-size: 1.75rem; }
-h2 { margin: 3rem 0 .75rem; font-size: 1.2rem; }
-h2 small { color: var(--quiet); font-weight: normal; }
-p, figcaption { color: var(--quiet); }
-p { margin: .25rem 0; }
-code { font: .9em ui-monospace, 'DejaVu Sans Mono', monospace;
-  overflow-wrap: anywhere; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem 1.5rem .3rem 0; text-align: right;
-  border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
-thead th { color: var(--quiet); font-weight: normal; }
-tbody th { padding-top: 1rem; }
-tr.first td { font-size: 1.25rem; font-weight: 600; }
-.pictures { display: grid; gap: 1.5rem 2rem; margin-top: 1rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 31rem), 1fr)); }
-figure { margin: 0; }
-figcaption { font-size: .875rem; }
-img { display: block; max-width: 100%; height: auto; }
-"""
+_STYLE = pathlib.Path(__file__).with_suffix('.css')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +142,7 @@ def make_page(*workdirs: pathlib.Path) -> str:
   return (
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    f'<title>{name}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n'
+    f'<title>{name}</title>\n<style>\n{_STYLE.read_text()}</style>\n</head>\n<body>\n'
     + '\n'.join(parts)
     + '\n</body>\n</html>\n'
   )

@@ -22,7 +22,7 @@ import PIL.Image
 import tensorflow_datasets as tfds
 
 from data import tfds_source
-from data.flow import flow
+from data.flow import flow, geometry
 
 # (package, folder, files). Also the grey ones become RGB.
 _PHOTOGRAPHS = {
@@ -177,7 +177,7 @@ class Layer:
 
   def flow(self, points: np.ndarray) -> np.ndarray:
     """Where what is at points of frame 1 has gone, less where it was."""
-    return _affine(self.motion, self.from_frame1(points)) - points
+    return geometry.affine(self.motion, self.from_frame1(points)) - points
 
   def covers(self, points: np.ndarray) -> np.ndarray:
     """Whether points in the layer's coordinates are inside the polygon."""
@@ -196,7 +196,9 @@ class Layer:
 
   def colours(self, points: np.ndarray) -> np.ndarray:
     """The texture at points in the layer's coordinates, bilinear."""
-    return bilinear(self.texture, _affine(self.placement, points))
+    return geometry.bilinear(
+      self.texture, geometry.affine(self.placement, points)
+    )
 
 
 def compose(
@@ -260,9 +262,9 @@ def draw_layer(
   texture = textures[rng.integers(len(textures))]
   # One texture pixel a pixel, more or less, or the texture would alias.
   angle = rng.uniform(-math.pi, math.pi)
-  linear = _linear(angle, rng.uniform(0.5, 1.2), 0.0)
+  linear = geometry.linear(angle, rng.uniform(0.5, 1.2), 0.0)
   anchor = rng.uniform(0, 1, 2) * texture.shape[1::-1]
-  placement = _about(linear, extent / 2, anchor)
+  placement = geometry.about(linear, extent / 2, anchor)
 
   centre = extent * (rng.uniform(0, 1, 2) if cut_out else 0.5)
   polygon = None
@@ -281,7 +283,9 @@ def draw_layer(
   # Rotation, zoom and shear move the far corners by a third of the rest.
   strength = max_motion / 3 / np.linalg.norm(extent / 2) / math.sqrt(3)
   turn, zoom, shear = rng.uniform(-strength, strength, 3)
-  motion = _about(_linear(turn, 1 + zoom, shear), centre, centre + shift)
+  motion = geometry.about(
+    geometry.linear(turn, 1 + zoom, shear), centre, centre + shift
+  )
 
   wavelengths = max(size) * rng.uniform(0.5, 2, 2)
   headings = rng.uniform(-math.pi, math.pi, 2)
@@ -295,35 +299,6 @@ def draw_layer(
   phases = rng.uniform(-math.pi, math.pi, (2, 1))
   bend = np.concatenate([amplitudes, frequencies, phases], axis=-1)
   return Layer(texture, placement, polygon, motion, bend)
-
-
-def bilinear(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-  """Colours [..., C] of an image [H, W, C] at points [..., (x, y)].
-
-  The image goes on beyond its sides as in a mirror.
-  """
-  last = np.array(image.shape[1::-1]) - 1
-  folded = last - np.abs(points % (2 * last) - last)
-  low = np.minimum(folded.astype(np.int64), last - 1)
-  x, y = np.moveaxis(low, -1, 0)
-  fx, fy = np.moveaxis((folded - low)[..., None], -2, 0)
-  upper = image[y, x] * (1 - fx) + image[y, x + 1] * fx
-  lower = image[y + 1, x] * (1 - fx) + image[y + 1, x + 1] * fx
-  return upper * (1 - fy) + lower * fy
-
-
-def _affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-  return points @ matrix[:, :2].T + matrix[:, 2]
-
-
-def _linear(angle: float, zoom: float, shear: float) -> np.ndarray:
-  cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
-  return np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, shear], [0, 1]])
-
-
-def _about(linear: np.ndarray, source: np.ndarray, target: np.ndarray):
-  """[2, 3]: the affine map that takes one point to another."""
-  return np.concatenate([linear, (target - linear @ source)[:, None]], axis=1)
 
 
 def _textures(image: np.ndarray) -> list[np.ndarray]:

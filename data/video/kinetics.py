@@ -298,12 +298,8 @@ def prepare(
   data_dir: str, videos: str, labels: Sequence[str]
 ) -> dict[str, collections.Counter]:
   """Writes the data set and returns how many clips were what, by split."""
-  builder = Kinetics(
-    videos=videos,
-    labels=labels,
-    data_dir=data_dir,
-    file_format='array_record',
-  )
+  options = dict(data_dir=data_dir, file_format='array_record')
+  builder = Kinetics(videos=videos, labels=labels, **options)
   builder.download_and_prepare()
   return builder.counts
 

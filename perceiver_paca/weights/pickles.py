@@ -14,10 +14,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-PyTree = Any
-
-# Instructions of a file: published weights have some ten thousand.
-_MAX_INSTRUCTIONS = 300_000
+_MAX_INSTRUCTIONS = 300_000  # of a file; published ones have ten thousand
 # Bytes of arrays that a file may name beyond twice its size: tied weights.
 _SHARED_BYTES = 2**27
 
@@ -32,7 +29,7 @@ def load(
   persistent_load: Callable[[Any], Any] | None = None,
   ignore: Collection[str] = (),
   stored: int = 0,
-) -> PyTree:
+) -> Any:
   """Reads dicts, lists, tuples, numbers, strings and numpy or JAX arrays.
 
   Args:
@@ -54,8 +51,8 @@ def load(
     start = file.tell()
     size = file.seek(0, os.SEEK_END) - start
     file.seek(start)
-    file = _Reader(file, size)
-    unpickler = _Unpickler(file, names or {}, persistent_load, ignore)
+    reader = _Reader(file, size)
+    unpickler = _Unpickler(reader, names or {}, persistent_load, ignore)
     return _Plain(size, size + stored).tree(unpickler.load())
   except RefusedError:
     raise
@@ -103,9 +100,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 class _Name(NamedTuple):
-  """What a name becomes. Unlike a function or a type, nothing can be set on it,
-  so that no pickle can change what it means.
-  """
+  """What a name becomes; nothing can be set on it, so that none can change."""
 
   name: str
   make: Callable[..., Any] | np.dtype | None
@@ -311,8 +306,7 @@ class _Plain:
       self._bytes -= x.nbytes
       if self._bytes < 0:
         raise RefusedError(
-          'The file holds the same numbers many times; their copies would take '
-          'more than twice its size.'
+          'The file holds numbers many times, more than twice its size in all.'
         )
       return x.astype(x.dtype.newbyteorder('='), copy=False)
     if isinstance(x, dict):
