@@ -17,6 +17,7 @@ from configs import schema
 from train_lib import (
   accumulation,
   checkpoint,
+  checks,
   evaluators,
   interruption,
   run_files,
@@ -68,11 +69,14 @@ def make_step(run: Setup, config: ml_collections.ConfigDict):
     num_microbatches=config.optim.num_microbatches,
   )
   shardings = jax.tree.map(lambda x: x.sharding, run.state)
-  return jax.jit(
+  step = jax.jit(
     sharding.on_mesh(run.mesh, step),
     donate_argnums=0,
     out_shardings=(shardings, sharding.replicated(run.mesh)),
   )
+  with checks.naming('config.model'):
+    step.eval_shape(run.state, run.batch)  # What does not fit is found here.
+  return step
 
 
 def train_and_evaluate(
@@ -94,7 +98,9 @@ def train_and_evaluate(
   """
   run = make_setup(config)
   runtime.make_workdir(workdir)
+  step_fn = make_step(run, config)
   evals = evaluators.make_evaluators(config, run.task, run.mesh, workdir)
+  evaluators.check_best(config, evals, run.state)
 
   checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
   restored = checkpoints.restore(run.state)
@@ -105,7 +111,6 @@ def train_and_evaluate(
   else:
     state = weights.first_state(run, config)
 
-  step_fn = make_step(run, config)
   start = int(state.step)
   log = writer.Writer(workdir, start)
   progress = writer.Progress(start, config.num_steps, config.data.batch_size)

@@ -7,6 +7,7 @@ new option is declared here, and only here.
 """
 
 import dataclasses
+import importlib
 import importlib.util
 import math
 import re
@@ -85,16 +86,24 @@ def _is_module(x) -> bool:
     return False
 
 
+def _is_function(x) -> bool:
+  module, dot, name = str(x).rpartition('.')
+  found = bool(dot) and _is_module(module)
+  return found and hasattr(importlib.import_module(module), name)
+
+
 EXPRESSION = Rule('a regular expression', _is_expression)
 MODULE = Rule("a module's dotted name", _is_module)
-FUNCTION = Rule(
-  "a function's dotted name",
-  lambda x: '.' in x and _is_module(x.rpartition('.')[0]),
-)
+FUNCTION = Rule("a function's dotted name", _is_function)
 POSITIVE = number(above=0)
 NOT_NEGATIVE = number(0)
 SHARE = number(0, 1)
 SHARE_BELOW_1 = number(0, below=1)
+
+# Options that are several expressions: a text would be one for each letter.
+_SEVERAL = 'decay_exclude', 'exclude'
+# Options from which numbers are drawn: (lowest, highest).
+_RANGES = 'scale', 'log_scale', 'crop_range'
 
 # Expressions that the whole path, or what follows one of its dots, must match.
 RULES: tuple[tuple[str, Rule], ...] = (
@@ -152,7 +161,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ('std|y_std', POSITIVE),
   ('shift', NOT_NEGATIVE),
   # The model's and the data's sizes.
-  (r'num_clusters|min_overlap|num_pictures|num_images', whole(0)),
+  (r'num_clusters|min_overlap|num_pictures', whole(0)),
   (r'augment\.num_layers', whole(0)),
   (
     'blocks_per_assignment|position_grid|window|stride|num_tiles|'
@@ -223,12 +232,20 @@ def check(config: Mapping) -> None:
     ValueError: names an option that is not, what it is and what it may be.
   """
   to_derive = 'derive' in config  # What is None follows from the data.
-  for path, value in options(config):
+  # What others are computed from comes first, lest they be named in its place.
+  order = sorted(
+    options(config), key=lambda x: (x[0] != 'num_steps', x[0].count('.'))
+  )
+  for path, value in order:
     if value is None and to_derive:
       continue
     name = path.rpartition('.')[2]
     if name in ('sharding', 'lr_multipliers'):
       _check_pairs(path, value)
+    elif name in _SEVERAL and not isinstance(value, tuple | list):
+      raise ValueError(
+        f'config.{path}: found {value!r}; expected a tuple, ({value!r},).'
+      )
     elif (rule := rule_of(path)) is not None:
       _check_value(path, value, rule)
   best = config.get('checkpoint', {}).get('best_metric')
@@ -244,6 +261,11 @@ def _check_value(path: str, value: Any, rule: Rule) -> None:
   if isinstance(value, tuple | list):
     for x in value:
       _check_value(path, x, rule)
+    is_range = path.rpartition('.')[2] in _RANGES
+    if is_range and (len(value) != 2 or value[0] > value[1]):
+      raise ValueError(
+        f'config.{path}: found {value!r}; expected (lowest, highest).'
+      )
   elif not (rule.optional and value is None) and not rule.holds(value):
     raise ValueError(
       f'config.{path}: found {value!r}; expected {rule.expected}.'

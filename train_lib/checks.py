@@ -1,7 +1,8 @@
-"""Checks of examples on the host, and errors that say of which they are."""
+"""Checks before work starts, and errors that say of what they are."""
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -11,6 +12,34 @@ PyTree = Any
 
 # Key of integer labels -> (number of classes, what is ignored or None).
 LabelRanges = Mapping[str, tuple[int, int | None]]
+
+
+class ConfigError(ValueError):
+  """Nothing can be built of a section; the cause is what was raised there."""
+
+
+@contextlib.contextmanager
+def naming(section: str) -> Iterator[None]:
+  """What goes wrong inside is said to be of a section, such as config.model.
+
+  Errors that name an option themselves stay as they are.
+
+  Raises:
+    ConfigError: in the place of any other error of the code inside.
+  """
+  try:
+    yield
+  except (ArithmeticError, AttributeError, LookupError) as e:
+    raise ConfigError(f'{section}: {type(e).__name__}: {_first_line(e)}') from e
+  except (AssertionError, ImportError, TypeError, ValueError) as e:
+    if str(e).startswith(('config.', '--')):
+      raise
+    raise ConfigError(f'{section}: {_first_line(e)}') from e
+
+
+def _first_line(error: Exception) -> str:
+  lines = str(error).strip().splitlines() or [type(error).__name__]
+  return lines[0]
 
 
 class ExampleError(ValueError):

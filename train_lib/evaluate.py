@@ -34,6 +34,11 @@ class MetricsEvaluator:
     self._batches = batches
     self._metrics = sharding.jit_on_batches(mesh, task.metrics)
 
+  def names(self, state: TrainState) -> set[str]:
+    """The metrics' names; a state of shapes suffices."""
+    batch = self._batches.element_spec
+    return set(self._metrics.eval_shape(state.eval_variables, batch))
+
   def run(self, state: TrainState) -> dict[str, float]:
     total, pending = None, None
     for batch in self._batches:

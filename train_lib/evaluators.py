@@ -12,7 +12,7 @@ from typing import Protocol
 import ml_collections
 from jax.sharding import Mesh
 
-from train_lib import pictures, pipeline
+from train_lib import checks, pictures, pipeline
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -28,12 +28,13 @@ def make_evaluators(
   """Builds the evaluators of `config.evals`: name -> {module, ...}."""
   evaluators = {}
   for name, section in sections(config).items():
-    module = importlib.import_module(section.module)
     folder = pictures.folder_of(workdir, name)
     try:
-      evaluators[name] = module.make_evaluator(
-        section, task=task, mesh=mesh, folder=folder
-      )
+      with checks.naming(f'config.evals.{name}'):
+        module = importlib.import_module(section.module)
+        evaluators[name] = module.make_evaluator(
+          section, task=task, mesh=mesh, folder=folder
+        )
     except ValueError as e:  # The data's modules know of config.data alone.
       text = str(e)
       if not text.startswith('config.data.'):
@@ -41,6 +42,37 @@ def make_evaluators(
       own = f'config.evals.{name}.{text.removeprefix("config.")}'
       raise ValueError(own) from e
   return evaluators
+
+
+def check_best(
+  config: ml_collections.ConfigDict,
+  evaluators: dict[str, Evaluator],
+  state: TrainState,
+) -> None:
+  """Sees that the metric that decides what is best is one of its evaluation.
+
+  Nothing is computed. Evaluators without `names` are believed until they run.
+
+  Args:
+    config: of the run.
+    evaluators: of the run.
+    state: its shapes, types and shardings.
+
+  Raises:
+    ValueError: names those that there are.
+  """
+  best = config.checkpoint.best_metric
+  evaluation, _, metric = (best or '').partition('/')
+  names = getattr(evaluators.get(evaluation), 'names', None)
+  if not best or names is None:
+    return
+  with checks.naming(f'config.evals.{evaluation}'):
+    found = names(state)
+  if metric not in found:
+    raise ValueError(
+      f'config.checkpoint.best_metric: found {best!r}; expected one of '
+      f'{[f"{evaluation}/{name}" for name in sorted(found)]}.'
+    )
 
 
 def sections(

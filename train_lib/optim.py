@@ -214,12 +214,23 @@ def _excluding(patterns: Sequence[str]):
   """A mask function: True where none of the patterns is found."""
 
   def mask(params):
-    return jax.tree_util.tree_map_with_path(
+    decayed = jax.tree_util.tree_map_with_path(
       lambda path, _: not any(re.search(p, _name(path)) for p in patterns),
       params,
     )
+    if patterns and all(jax.tree.leaves(decayed)):
+      raise ValueError(
+        f'config.optim.decay_exclude: found {tuple(patterns)}; expected what '
+        f'is found in the name of some parameter{_such_as(params)}.'
+      )
+    return decayed
 
   return mask
+
+
+def _such_as(params) -> str:
+  names = [_name(p) for p, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
+  return f', such as {names[0]}' if names else ''
 
 
 def _name(path) -> str:
@@ -246,6 +257,15 @@ def _by_layer(tx: optax.GradientTransformation) -> optax.GradientTransformation:
 def _scale_by_path(multipliers) -> optax.GradientTransformation:
   """Multiplies updates by the factor of the first pattern found."""
 
+  def check(updates):
+    leaves = jax.tree_util.tree_flatten_with_path(updates)[0]
+    for pattern, _ in multipliers:
+      if not any(re.search(pattern, _name(path)) for path, _ in leaves):
+        raise ValueError(
+          f'config.optim.lr_multipliers: found {pattern!r}; expected what is '
+          f'found in the name of some parameter{_such_as(updates)}.'
+        )
+
   def factor(path, update):
     name = _name(path)
     for pattern, value in multipliers:
@@ -253,9 +273,12 @@ def _scale_by_path(multipliers) -> optax.GradientTransformation:
         return update * value
     return update
 
-  return optax.stateless(
-    lambda updates, params: jax.tree_util.tree_map_with_path(factor, updates)
-  )
+  def scaled(updates, params):
+    del params
+    check(updates)
+    return jax.tree_util.tree_map_with_path(factor, updates)
+
+  return optax.stateless(scaled)
 
 
 class ParamsEmaState(NamedTuple):

@@ -15,6 +15,8 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from train_lib import checks
+
 # How errors begin that a user can mend.
 _MENDABLE = (
   r'config\.|data\.[\w.]+, split |--[a-z]|The (loss|grad_norm|state) of |'
@@ -80,7 +82,9 @@ def run(
   """`app.run`, but what a user can mend is said in one line, without a trace.
 
   Those are errors that begin with the name of an option, and what happens to
-  numbers and disks. Everything else is a fault of the program.
+  numbers and disks. Everything else is a fault of the program, and so is what
+  goes wrong with a config as it stands in its file, unless a check says so.
+  --verbosity=1 shows all traces.
 
   Args:
     main: called with what are no flags.
@@ -94,11 +98,21 @@ def run(
       main(argv)
     except (ValueError, OSError, ArithmeticError, RuntimeError) as e:
       text = ' '.join(str(e).split())
-      if not re.match(_MENDABLE, text):
+      if not re.match(_MENDABLE, text) or _is_a_fault(e):
         raise
       sys.exit(f'{os.path.basename(sys.argv[0])}: {text}')
 
   app.run(guarded, flags_parser=parse_flags)
+
+
+def _is_a_fault(error: Exception) -> bool:
+  """Whether the trace of an error that names an option is to be seen."""
+  by_chance = isinstance(error, checks.ConfigError) and not isinstance(
+    error.__cause__, ValueError | OSError
+  )
+  as_in_file = not any(x.startswith('--config.') for x in sys.argv)
+  wanted = logging.get_verbosity() > logging.INFO
+  return wanted or (by_chance and as_in_file)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -12,7 +12,14 @@ import ml_collections
 import optax
 from jax.sharding import Mesh
 
-from train_lib import batch_layout, optim, pipeline, sharding, train_state
+from train_lib import (
+  batch_layout,
+  checks,
+  optim,
+  pipeline,
+  sharding,
+  train_state,
+)
 from train_lib.task import Task, label_ranges_of, make_task
 from train_lib.train_state import TrainState
 
@@ -60,20 +67,24 @@ def make_setup(
   """
   if mesh is None:
     mesh = sharding.make_mesh(config.mesh)
-  task = make_task(config)
+  with checks.naming('config.model'):
+    task = make_task(config)
   batches = None
   if batch is None:
-    batches = pipeline.make_train_iterator(
-      config.data,
-      seed=config.seed,
-      sharding=sharding.batch_sharding(mesh),
-      label_ranges=label_ranges_of(task),
-    )
+    with checks.naming('config.data'):
+      batches = pipeline.make_train_iterator(
+        config.data,
+        seed=config.seed,
+        sharding=sharding.batch_sharding(mesh),
+        label_ranges=label_ranges_of(task),
+      )
     batch = batches.element_spec
-  tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
-  state, init = train_state.create(
-    task, tx, batch, config.seed, mesh, config.sharding
-  )
+  with checks.naming('config.optim'):
+    tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
+  with checks.naming('config.model'):
+    state, init = train_state.create(
+      task, tx, batch, config.seed, mesh, config.sharding
+    )
   return Setup(mesh, task, tx, schedule, batches, batch, state, init)
 
 

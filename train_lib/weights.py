@@ -27,6 +27,9 @@ def first_state(
   run: setup.Setup, config: ml_collections.ConfigDict
 ) -> TrainState:
   """The state of a new run: from `config.init_from`, else from scratch."""
+  if config.init_from.path:  # What does not fit is found before compiling.
+    variables = {'params': run.state.params, **run.state.model_state}
+    _compared(config.init_from.path, variables, config.init_from.exclude)
   state = run.init()
   if config.init_from.path:
     state = init_from(state, run.tx, config.init_from)
@@ -65,36 +68,59 @@ def load_variables(
     FileNotFoundError: there is no checkpoint.
     CheckpointMismatchError: anything not excluded is missing, left over or of
       another shape.
+    ValueError: an expression is found in nothing.
   """
-  directory = _find(path, 'config.init_from.path')
-  found = ocp.checkpointables_metadata(directory).metadata
-
-  def excluded(leaf_path):
-    name = sharding.path_name(leaf_path)
-    return any(re.search(pattern, name) for pattern in exclude)
-
-  def included(tree):
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {sharding.path_name(p): x for p, x in leaves if not excluded(p)}
+  directory, found, wanted = _compared(path, variables, exclude)
+  _verify(directory, 'config.init_from.path')
 
   def read(leaf_path, _):
-    if excluded(leaf_path):
+    x = wanted.get(sharding.path_name(leaf_path))
+    if x is None:
       return ocp.PLACEHOLDER
-    x = wanted[sharding.path_name(leaf_path)]
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
-  ours = included(variables)
-  theirs = included(found.get('variables', {}))
-  wanted = stacking.as_stored(ours, theirs)
-  stored.check_same(directory, wanted, theirs)
   loaded = ocp.load_checkpointables(
-    directory,
-    {'variables': jax.tree_util.tree_map_with_path(read, found['variables'])},
+    directory, {'variables': jax.tree_util.tree_map_with_path(read, found)}
   )
-  loaded = stacking.as_wanted(included(loaded['variables']), ours)
+  loaded = stacking.as_wanted(
+    _included(loaded['variables'], exclude), _included(variables, exclude)
+  )
   return jax.tree_util.tree_map_with_path(
     lambda p, x: loaded.get(sharding.path_name(p), x), variables
   )
+
+
+def _compared(
+  path: str, variables: PyTree, exclude: tuple[str, ...]
+) -> tuple[epath.Path, PyTree, dict[str, Any]]:
+  """The checkpoint, what it describes, and what of it is wanted, by name."""
+  directory = _find(path, 'config.init_from.path')
+  found = ocp.checkpointables_metadata(directory).metadata.get('variables', {})
+  names = _included(variables, ()).keys() | _included(found, ()).keys()
+  for pattern in exclude:
+    if not any(re.search(pattern, name) for name in names):
+      raise ValueError(
+        f'config.init_from.exclude: found {pattern!r}; expected what is found '
+        f'in the name of some array, such as {min(names)}.'
+      )
+  theirs = _included(found, exclude)
+  wanted = stacking.as_stored(_included(variables, exclude), theirs)
+  try:
+    stored.check_same(directory, wanted, theirs)
+  except stored.CheckpointMismatchError as e:
+    raise stored.CheckpointMismatchError(f'config.init_from.path: {e}') from e
+  return directory, found, wanted
+
+
+def _included(tree: PyTree, exclude: tuple[str, ...]) -> dict[str, Any]:
+  """Name -> array of those in which no expression is found."""
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  names = {sharding.path_name(p): x for p, x in leaves}
+  return {
+    name: x
+    for name, x in names.items()
+    if not any(re.search(pattern, name) for pattern in exclude)
+  }
 
 
 def save_variables(path: str, variables: PyTree) -> None:
@@ -123,6 +149,7 @@ def read_variables(path: str) -> PyTree:
     FileNotFoundError: there is no checkpoint.
   """
   directory = _find(path, '--checkpoint')
+  _verify(directory, '--checkpoint')
   found = ocp.checkpointables_metadata(directory).metadata['variables']
   wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), found)
   loaded = ocp.load_checkpointables(directory, {'variables': wanted})
@@ -135,13 +162,16 @@ def _find(path: str, option: str) -> epath.Path:
   steps = stored.steps(directory / 'checkpoints')
   if steps:
     directory = directory / 'checkpoints' / str(steps[0])
-  if not ocp.is_orbax_checkpoint(directory):
+  if not (directory / 'variables').is_dir():
     raise FileNotFoundError(
       f'{option}: expected a checkpoint, or a workdir with checkpoints in it; '
       f'found neither at {path}'
     )
+  return directory
+
+
+def _verify(directory: epath.Path, option: str) -> None:
   try:
     stored.verify(directory)
   except digests.DamagedError as e:
     raise digests.DamagedError(f'{option}: {e}') from e
-  return directory
