@@ -33,12 +33,14 @@ class Prediction(NamedTuple):
     values: name -> text or number; {} if it could not be read.
     pictures: suffix of a file -> its picture.
     error: why it could not be read, or None.
+    details: what `Predictions.files` needs beside, if anything.
   """
 
   input: str
   values: dict[str, Any]
   pictures: dict[str, PIL.Image.Image]
   error: str | None
+  details: Any = None
 
 
 class Predictions(Protocol):
@@ -66,7 +68,11 @@ class Predictions(Protocol):
   def result(
     self, given: Any, output: PyTree
   ) -> tuple[dict[str, Any], dict[str, PIL.Image.Image]]:
-    """`values` and `pictures` of a Prediction."""
+    """`values` and `pictures` of a Prediction; `details` where there are.
+
+    A kind that has details also has `files(predictions) -> {name: text}`, what
+    is written once for all inputs.
+    """
 
 
 class Predictor:
@@ -112,6 +118,12 @@ class Predictor:
   def expand(self, given: str) -> list[Any]:
     """The inputs that an argument of a command line names."""
     return self._kind.expand(given)
+
+  def files(self, predictions: Sequence[Prediction]) -> dict[str, str]:
+    """Name -> text of what is written once for all that could be read."""
+    if not hasattr(self._kind, 'files'):
+      return {}
+    return self._kind.files(predictions)
 
   def stream(self, inputs: Iterable[Any]) -> Iterator[tuple[int, Prediction]]:
     """(place, prediction) of each input, as soon as its batch is full."""
@@ -161,8 +173,8 @@ class Predictor:
     outputs = jax.device_get(self._apply(batch))
     for row, (i, given, _) in enumerate(group):
       output = jax.tree.map(lambda x, row=row: x[row], outputs)
-      values, pictures = self._kind.result(given, output)
-      yield i, Prediction(_as_text(given), values, pictures, None)
+      values, pictures, *details = self._kind.result(given, output)
+      yield i, Prediction(_as_text(given), values, pictures, None, *details)
 
   def _load(self, batch: PyTree) -> Callable[[PyTree], PyTree]:
     task, state = trained.load(
