@@ -107,7 +107,7 @@ def main(argv):
   done = [done[i] for i in sorted(done)]
   if output:
     write(done, output)
-    for name, text in predictor.files(done).items() if in_folder else ():
+    for name, text in predictor.summary(done).items() if in_folder else ():
       pathlib.Path(output, name).write_text(text)
     print(f'{len(done)} predictions: {output}')
   else:

@@ -80,7 +80,7 @@ def test_boxes_and_masks_are_of_the_picture_as_it_is_shown(
   # Beyond the middles of the grid's outermost cells it fades.
   assert (mask != expected).sum() <= 2 * (30 + 40)
   assert not (mask & ~expected).any()
-  drawn = np.asarray(found.pictures['_objects.png'])
+  drawn = np.asarray(found[2]['_objects.png'])
   assert drawn.shape[1] / drawn.shape[0] == 1.5
   assert (drawn != 128).any(-1).mean() < 0.5
 
@@ -96,7 +96,7 @@ def test_boxes_and_masks_are_of_the_picture_as_it_is_shown(
 def test_results_are_cocos(data_dir, tmp_path, names, ids):
   """All that was found, by the numbers of COCO's files or in order."""
   kind = make_kind(data_dir)
-  files = kind.files([predicted(kind, tmp_path, name) for name in names])
+  files = kind.summary([predicted(kind, tmp_path, name) for name in names])
   boxes, masks = (
     json.loads(files[f'results.{kind}.json']) for kind in ('bbox', 'segm')
   )

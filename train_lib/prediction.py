@@ -33,7 +33,7 @@ class Prediction(NamedTuple):
     values: name -> text or number; {} if it could not be read.
     pictures: suffix of a file -> its picture.
     error: why it could not be read, or None.
-    details: what `Predictions.files` needs beside, if anything.
+    details: what `Predictions.summary` needs beside, if anything.
   """
 
   input: str
@@ -70,8 +70,8 @@ class Predictions(Protocol):
   ) -> tuple[dict[str, Any], dict[str, PIL.Image.Image]]:
     """`values` and `pictures` of a Prediction; `details` where there are.
 
-    A kind that has details also has `files(predictions) -> {name: text}`, what
-    is written once for all inputs.
+    A kind that has details also has `summary(predictions) -> {name: text}`,
+    files that are written once for all inputs.
     """
 
 
@@ -119,11 +119,11 @@ class Predictor:
     """The inputs that an argument of a command line names."""
     return self._kind.expand(given)
 
-  def files(self, predictions: Sequence[Prediction]) -> dict[str, str]:
-    """Name -> text of what is written once for all that could be read."""
-    if not hasattr(self._kind, 'files'):
+  def summary(self, predictions: Sequence[Prediction]) -> dict[str, str]:
+    """Name -> text of files about all inputs that could be read."""
+    if not hasattr(self._kind, 'summary'):
       return {}
-    return self._kind.files(predictions)
+    return self._kind.summary(predictions)
 
   def stream(self, inputs: Iterable[Any]) -> Iterator[tuple[int, Prediction]]:
     """(place, prediction) of each input, as soon as its batch is full."""

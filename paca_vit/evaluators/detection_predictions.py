@@ -94,7 +94,9 @@ class Objects:
     }
     return values, {'_objects.png': PIL.Image.fromarray(drawn)}, found
 
-  def files(self, predicted: Sequence[prediction.Prediction]) -> dict[str, str]:
+  def summary(
+    self, predicted: Sequence[prediction.Prediction]
+  ) -> dict[str, str]:
     """COCO's results of all pictures: results.bbox.json, results.segm.json.
 
     `image_id` is the number that a picture's name is, as in COCO; unless all
