@@ -2,10 +2,10 @@
 
 Inputs are files or folders of what the run was trained on. Without --output a
 line for each is printed; with --output=NAME.csv or NAME.jsonl it is a row, with
---output=FOLDER also files, such as masks, are written there. Inputs that
-cannot be read are named, counted and left out, and the exit code is 1. What may
-be told of a kind of predictions, such as the scale of motions, is
---option=NAME=VALUE; docs/own-data.md lists them.
+--output=FOLDER also files, such as masks, and files about all inputs are written
+there. Inputs that cannot be read are named, counted and left out, and the exit
+code is 1. What may be told of a kind of predictions, such as the scale of
+motions, is --option=NAME=VALUE; docs/own-data.md lists them.
 
 In Python: `predict.load('runs/photos')(['a.jpg', 'b.jpg'])`.
 """
@@ -128,6 +128,8 @@ def main(argv):
   done = [done[i] for i in sorted(done)]
   if output:
     write(done, output)
+    for name, text in predictor.summary(done).items() if in_folder else ():
+      pathlib.Path(output, name).write_text(text)
     print(f'{len(done)} predictions: {output}')
   else:
     for x in done:

@@ -38,12 +38,14 @@ class Prediction(NamedTuple):
     files: suffix of a file -> what it holds: a picture, an array that NumPy
       saves, bytes, or a function that writes it to a path.
     error: why it could not be read, or None.
+    details: what `Predictions.summary` needs beside, if anything.
   """
 
   input: str
   values: dict[str, Any]
   files: dict[str, File]
   error: str | None
+  details: Any = None
 
 
 class Predictions(Protocol):
@@ -75,7 +77,11 @@ class Predictions(Protocol):
   def result(
     self, given: Any, output: PyTree
   ) -> tuple[dict[str, Any], dict[str, File]]:
-    """`values` and `files` of a Prediction."""
+    """`values` and `files` of a Prediction; `details` where there are.
+
+    A kind that has details also has `summary(predictions) -> {name: text}`,
+    files that are written once for all inputs.
+    """
 
 
 class Predictor:
@@ -142,6 +148,12 @@ class Predictor:
         return [], [str(e)]
     return inputs, wrong
 
+  def summary(self, predictions: Sequence[Prediction]) -> dict[str, str]:
+    """Name -> text of files about all inputs that could be read."""
+    if not hasattr(self._kind, 'summary'):
+      return {}
+    return self._kind.summary(predictions)
+
   def stream(self, inputs: Iterable[Any]) -> Iterator[tuple[int, Prediction]]:
     """(place, prediction) of each input, as soon as its batch is full."""
     waiting = defaultdict(list)
@@ -190,8 +202,8 @@ class Predictor:
     outputs = jax.device_get(self._apply(batch))
     for row, (i, given, _) in enumerate(group):
       output = jax.tree.map(lambda x, row=row: x[row], outputs)
-      values, files = self._kind.result(given, output)
-      yield i, Prediction(_as_text(given), values, files, None)
+      values, files, *details = self._kind.result(given, output)
+      yield i, Prediction(_as_text(given), values, files, None, *details)
 
   def _load(self, batch: PyTree) -> Callable[[PyTree], PyTree]:
     shaped = getattr(self._kind, 'model_batch', lambda batch: batch)(batch)

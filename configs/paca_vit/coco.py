@@ -33,6 +33,10 @@ NUM_TRAIN = 117_280  # images with objects, filled up to whole batches of 16
 VARIANTS = tuple(
   name for name in models.VARIANTS if name != 'convmixer_tiny_100'
 )
+# As the authors' 8 GPUs, 2 images each.
+TPU_TOPOLOGIES = {
+  'small_p2cconv_100_0': ('v5e:2x4', {'model.scan_layers': True})
+}
 
 
 def get_config(

@@ -65,7 +65,7 @@ def demo_detector(num_classes: int) -> ml_collections.ConfigDict:
     anchor_scale=6.0,
     candidates=(200, 200),
     num_proposals=100,
-    num_rois=64,
+    num_rois=32,
     max_detections=20,
   )
   return config

@@ -25,10 +25,10 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
   config = ml_collections.ConfigDict()
   config.seed = 0
-  config.num_steps = 1_800
+  config.num_steps = 2_400
   num_steps = config.get_ref('num_steps')
 
-  config.task = dict(module='paca_vit.tasks.detection', group_size=8)
+  config.task = dict(module='paca_vit.tasks.detection', group_size=4)
   config.model = models.demo_detector(num_classes=10)
 
   options = dict(
@@ -42,7 +42,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     ),
     max_boxes=8,
   )
-  config.data = common.data(DATA, split='train', batch_size=8, **options)
+  config.data = common.data(DATA, split='train', batch_size=4, **options)
   config.evals = dict(
     test=dict(
       module='paca_vit.evaluators.detection',

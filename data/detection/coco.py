@@ -26,6 +26,11 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
   return coco_json.read(split, data_dir)
 
 
+def categories(split: str, data_dir: str | None) -> list[dict[str, Any]]:
+  """By ascending id; reads the JSON and no image."""
+  return coco_json.categories(split, data_dir)
+
+
 def synthetic(split: str, num_examples: int = 16) -> list[dict[str, Any]]:
   """Decoded images of bright boxes and triangles, upright and not, with a
   crowd, run lengths and an image without objects; 80 categories with gaps."""

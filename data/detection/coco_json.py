@@ -47,13 +47,7 @@ def read(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
     FileNotFoundError: naming what is not there.
     ValueError: naming the file and the first entry that is wrong.
   """
-  if data_dir is None:
-    raise ValueError(
-      'config.data.data_dir: expected a folder with annotations and images in '
-      "COCO's layout, found None."
-    )
-  root = pathlib.Path(data_dir).expanduser()
-  path = _first(root, _JSON, split)
+  root, path = _find(split, data_dir)
   contents = load(path)
   folders = [root / name.format(split) for name in _IMAGES]
   images, names = _find_images(contents['images'], folders, path)
@@ -71,6 +65,11 @@ def read(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
     }
     for info, name in zip(contents['images'], names, strict=True)
   ]
+
+
+def categories(split: str, data_dir: str | None) -> list[dict[str, Any]]:
+  """The categories of a split's file, by ascending id; raises as `read`."""
+  return load(_find(split, data_dir)[1])['categories']
 
 
 def load(path: pathlib.Path) -> dict[str, Any]:
@@ -169,11 +168,18 @@ def open_image(example: dict[str, Any]) -> np.ndarray:
   return image
 
 
-def _first(root, patterns, split):
-  for pattern in patterns:
+def _find(split, data_dir):
+  """The folder and the file of a split."""
+  if data_dir is None:
+    raise ValueError(
+      'config.data.data_dir: expected a folder with annotations and images in '
+      "COCO's layout, found None."
+    )
+  root = pathlib.Path(data_dir).expanduser()
+  for pattern in _JSON:
     if (path := root / pattern.format(split)).is_file():
-      return path
-  names = ', '.join(pattern.format(split) for pattern in patterns)
+      return root, path
+  names = ', '.join(pattern.format(split) for pattern in _JSON)
   raise FileNotFoundError(f'{root}: expected one of {names}; found none.')
 
 

@@ -32,7 +32,6 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
     split: 'train' or 'test'.
     data_dir: not read; the package has its own place.
   """
-  del data_dir
   if split not in _STEPS:
     raise ValueError(
       f'config.data.split: expected one of {list(_STEPS)}, found {split!r}.'
@@ -65,10 +64,16 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
             photo_objects.annotation(labels[square] == i, number, 1)
             for i in kept[kept > 0]
           ],
-          'categories': [{'id': 1, 'name': 'nucleus'}],
+          'categories': categories(split, data_dir),
         }
       )
   return examples
+
+
+def categories(split: str, data_dir: str | None) -> list[dict[str, Any]]:
+  """The nuclei alone."""
+  del split, data_dir
+  return photo_objects.categories(['nucleus'])
 
 
 def synthetic(split: str, num_examples: int = 8) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from data.detection import coco, photo_objects
 
+_NAMES = tuple('0123456789')
 _NUM_SCENES = {'train': 2_400, 'test': 200}
 
 preprocess, select, group = coco.preprocess, coco.select, coco.group
@@ -34,7 +35,13 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
   draw = functools.partial(
     photo_objects.inked_digit, photo_objects.digits(split, data_dir)
   )
-  return photo_objects.scenes(split, number, draw, list('0123456789'))
+  return photo_objects.scenes(split, number, draw, _NAMES)
+
+
+def categories(split: str, data_dir: str | None) -> list[dict[str, Any]]:
+  """Of the ten digits."""
+  del split, data_dir
+  return photo_objects.categories(_NAMES)
 
 
 def synthetic(split: str, num_examples: int = 8) -> list[dict[str, Any]]:

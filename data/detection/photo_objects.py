@@ -49,8 +49,7 @@ def scenes(
       opacity), no larger than a scene.
     names: of the classes.
   """
-  photos = _photos(split)
-  categories = [{'id': i + 1, 'name': name} for i, name in enumerate(names)]
+  photos, named = _photos(split), categories(names)
   return [
     _scene(
       np.random.default_rng([*split.encode(), i]),
@@ -58,10 +57,15 @@ def scenes(
       i,
       photos,
       draw,
-      categories,
+      named,
     )
     for i in range(num_scenes)
   ]
+
+
+def categories(names: Sequence[str]) -> list[dict[str, Any]]:
+  """COCO's, with ids from 1."""
+  return [{'id': i + 1, 'name': name} for i, name in enumerate(names)]
 
 
 @functools.lru_cache

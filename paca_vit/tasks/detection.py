@@ -17,6 +17,7 @@ from perceiver_paca.ops import mesh
 from train_lib import metrics
 from train_lib.task import LossAux
 
+PREDICTIONS = 'paca_vit.evaluators.detection_predictions'
 LOSSES = ('rpn_objectness', 'rpn_boxes', 'classes', 'boxes', 'masks')
 
 
