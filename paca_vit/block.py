@@ -89,7 +89,7 @@ class Block(nn.Module):
       self.implementation,
       self.dtype,
       name='attention',
-    )(patches.reshape(len(x), -1, x.shape[-1]), cluster_assignment)
+    )(patches.reshape(x.shape[0], -1, x.shape[-1]), cluster_assignment)
     x += self._after(outputs.reshape(x.shape), '1', train)
 
     outputs = Mlp(self.mlp_ratio, self.dtype, name='mlp')(

@@ -24,7 +24,7 @@ from perceiver_paca.ops import depthwise_conv, resize
 def assign(logits: jax.Array) -> jax.Array:
   """Softmax over the patches: logits [B, ..., M] to assignment [B, M, N]."""
   wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-  wide = wide.reshape(len(wide), -1, wide.shape[-1]).swapaxes(1, 2)
+  wide = wide.reshape(wide.shape[0], -1, wide.shape[-1]).swapaxes(1, 2)
   return jax.nn.softmax(wide).astype(logits.dtype)
 
 

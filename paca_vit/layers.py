@@ -152,7 +152,7 @@ class DropPath(nn.Module):
     if not train or (isinstance(self.rate, float) and self.rate == 0):
       return x
     keep = jnp.asarray(1 - self.rate, x.dtype)
-    shape = (len(x),) + (1,) * (x.ndim - 1)
+    shape = (x.shape[0],) + (1,) * (x.ndim - 1)
     kept = jax.random.bernoulli(
       self.make_rng('drop_path'), 1 - self.rate, shape
     )

@@ -89,7 +89,7 @@ def ignored(canvas: tuple[int, int], image_sizes: jax.Array) -> Iterator[None]:
     elif isinstance(module, attention.PatchToClusterAttention):
       (assignment,) = rest
       if assignment is None:
-        mask = own(x.shape[1]).reshape(len(x), -1)
+        mask = own(x.shape[1]).reshape(x.shape[0], -1)
         kwargs = {**kwargs, 'cluster_mask': mask}
     out = next_method(x, *rest, **kwargs)
     if isinstance(module, _CLUSTERINGS) or (

@@ -128,7 +128,7 @@ class PacaHead(nn.Module):
     clusters = jnp.einsum(
       'BMN,BNC->BMC',
       clustering.assign(cluster_logits),
-      x.reshape(len(x), -1, x.shape[-1]),
+      x.reshape(x.shape[0], -1, x.shape[-1]),
       preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
     ).astype(x.dtype)
     key = LinearNormRelu(self.channels, self.dtype, name='key')(clusters, train)
@@ -136,7 +136,7 @@ class PacaHead(nn.Module):
       clusters, train
     )
     outputs = attention.attention(
-      query.reshape(len(x), -1, 1, self.channels),
+      query.reshape(x.shape[0], -1, 1, self.channels),
       key[:, :, None],
       value[:, :, None],
       scale=1.0,

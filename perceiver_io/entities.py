@@ -170,7 +170,7 @@ class EntityPolicy(nn.Module):
     query = nn.relu(self.chosen(jnp.concatenate([scene, chosen], axis=-1)))
     locations = jnp.broadcast_to(
       self.locations.astype(embeddings.dtype),
-      (len(embeddings), *self.locations.shape),
+      (embeddings.shape[0], *self.locations.shape),
     )
     targets = self.target(
       query, jnp.concatenate([embeddings, locations], axis=1)

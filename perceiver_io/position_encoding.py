@@ -173,7 +173,7 @@ class LearnedPositions(nn.Module):
           method='cubic',
           antialias=False,
         ).reshape(-1, self.channels)
-      elif len(own) == len(index_dims) == 1 and index_dims < own:
+      elif len(own) == len(index_dims) == 1 and index_dims[0] <= own[0]:
         table = table[: index_dims[0]]
       else:
         raise ValueError(

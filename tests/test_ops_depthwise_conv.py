@@ -110,3 +110,20 @@ def test_each_platform_gets_its_implementation(platform, k):
   )
   shifted = platform == 'cpu' or (platform == 'tpu' and k == 3)
   assert ('stablehlo.convolution' in text) == (not shifted)
+
+
+def test_as_one_operation_for_other_runtimes():
+  """Also after the choice by platform was traced; and only within."""
+  x, kernel, _ = arrays(6, 5, 3, dtype=np.float32)
+
+  def traced():
+    return str(jax.make_jaxpr(depthwise_conv.depthwise_conv)(x, kernel))
+
+  assert 'platform_index' in traced()
+  with depthwise_conv.one_operation():
+    inside = traced()
+    out = depthwise_conv.depthwise_conv(x, kernel)
+  assert 'platform_index' not in inside
+  assert inside.count('conv_general_dilated') == 1
+  assert 'platform_index' in traced()
+  np.testing.assert_allclose(out, naive(x, kernel), atol=1e-5)

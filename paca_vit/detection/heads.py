@@ -98,8 +98,8 @@ class RpnHead(nn.Module):
     )
     maps = [nn.relu(hidden(x)) for x in maps]
     return (
-      [_wide(objectness(x)).reshape(len(x), -1) for x in maps],
-      [_wide(deltas(x)).reshape(len(x), -1, 4) for x in maps],
+      [_wide(objectness(x)).reshape(x.shape[0], -1) for x in maps],
+      [_wide(deltas(x)).reshape(x.shape[0], -1, 4) for x in maps],
     )
 
 

@@ -11,6 +11,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import ml_collections
+from jax import export
 
 from perceiver_io import chunked_decoding, models
 from perceiver_io.multimodal import MultimodalPerceiver
@@ -151,7 +152,7 @@ class Autoencoding:
         num_points,
         query_channels=output_bias.size,
         num_logits=self.model.decoder.num_heads * latents.shape[1],
-        batch_size=latents.shape[0],
+        batch_size=_number(latents.shape[0]),
         memory_mib=self.decode_mib,
       ),
     )
@@ -179,6 +180,11 @@ class Autoencoding:
 
 def _first_points(num_points):
   return {name: jnp.arange(n) for name, n in num_points.items()}
+
+
+def _number(batch_size) -> int:
+  """A batch of any number, which an exported file has, counts as one."""
+  return 1 if export.is_symbolic_dim(batch_size) else batch_size
 
 
 def make_task(

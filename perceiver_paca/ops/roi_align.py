@@ -12,6 +12,7 @@ S windows at a time, K, L rows and columns of a window.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -68,7 +69,7 @@ def roi_align(
   if valid is None:
     valid = jnp.ones(boxes.shape[:2], bool)
   if image_sizes is None:
-    image_sizes = jnp.full((len(boxes), 2), _UNLIMITED)
+    image_sizes = jnp.full((boxes.shape[0], 2), _UNLIMITED)
   return _roi_align(tuple(maps), boxes, valid, image_sizes, num_cells, strides)
 
 
@@ -144,7 +145,7 @@ def _places(map_shapes, boxes, image_sizes, strides):
   image = jnp.repeat(jnp.arange(batch), num_boxes)
   size = jnp.asarray([shape[1:3] for shape in map_shapes])[level]
   lengths = [math.prod(shape[:3]) for shape in map_shapes]
-  begin = jnp.asarray(np.cumsum([0, *lengths[:-1]]))[level]
+  begin = jnp.asarray([0, *itertools.accumulate(lengths[:-1])])[level]
   stride = jnp.asarray(strides)[level, None]
   return _Places(
     begin=begin + image * jnp.prod(size, axis=1),
