@@ -36,7 +36,7 @@ def run_evaluators(
   mesh = sharding.make_mesh(config.mesh)
   batch = setup.evaluation_batch(config)
   task, state = trained.load(config, workdir, mesh, batch, best)
-  evals = evaluators.make_evaluators(config, task, mesh, workdir)
+  evals = evaluators.make(config, task, mesh, workdir)
   return evaluators.run(evals, list(evals), state)
 
 

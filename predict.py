@@ -2,10 +2,10 @@
 
 Inputs are files or folders of what the run was trained on. Without --output a
 line for each is printed; with --output=NAME.csv or NAME.jsonl it is a row, with
---output=FOLDER also files, such as masks, and files about all inputs are written
-there. Inputs that cannot be read are named, counted and left out, and the exit
-code is 1. What may be told of a kind of predictions, such as the scale of
-motions, is --option=NAME=VALUE; docs/own-data.md lists them.
+--output=FOLDER also files, such as masks, and files about all inputs are
+written there. Inputs that cannot be read are named, counted and left out, and
+the exit code is 1. What may be told of a kind of predictions, such as the scale
+of motions, is --option=NAME=VALUE; docs/own-data.md lists them.
 
 In Python: `predict.load('runs/photos')(['a.jpg', 'b.jpg'])`.
 """

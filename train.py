@@ -17,17 +17,15 @@ from configs import schema
 from train_lib import (
   accumulation,
   checkpoint,
-  checks,
   evaluators,
   interruption,
   run_files,
   runtime,
-  sharding,
   train_state,
   weights,
   writer,
 )
-from train_lib.setup import Setup, make_setup
+from train_lib.setup import Setup, jit_update, make_setup
 from train_lib.train_state import TrainState
 
 
@@ -60,23 +58,12 @@ def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
 
 
 def make_step(run: Setup, config: ml_collections.ConfigDict):
-  """Jits `train_step` for the run's mesh; the state goes where it came from."""
-  step = functools.partial(
-    train_step,
-    task=run.task,
-    tx=run.tx,
-    seed=config.seed,
-    num_microbatches=config.optim.num_microbatches,
+  """Jits `train_step` for the run's mesh."""
+  options = dict(
+    seed=config.seed, num_microbatches=config.optim.num_microbatches
   )
-  shardings = jax.tree.map(lambda x: x.sharding, run.state)
-  step = jax.jit(
-    sharding.on_mesh(run.mesh, step),
-    donate_argnums=0,
-    out_shardings=(shardings, sharding.replicated(run.mesh)),
-  )
-  with checks.naming('config.model'):
-    step.eval_shape(run.state, run.batch)  # What does not fit is found here.
-  return step
+  step = functools.partial(train_step, task=run.task, tx=run.tx, **options)
+  return jit_update(run, step)
 
 
 def train_and_evaluate(
@@ -99,8 +86,7 @@ def train_and_evaluate(
   run = make_setup(config)
   runtime.make_workdir(workdir)
   step_fn = make_step(run, config)
-  evals = evaluators.make_evaluators(config, run.task, run.mesh, workdir)
-  evaluators.check_best(config, evals, run.state)
+  evals = evaluators.make(config, run.task, run.mesh, workdir, run.state)
 
   checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
   restored = checkpoints.restore(run.state)
@@ -125,8 +111,7 @@ def train_and_evaluate(
       log.write(step, scalars | progress.report(step, scalars))
 
   def evaluate_if_due(step):
-    due = evaluators.due(config, step)
-    if not due:
+    if not (due := evaluators.due(config, step)):
       return
     with progress.paused():
       results = evaluators.run(evals, due, state)
@@ -135,11 +120,6 @@ def train_and_evaluate(
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       checkpoints.save_best(state, results, config.checkpoint)
 
-  def is_stalled(step):
-    if config.checkpoint.patience is not None:
-      checkpoints.wait()
-    return checkpoint.is_stalled(config, workdir, step)
-
   with contextlib.ExitStack() as stack:
     for resource in (checkpoints, log, preemption, watchdog):
       stack.enter_context(contextlib.closing(resource))
@@ -147,7 +127,7 @@ def train_and_evaluate(
       writer.say(f'Step {start} of {config.num_steps}: nothing is to be done.')
     if start:
       evaluate_if_due(start)  # It may have been killed before or while at it.
-    end = start if is_stalled(start) else config.num_steps
+    end = start if checkpoints.is_over(config, start) else config.num_steps
     pending = None
     # The range comes first: the end of the run draws no batch too many.
     for step, batch in zip(
@@ -167,7 +147,7 @@ def train_and_evaluate(
         writer.say(f'{preemption.name}: step {step} is saved, stopping.')
         break
       evaluate_if_due(step)
-      if not is_last and is_stalled(step):
+      if not is_last and checkpoints.is_over(config, step):
         if pending is not None:
           report(*pending)
           checkpoints.save(state, run.batches.get_state())
@@ -189,10 +169,7 @@ def main(argv):
   state = train_and_evaluate(
     config, workdir, data_may_differ=runtime.DATA_MAY_DIFFER.value
   )
-  step = int(state.step)
-  if step < config.num_steps and not checkpoint.is_stalled(
-    config, workdir, step
-  ):
+  if not checkpoint.is_over(config, workdir, int(state.step)):
     sys.exit(interruption.EXIT_CODE)  # A launcher begins again.
 
 

@@ -30,7 +30,7 @@ def test_two_of_a_kind_do_not_overwrite_each_other(tmp_path):
       },
     )
   )
-  made = evaluators.make_evaluators(config, None, None, str(tmp_path))
+  made = evaluators.make(config, None, None, str(tmp_path))
   state = types.SimpleNamespace(step=3)
   found = evaluators.run(made, ['second', 'first'], state)
   assert found == {'second/value': 4.0, 'first/value': 3.0}

@@ -110,6 +110,12 @@ class Checkpoints:
         return
     self._start(self._best, state, stored.items_of(state), {'value': value})
 
+  def is_over(self, config: ml_collections.ConfigDict, step: int) -> bool:
+    """`is_over` of the run, once nothing is being saved."""
+    if config.checkpoint.patience is not None:
+      self.wait()
+    return is_over(config, str(self._workdir), step)
+
   def wait(self) -> None:
     """Until what is being saved is."""
     self._wait()
@@ -196,10 +202,8 @@ class Checkpoints:
         self._lock.close()
 
 
-def is_stalled(
-  config: ml_collections.ConfigDict, workdir: str, step: int
-) -> bool:
-  """Whether `config.checkpoint.patience` evaluations were no better.
+def is_over(config: ml_collections.ConfigDict, workdir: str, step: int) -> bool:
+  """Whether all steps were taken, or `patience` evaluations were no better.
 
   Args:
     config: of the run.
@@ -207,8 +211,10 @@ def is_stalled(
     step: that was evaluated last.
   """
   patience = config.checkpoint.patience
+  if step >= config.num_steps or patience is None:
+    return step >= config.num_steps
   found = stored.steps(epath.Path(workdir) / 'best')
-  if patience is None or not found:
+  if not found:
     return False
   evaluation = config.checkpoint.best_metric.partition('/')[0]
   waited = (step - found[0]) // config.evals[evaluation].every_steps

@@ -22,10 +22,18 @@ class Evaluator(Protocol):
     """Evaluates a state; what it writes goes into its folder."""
 
 
-def make_evaluators(
-  config: ml_collections.ConfigDict, task: Task, mesh: Mesh, workdir: str
+def make(
+  config: ml_collections.ConfigDict,
+  task: Task,
+  mesh: Mesh,
+  workdir: str,
+  state: TrainState | None = None,
 ) -> dict[str, Evaluator]:
-  """Builds the evaluators of `config.evals`: name -> {module, ...}."""
+  """Builds the evaluators of `config.evals`: name -> {module, ...}.
+
+  With the shapes, types and shardings of a state it also sees that the metric
+  that decides what is best is one of its evaluation. Nothing is computed.
+  """
   evaluators = {}
   for name, section in sections(config).items():
     folder = pictures.folder_of(workdir, name)
@@ -41,26 +49,13 @@ def make_evaluators(
         raise
       own = f'config.evals.{name}.{text.removeprefix("config.")}'
       raise ValueError(own) from e
+  if state is not None:
+    _check_best(config, evaluators, state)
   return evaluators
 
 
-def check_best(
-  config: ml_collections.ConfigDict,
-  evaluators: dict[str, Evaluator],
-  state: TrainState,
-) -> None:
-  """Sees that the metric that decides what is best is one of its evaluation.
-
-  Nothing is computed. Evaluators without `names` are believed until they run.
-
-  Args:
-    config: of the run.
-    evaluators: of the run.
-    state: its shapes, types and shardings.
-
-  Raises:
-    ValueError: names those that there are.
-  """
+def _check_best(config, evaluators, state) -> None:
+  """Evaluators without `names` are believed until they run."""
   best = config.checkpoint.best_metric
   evaluation, _, metric = (best or '').partition('/')
   names = getattr(evaluators.get(evaluation), 'names', None)

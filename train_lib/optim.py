@@ -70,7 +70,33 @@ def make_optimizer(
     tx = _trained_alone(tx, tuple(config.frozen))
   if config.ema_decay is not None:
     tx = optax.chain(tx, params_ema(config.ema_decay))
-  return tx, schedule
+
+  def init(params):
+    _check_patterns(config, params)
+    return tx.init(params)
+
+  return optax.GradientTransformation(init, tx.update), schedule
+
+
+def _check_patterns(config, params) -> None:
+  """Raises a ValueError if an option names none of the parameters, or all."""
+  leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+  names = [_name(path) for path, _ in leaves]
+  options = [('decay_exclude', tuple(config.decay_exclude))]
+  options += [('lr_multipliers', (x,)) for x, _ in config.lr_multipliers]
+  options += [('frozen', tuple(config.frozen))]
+  for option, patterns in options:
+    found = [any(re.search(p, name) for p in patterns) for name in names]
+    if patterns and names and not any(found):
+      raise ValueError(
+        f'config.optim.{option}: found {patterns}; expected what is found in '
+        f'the name of some parameter, such as {names[0]}.'
+      )
+    if option == 'frozen' and names and all(found):
+      raise ValueError(
+        f'config.optim.frozen: found {patterns}; expected to leave something '
+        'to be trained.'
+      )
 
 
 def layer_factors(
@@ -135,22 +161,13 @@ def _scale_by_layer(layers, decay) -> optax.GradientTransformation:
 def _trained_alone(
   tx: optax.GradientTransformation, frozen: Sequence[str]
 ) -> optax.GradientTransformation:
-  """`tx` for what is not frozen; the rest stays and has no state.
-
-  Raises:
-    ValueError: nothing is frozen, or all is.
-  """
+  """`tx` for what is not frozen; the rest stays and has no state."""
   is_trained = _excluding(frozen)
 
   def labels(params):
-    trained = is_trained(params)
-    found = set(jax.tree.leaves(trained))
-    if len(found) == 1:
-      what = 'no array' if found == {True} else 'every array'
-      raise ValueError(
-        f'config.optim.frozen: {list(frozen)} are found in {what} of the model.'
-      )
-    return jax.tree.map(lambda x: 'trained' if x else 'frozen', trained)
+    return jax.tree.map(
+      lambda x: 'trained' if x else 'frozen', is_trained(params)
+    )
 
   return optax.partition({'trained': tx, 'frozen': optax.set_to_zero()}, labels)
 
@@ -214,23 +231,12 @@ def _excluding(patterns: Sequence[str]):
   """A mask function: True where none of the patterns is found."""
 
   def mask(params):
-    decayed = jax.tree_util.tree_map_with_path(
+    return jax.tree_util.tree_map_with_path(
       lambda path, _: not any(re.search(p, _name(path)) for p in patterns),
       params,
     )
-    if patterns and all(jax.tree.leaves(decayed)):
-      raise ValueError(
-        f'config.optim.decay_exclude: found {tuple(patterns)}; expected what '
-        f'is found in the name of some parameter{_such_as(params)}.'
-      )
-    return decayed
 
   return mask
-
-
-def _such_as(params) -> str:
-  names = [_name(p) for p, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
-  return f', such as {names[0]}' if names else ''
 
 
 def _name(path) -> str:
@@ -257,15 +263,6 @@ def _by_layer(tx: optax.GradientTransformation) -> optax.GradientTransformation:
 def _scale_by_path(multipliers) -> optax.GradientTransformation:
   """Multiplies updates by the factor of the first pattern found."""
 
-  def check(updates):
-    leaves = jax.tree_util.tree_flatten_with_path(updates)[0]
-    for pattern, _ in multipliers:
-      if not any(re.search(pattern, _name(path)) for path, _ in leaves):
-        raise ValueError(
-          f'config.optim.lr_multipliers: found {pattern!r}; expected what is '
-          f'found in the name of some parameter{_such_as(updates)}.'
-        )
-
   def factor(path, update):
     name = _name(path)
     for pattern, value in multipliers:
@@ -273,12 +270,9 @@ def _scale_by_path(multipliers) -> optax.GradientTransformation:
         return update * value
     return update
 
-  def scaled(updates, params):
-    del params
-    check(updates)
-    return jax.tree_util.tree_map_with_path(factor, updates)
-
-  return optax.stateless(scaled)
+  return optax.stateless(
+    lambda updates, params: jax.tree_util.tree_map_with_path(factor, updates)
+  )
 
 
 class ParamsEmaState(NamedTuple):

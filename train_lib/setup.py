@@ -106,6 +106,23 @@ def started(run: Setup, state: TrainState, seed: int) -> TrainState:
   return train_state.with_variables(state, variables, run.tx)
 
 
+def jit_update(run: Setup, update: Callable) -> Any:
+  """Jits (state, batch) -> (state, scalars) for the run's mesh.
+
+  The new state lies where the old one did and takes its memory. What does not
+  fit together in the model is found here, before anything is compiled.
+  """
+  shardings = jax.tree.map(lambda x: x.sharding, run.state)
+  step = jax.jit(
+    sharding.on_mesh(run.mesh, update),
+    donate_argnums=0,
+    out_shardings=(shardings, sharding.replicated(run.mesh)),
+  )
+  with checks.naming('config.model'):
+    step.eval_shape(run.state, run.batch)
+  return step
+
+
 def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:
   """Shapes and types of a batch, without the training set.
 
