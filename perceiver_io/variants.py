@@ -72,9 +72,17 @@ IMAGE_CLASSIFIERS = {
   'original_learned': _image_classifier(_LEARNED_PIXELS, _CONFIG_A, None),
   'original_fourier': _image_classifier(_FOURIER_PIXELS, _CONFIG_A, None),
   'original_conv': _image_classifier(_CONV_FEATURES, _CONFIG_A, None),
-  'original_repeated': _image_classifier(
-    _FOURIER_PIXELS, _CONFIG_A | dict(num_cross_attends=8), None
-  ),
+  **{
+    f'original_{name}': _image_classifier(
+      _FOURIER_PIXELS, _CONFIG_A | options, None
+    )
+    for name, options in (
+      ('repeated', dict(num_cross_attends=8)),
+      ('repeated_2', dict(num_cross_attends=2)),
+      ('repeated_4', dict(num_cross_attends=4)),
+      ('unshared', dict(num_cross_attends=8, share_weights=False)),
+    )
+  },
 }
 
 _FLOW_ENCODER = dict(

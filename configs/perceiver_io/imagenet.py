@@ -11,9 +11,10 @@ al. 2021b and of DeepMind's training code: 110 epochs of 1,024 images, each
 mixed of two, so a batch of data holds 2,048. The BatchNorm of `conv`'s stem
 takes the statistics of the whole batch, in their program those of a device.
 `original_*`: the same without a decoder. `original_repeated` reads the image
-before each of its eight blocks; its own paper (2021a) trains 120 epochs with
-steps of the learning rate, and what it does not say is taken from the other
-recipe.
+before each of its eight blocks, `original_repeated_2` and `_4` before the first
+two and four, and `original_unshared` has weights of its own in each block;
+their own paper (2021a) trains 120 epochs with steps of the learning rate, and
+what it does not say is taken from the other recipe.
 
 `*_jft`: config B, fine-tuning (appendix A.2) of what was trained on JFT-300M,
 which is not public: --config.init_from.path names the weights, without the
@@ -100,7 +101,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     # No warm-up: it often failed.
     flat_steps=config.get_ref('num_steps') // 2,
   )
-  if variant == 'original_repeated':
+  if variant.startswith(('original_repeated', 'original_unshared')):
     config.num_steps = common.num_batches(120 * NUM_TRAIN, batch_size)
     shares = tuple(epoch / 120 for epoch in (84, 102, 114))
     schedule = dict(lr=4e-3, decay='step', boundaries=shares, factor=0.1)

@@ -5,8 +5,9 @@
 
 16 frames of 224 x 224, 30,720 samples of sound and one of 700 labels are
 52,097 inputs and 804,737 outputs. Variants: `784`, `392` and `196` latents
-(Jaegle et al. 2021b, table 4; docs/paper-tables.md); `demo`, eight clips of one
-film; `tiny` for tests.
+(Jaegle et al. 2021b, table 4; docs/paper-tables.md); `784_labels`, whose loss
+of the label weighs 1 (section 4.3); `demo`, eight clips of one film; `tiny` for
+tests.
 
 Published recipe (section 4.3 and appendix I): batches of 1,024, learning rate
 1e-3, L1 losses weighing 0.03 for video and 1 for audio, 1e-4 for the label. The
@@ -23,7 +24,8 @@ import ml_collections
 from configs import common
 from perceiver_io import variants
 
-VARIANTS = (*variants.AUTOENCODERS, 'demo', 'tiny')
+_LABELS = '784_labels'
+VARIANTS = (*variants.AUTOENCODERS, _LABELS, 'demo', 'tiny')
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
   '784': (
@@ -37,18 +39,19 @@ def get_config(variant: str = '784') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
   if variant in ('demo', 'tiny'):
     return _big_buck_bunny(variant)
+  label_weight = 1.0 if variant == _LABELS else 1e-4
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.num_steps = 100_000
   config.task = dict(
     module='perceiver_io.tasks.autoencoding',
     num_points=dict(image=512, audio=512),
-    loss_weights=dict(image=0.03, audio=1.0, label=1e-4),
+    loss_weights=dict(image=0.03, audio=1.0, label=label_weight),
     label_mask_rate=0.5,
     decode_mib=2048.0,
   )
   config.model = dict(
-    variants.AUTOENCODERS[variant],
+    variants.AUTOENCODERS[variant.removesuffix('_labels')],
     half_open_points=False,
     dtype=ml_collections.config_dict.placeholder(str),
   )
