@@ -304,7 +304,7 @@ def prepare(
     data_dir=data_dir,
     file_format='array_record',
   )
-  builder.download_and_prepare()
+  tfds_source.prepare_from(builder, [videos, *labels])
   return builder.counts
 
 
