@@ -1,5 +1,7 @@
 """Trains what a config describes: `python train.py --config=... --workdir=...`.
 
+--print_config lists the options that there are instead.
+
 Started again with the same workdir, an interrupted run goes on with the very
 next example and ends as if nothing had happened.
 """
@@ -19,6 +21,7 @@ from train_lib import (
   checkpoint,
   evaluators,
   interruption,
+  options,
   run_files,
   runtime,
   train_state,
@@ -161,8 +164,13 @@ def train_and_evaluate(
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
-  runtime.initialize()
+  if runtime.PRINT_CONFIG.value:
+    print(*options.describe(runtime.CONFIG.value, schema.expected), sep='\n')
+    return
   workdir = runtime.WORKDIR.value
+  if not workdir:
+    raise ValueError('--workdir: expected a folder for the run, found none.')
+  runtime.initialize()
   config, classes = run_files.derived(runtime.CONFIG.value)
   schema.check(config)
   run_files.write(workdir, config, classes, runtime.config_file())
@@ -174,5 +182,5 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['config', 'workdir'])
+  flags.mark_flags_as_required(['config'])
   runtime.run(main, schema.check)

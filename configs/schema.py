@@ -214,6 +214,12 @@ def rule_of(path: str) -> Rule | None:
   return None
 
 
+def expected(path: str) -> str:
+  """What the option at a path may be, in words; '' if nothing is said."""
+  rule = rule_of(path)
+  return rule.expected if rule else ''
+
+
 def options(config: Mapping, path: str = '') -> Iterator[tuple[str, Any]]:
   """(path, value) of each option of nested sections."""
   for key, value in config.items():

@@ -1,14 +1,19 @@
 """Opens TFDS data sets for random access, without TensorFlow."""
 
 import argparse
+import hashlib
 import importlib.util
+import json
 import os
+import pathlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import filelock
 import tensorflow_datasets as tfds
+
+_PREPARED_FROM = 'prepared_from.json'
 
 
 def prepare_and_open(
@@ -143,9 +148,66 @@ def prepare(
   builder = make_builder(
     data_dir=os.path.expanduser(args.data_dir), file_format='array_record'
   )
-  builder.download_and_prepare(
-    download_config=tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-  )
+  config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
+  if args.manual_dir is None:
+    builder.download_and_prepare(download_config=config)
+  else:
+    prepare_from(builder, [args.manual_dir], config)
+
+
+def prepare_from(
+  builder: tfds.core.DatasetBuilder,
+  paths: Sequence[str],
+  config: tfds.download.DownloadConfig | None = None,
+) -> None:
+  """Prepares a data set of a user's files; anew if they changed since.
+
+  Which is said. What the files were is kept beside the data set, as a digest of
+  their names, sizes and times.
+
+  Args:
+    builder: of the data set.
+    paths: the files, or folders with all that is in them.
+    config: TFDS's.
+  """
+  config = config or tfds.download.DownloadConfig()
+  digest, num_files = _digest(paths)
+  note = os.path.join(builder.data_dir, _PREPARED_FROM)
+  if builder.info.splits:
+    if not os.path.exists(note):
+      print(
+        f'{builder.data_dir}: prepared already; of which files is not known. '
+        'To prepare it anew, remove it.'
+      )
+      return
+    with open(note) as file:
+      before = json.load(file)
+    if before['digest'] == digest:
+      print(f'{builder.data_dir}: prepared already of these files.')
+      return
+    print(
+      f'{builder.data_dir}: prepared again, the files changed (there were '
+      f'{before["num_files"]}, there are {num_files}).'
+    )
+    mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
+    config = config.replace(download_mode=mode)
+  builder.download_and_prepare(download_config=config)
+  with open(note, 'w') as file:
+    json.dump({'digest': digest, 'num_files': num_files}, file)
+
+
+def _digest(paths: Sequence[str]) -> tuple[str, int]:
+  """Of names, sizes and times of files, and how many there are."""
+  found = []
+  for path in paths:
+    root = pathlib.Path(path).expanduser()
+    for file in [root] if root.is_file() else root.rglob('*'):
+      if file.is_file():
+        stat = file.stat()
+        name = file.relative_to(root.parent).as_posix()
+        found.append(f'{name}|{stat.st_size}|{stat.st_mtime_ns}')
+  text = '\n'.join(sorted(found))
+  return hashlib.sha256(text.encode()).hexdigest(), len(found)
 
 
 def require_tensorflow(name: str, *packages: str) -> None:

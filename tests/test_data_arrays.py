@@ -158,6 +158,17 @@ def test_tables(tmp_path):
   source = arrays.source('train', str(path))
   np.testing.assert_array_equal(source.x[..., 0], [[1, 2.5], [3, 4]])
   assert source.classes == ('x', 'y')
+  # Columns have units of their own.
+  options = arrays.derived(source)
+  np.testing.assert_allclose(options['data.preprocess.mean'], [[2], [3.25]])
+  np.testing.assert_allclose(options['data.preprocess.std'], [[1], [0.75]])
+  statistics = {
+    k: options[f'data.preprocess.{k}'] for k in OPTIONS if k != 'shift'
+  }
+  out = arrays.preprocess(
+    source[1], train=False, rng=None, shift=0.0, **statistics
+  )
+  assert out['x'].tolist() == [[1], [1]]
   path.write_text('width,label\n1,2.5\n3,4\n')
   assert files.read(path)['y'].tolist() == [2.5, 4]
 
@@ -270,7 +281,9 @@ def test_what_is_predicted(tmp_path):
   assert values['label'] == '1'
   values, _ = kind.result(given[0], {'numbers': np.float32([2.5])})
   assert values == {'y': 2.5}
-  with pytest.raises(ValueError, match='x: found 3 numbers an element'):
+  with pytest.raises(
+    ValueError, match=r'x: found \[M, 3\] of 10 elements; .* \[.M., 2\]'
+  ):
     kind.example(np.ones((10, 3)))
 
 

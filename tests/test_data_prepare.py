@@ -1,6 +1,8 @@
 """Every builder of this repository, prepared as users prepare it."""
 
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -87,6 +89,32 @@ def test_one_command_prepares(
     check=True,
   )
   assert len(module.source(split, data_dir)) == num_examples
+
+
+def test_files_that_changed_are_prepared_again(tmp_path, capsys):
+  folder, data_dir = tmp_path / 'files', str(tmp_path / 'prepared')
+  (folder / 'train').mkdir(parents=True)
+  dumps.dump(folder / 'train')
+  flags = [f'--data_dir={data_dir}', f'--manual_dir={folder}']
+
+  def prepared():
+    entities.main(flags)
+    return len(entities.source('train', data_dir)), capsys.readouterr().out
+
+  assert prepared()[0] == 2
+  number, said = prepared()
+  assert number == 2 and 'prepared already of these files' in said
+  (path,) = (folder / 'train').iterdir()
+  shutil.copy(path, folder / 'train/more.npz')
+  number, said = prepared()
+  assert number == 4 and 'the files changed (there were 1, there are 2)' in said
+  # The same names and sizes at another time are other files.
+  os.utime(path, (1, 1))
+  assert 'the files changed' in prepared()[1]
+  (note,) = pathlib.Path(data_dir).rglob('prepared_from.json')
+  note.unlink()
+  number, said = prepared()
+  assert number == 4 and 'of which files is not known' in said
 
 
 @pytest.mark.parametrize('name', PREPARED_BY_HAND)

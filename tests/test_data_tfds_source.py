@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import PIL.Image
@@ -224,6 +225,8 @@ def test_official_sets_are_prepared_where_the_flags_say(monkeypatch, tmp_path):
   class Builder:
     def __init__(self, name, *, data_dir, file_format):
       self.what = name, data_dir, file_format
+      self.data_dir = str(tmp_path)
+      self.info = types.SimpleNamespace(splits={})
 
     def download_and_prepare(self, download_config):
       prepared.append((*self.what, download_config.manual_dir))

@@ -152,3 +152,10 @@ def test_batches_of_the_data_set_fit():
   task = make_task(config)
   variables = task.init(jax.random.key(0), batch)
   assert task.predict(variables, batch)['logits'].shape == (4, 3)
+
+
+def test_a_kind_that_the_labels_are_not_of():
+  with pytest.raises(ValueError, match="kind: found 'numbers' of 3 outputs, "):
+    make('numbers', 3)
+  with pytest.raises(ValueError, match='but the labels are numbers'):
+    make('classes', 1, False, (0.0,), (1.0,))

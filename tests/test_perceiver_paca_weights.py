@@ -252,3 +252,47 @@ def test_what_is_no_file_of_weights(tmp_path):
   path.write_bytes(pickle.dumps([1]))
   with pytest.raises(ValueError, match='holds a list'):
     files.load(str(path))
+
+
+def test_what_wrappers_put_before_names_is_left_out(tmp_path):
+  path = str(tmp_path / 'x.pth')
+  tensors = {'norm.bias': np.ones(2), 'model.head.bias': np.zeros(2)}
+  wrapped = {f'module._orig_mod.model.{k}': x for k, x in tensors.items()}
+  torch_files.save(path, wrapped)
+  said = []
+  assert_same(files.load(path, say=said.append), tensors)
+  assert [x.split("'")[1] for x in said] == ['module.', '_orig_mod.', 'model.']
+  # Not where it is of some names only.
+  torch_files.save(path, tensors)
+  assert_same(files.load(path), tensors)
+
+
+def test_the_weights_among_what_a_file_holds(tmp_path):
+  path = tmp_path / 'x.pickle'
+  held = {'ema': {'a': {'w': np.ones(2)}}, 'raw': {'a': {'w': np.zeros(2)}}}
+  path.write_bytes(pickle.dumps(held))
+  assert_same(files.load(str(path), weights_key='ema'), {'a/w': np.ones(2)})
+  with pytest.raises(
+    ValueError, match=r"no 'emma', expected one of .'ema', 'r"
+  ):
+    files.load(str(path), weights_key='emma')
+  tree = {'ema': {'w': np.ones(2)}, 'epoch': 3}
+  with pytest.raises(ValueError, match=r"holds \['ema'\] beside \['epoch'\]"):
+    files._weights_in(tree, None, print)
+  said = []
+  tree = {'state_dict': {'w': np.ones(2)}, 'state_dict_ema': {'w': np.zeros(2)}}
+  assert files._weights_in(tree, None, said.append)['w'].all()
+  assert "there are also ['state_dict_ema']" in said[0]
+
+
+def test_what_cannot_be_opened_is_named(tmp_path):
+  (tmp_path / 'config.json').write_text('{}')
+  with pytest.raises(OSError, match=r"a folder, .* are \['config\.json'\]"):
+    files.load(str(tmp_path))
+  with pytest.raises(OSError, match=r'none\.pth: No such file'):
+    files.load(str(tmp_path / 'none.pth'))
+  header = b'{"w":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}'
+  path = tmp_path / 'x.safetensors'
+  path.write_bytes(len(header).to_bytes(8, 'little') + header + b'\x00')
+  with pytest.raises(ValueError, match=r'x\.safetensors: .*float8'):
+    files.load(str(path))

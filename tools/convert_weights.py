@@ -7,7 +7,9 @@
 
 In: DeepMind's Haiku pickles; Hugging Face's Perceivers, model.safetensors or
 pytorch_model.bin; the PaCa-ViT authors' .pth. Which it is, and of which model,
-is seen in the file. For a model of other sizes --config names ours. The result
+is seen in the file. Of what training programs save, --weights_key names the
+weights; what wrappers put before all names (`module.`, `_orig_mod.`, `model.`)
+is left out and told. For a model of other sizes --config names ours. The result
 is what --config.init_from.path of train.py and eval.py takes.
 
 Out: --names=haiku writes a pickle, hugging_face safetensors, pacavit a PyTorch
@@ -43,6 +45,9 @@ CHECKPOINT = flags.DEFINE_string(
   'checkpoint', None, 'Checkpoint, or workdir of a run, to write.'
 )
 IGNORE = flags.DEFINE_multi_string('ignore', [], 'Names to read as nothing.')
+WEIGHTS_KEY = flags.DEFINE_string(
+  'weights_key', None, 'What the weights are called in the file: model_ema.'
+)
 SWAPPED = flags.DEFINE_bool(
   'swapped_convolution',
   None,
@@ -190,6 +195,7 @@ def import_weights(
   expected: PyTree | None = None,
   ignore: tuple[str, ...] = (),
   swapped_convolution: bool | None = None,
+  weights_key: str | None = None,
 ) -> str:
   """Makes a checkpoint of a published file.
 
@@ -199,6 +205,7 @@ def import_weights(
     expected: the variables' shapes; None for those of the published model that
       fits best.
     ignore: see `pickles.load`.
+    weights_key: see `files.load`.
     swapped_convolution: see the flag; needed if Hugging Face's file has one.
 
   Returns:
@@ -208,8 +215,11 @@ def import_weights(
     ValueError: the file is not safe, not known or of another model; everything
       that does not fit is listed.
   """
-  tensors = files.load(path, ignore)
-  naming = naming_of(tensors)
+  tensors = files.load(path, ignore, weights_key=weights_key, say=print)
+  try:
+    naming = naming_of(tensors)
+  except ValueError as e:
+    raise ValueError(f'{path}: {e}') from None
   model = ''
   if expected is None:
     model = identify(tensors, naming)
@@ -261,9 +271,10 @@ def main(argv):
       variables_of(runtime.CONFIG.value) if runtime.CONFIG.value else None,
       tuple(IGNORE.value),
       SWAPPED.value,
+      WEIGHTS_KEY.value,
     )
-  except (ValueError, FileNotFoundError) as e:
-    raise SystemExit(str(e)) from e
+  except (ValueError, OSError) as e:
+    raise SystemExit(' '.join(str(e).split())) from e
   print(f'{OUTPUT.value}: {model or "the model of --config"}')
   config = model and published_models.config_of(model)
   if config:

@@ -27,6 +27,7 @@ from train_lib.task import Task
 PyTree = Any
 File = PIL.Image.Image | np.ndarray | bytes | Callable[[str], None]
 _NUM_THREADS = 8
+_LONGEST_NAME = 200  # letters, of an input in an error
 
 
 class Prediction(NamedTuple):
@@ -159,8 +160,10 @@ class Predictor:
     waiting = defaultdict(list)
     for i, given, example in self._examples(inputs):
       if isinstance(example, Exception):
-        text = ' '.join(str(example).split())
-        yield i, Prediction(_as_text(given), {}, {}, text)
+        name, text = _as_text(given), ' '.join(str(example).split())
+        if name not in text and len(name) <= _LONGEST_NAME:
+          text = f'{name}: {text}'
+        yield i, Prediction(name, {}, {}, text)
         continue
       shapes = tuple((k, x.shape) for k, x in sorted(example.items()))
       waiting[shapes].append((i, given, example))

@@ -7,6 +7,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from train_lib import losses, metrics
@@ -32,6 +33,27 @@ class Scale:
     """Of the errors [..., K], in deviations; labels are in units."""
     labels = (labels - np.float32(self.mean)) / np.float32(self.std)
     return jnp.square(outputs - labels)
+
+
+def make_scale(config: ml_collections.ConfigDict) -> Scale:
+  """Of a task that has classes or numbers.
+
+  Args:
+    config: kind, num_outputs, y_mean and y_std; the last two are empty of
+      classes.
+
+  Raises:
+    ValueError: they do not fit, such as a kind that the labels are not of.
+  """
+  expected = config.num_outputs if config.kind == 'numbers' else 0
+  if len(config.y_mean) != expected or len(config.y_std) != expected:
+    found = 'numbers' if config.y_mean else 'classes'
+    raise ValueError(
+      f'config.task.kind: found {config.kind!r} of {config.num_outputs} '
+      f'outputs, but the labels are {found}: y_mean and y_std have '
+      f'{len(config.y_mean)} and {len(config.y_std)} numbers.'
+    )
+  return Scale(tuple(config.y_mean), tuple(config.y_std))
 
 
 def make_loss(

@@ -33,6 +33,9 @@ CONFIG = config_flags.DEFINE_config_file('config')
 WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder for checkpoints, metrics and pictures.'
 )
+PRINT_CONFIG = flags.DEFINE_bool(
+  'print_config', False, 'List the options of --config, and end.'
+)
 DATA_MAY_DIFFER = flags.DEFINE_bool(
   'data_may_differ',
   False,

@@ -70,14 +70,15 @@ def source(split: str, data_dir: str | None) -> forms.Arrays:
 def derived(examples: forms.Arrays) -> dict[str, Any]:
   """What a config's open options become, of the training examples.
 
-  Statistics of the channels, the coordinates' range and the resolution that
-  their Fourier features have, and what y is.
+  Statistics of the channels, or of a table's columns, the coordinates' range
+  and the resolution that their Fourier features have, and what y is.
   """
   rows = np.asarray(examples.rows)
   mask = None if examples.mask is None else examples.mask[rows] > 0
-  x = examples.x[rows]
-  x = x.reshape(-1, x.shape[-1]) if mask is None else x[mask]
-  std = x.std(axis=0, dtype=np.float64)
+  x = examples.x[rows].astype(np.float64)
+  if examples.columns is None:  # Columns have units of their own.
+    x = x.reshape(-1, x.shape[-1]) if mask is None else x[mask]
+  std = x.std(axis=0)
   points = np.broadcast_to(
     examples.coordinates,
     (len(examples.x), *examples.coordinates.shape[1:]),
@@ -105,7 +106,7 @@ def derived(examples: forms.Arrays) -> dict[str, Any]:
     f'y: {kind}, of each {what}.'
   )
   return {
-    'data.preprocess.mean': _floats(x.mean(axis=0, dtype=np.float64)),
+    'data.preprocess.mean': _floats(x.mean(axis=0)),
     'data.preprocess.std': _floats(_not_zero(std)),
     'data.preprocess.low': _floats(points.min(axis=0)),
     'data.preprocess.high': _floats(points.max(axis=0)),
@@ -147,7 +148,7 @@ def preprocess(
     example: of `forms.Arrays`.
     train: whether to shift.
     rng: of the shift.
-    mean, std: of the channels, C numbers each.
+    mean, std: of the channels, C numbers each; of a table [M, 1].
     low, high: that the coordinates reach, D numbers each.
     shift: the most that all coordinates of an example, and its queries, are
       moved by in training, of a range of 2.
@@ -161,10 +162,11 @@ def preprocess(
   for name, array, numbers in zip(
     ('x', 'coordinates'), found, (mean, low), strict=True
   ):
-    if array.shape[-1] != len(numbers):
+    expected = np.shape(numbers)
+    if array.shape[len(array.shape) - len(expected) :] != expected:
       raise ValueError(
-        f'{name}: found {array.shape[-1]} numbers an element; the run was '
-        f'trained with {len(numbers)}.'
+        f'{name}: found [M, {array.shape[-1]}] of {array.shape[0]} elements; '
+        f'the run was trained with {["M", *expected][-2:]}.'
       )
   moved = 0.0
   if train and shift:
@@ -241,5 +243,7 @@ def _not_zero(std: np.ndarray) -> np.ndarray:
   return np.where(std > _MIN_STD, std, 1.0)
 
 
-def _floats(numbers) -> tuple[float, ...]:
-  return tuple(float(x) for x in numbers)
+def _floats(numbers) -> tuple:
+  return tuple(
+    float(x) if np.ndim(x) == 0 else _floats(x) for x in np.asarray(numbers)
+  )

@@ -1,14 +1,14 @@
 """scikit-learn's 1,797 digits as point clouds, a file as a user would have it.
 
-  python -m data.prepare arrays.digits_as_points --output=digits.npz
+  python -m data.prepare arrays.digits_as_points --data_dir=.
 
-The inked ones of a digit's 8 x 8 pixels, in random order: `coordinates` (row,
-column), `x` the ink, 1 to 16, `mask`, `y`; every fifth digit tests, as in
-data/images/digits.py.
+writes ./digits.npz. The inked ones of a digit's 8 x 8 pixels, in random order:
+`coordinates` (row, column), `x` the ink, 1 to 16, `mask`, `y`; every fifth
+digit tests, as in data/images/digits.py.
 """
 
-import argparse
 import gzip
+import os
 
 import numpy as np
 
@@ -18,9 +18,9 @@ _SIDE = 8
 
 
 def main(argv):
-  parser = argparse.ArgumentParser(prog='data.prepare arrays.digits_as_points')
-  parser.add_argument('--output', required=True, help='a .npz file')
-  args = parser.parse_args(argv)
+  args = tfds_source.preparation_parser(
+    __name__, 'Writes digits.npz.'
+  ).parse_args(argv)
   path = tfds_source.package_file(
     'sklearn', 'datasets/data/digits.csv.gz', extra='demo'
   )
@@ -28,7 +28,7 @@ def main(argv):
     table = np.loadtxt(file, delimiter=',', dtype=np.uint8)
   test = np.arange(len(table)) % 5 == 4
   np.savez(
-    args.output,
+    os.path.join(os.path.expanduser(args.data_dir), 'digits.npz'),
     **points(table[:, :-1].reshape(-1, _SIDE, _SIDE)),
     y=table[:, -1],
     split=np.where(test, 'test', 'train'),

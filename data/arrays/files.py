@@ -18,7 +18,7 @@ from data import folders, tables
 SUFFIXES = ('.npz', '.npy', '.parquet', *tables.SUFFIXES)
 NAMES = (
   *('x', 'mask', 'coordinates', 'queries', 'y', 'y_mask'),
-  *('split', 'group'),
+  *('split', 'group', 'columns'),
 )
 _OTHER_NAMES = {'label': 'y', 'labels': 'y', 'points': 'coordinates'}
 
@@ -27,7 +27,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   """The arrays of a file, or of a folder with a .npy for each, by NAMES.
 
   A .npy is `x`. A table without a column x is one of numbers: of all columns
-  but y, split and group, in order, it makes x [E, M, 1]. Lists of a Parquet
+  but y, split and group, in order, it makes x [E, M, 1], and `columns` are
+  their names. Lists of a Parquet
   file that differ in length are filled up, and `mask` says so.
 
   Raises:
@@ -117,7 +118,8 @@ def _of_table(path, columns) -> dict[str, np.ndarray]:
   if not columns:
     raise ValueError(f'{path}: expected columns of numbers, found none.')
   numbers = [_numbers(path, name, x) for name, x in columns.items()]
-  return {'x': np.stack(numbers, axis=1)[..., None]} | y | texts
+  found = {'x': np.stack(numbers, axis=1)[..., None]}
+  return found | {'columns': np.array(list(columns))} | y | texts
 
 
 def _numbers(path, name, values) -> np.ndarray:

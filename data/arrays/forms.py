@@ -27,6 +27,7 @@ class Arrays:
     classes: names, None for numbers.
     dense: whether y is of elements or queries.
     rows: indices of the examples.
+    columns: of a table, the names of its M elements.
   """
 
   name: str
@@ -40,6 +41,7 @@ class Arrays:
   classes: tuple[str, ...] | None = None
   dense: bool = False
   rows: Sequence[int] = ()
+  columns: tuple[str, ...] | None = None
 
   def __len__(self) -> int:
     return len(self.rows)
@@ -122,6 +124,7 @@ def check(name: str, raw: dict[str, np.ndarray]) -> Arrays:
     y_mask=y_mask,
     grid=grid if coordinates is None else None,
     dense=dense,
+    columns=tuple(raw['columns'].tolist()) if 'columns' in raw else None,
   )
 
 

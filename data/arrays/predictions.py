@@ -97,5 +97,5 @@ class Outputs:
 
 
 def _unlabelled(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  wanted = ('x', 'coordinates', 'mask', 'queries')
+  wanted = ('x', 'coordinates', 'mask', 'queries', 'columns')
   return {name: x for name, x in raw.items() if name in wanted}

@@ -300,7 +300,7 @@ def prepare(
   """Writes the data set and returns how many clips were what, by split."""
   options = dict(data_dir=data_dir, file_format='array_record')
   builder = Kinetics(videos=videos, labels=labels, **options)
-  builder.download_and_prepare()
+  tfds_source.prepare_from(builder, [videos, *labels])
   return builder.counts
 
 

@@ -175,6 +175,6 @@ def make_task(
       dense=config.dense,
     ),
     kind=config.kind,
-    scale=regression.Scale(tuple(config.y_mean), tuple(config.y_std)),
+    scale=regression.make_scale(config),
     label_smoothing=config.label_smoothing,
   )

@@ -127,6 +127,6 @@ def make_task(
       num_outputs=config.num_outputs,
     ),
     kind=config.kind,
-    scale=regression.Scale(tuple(config.y_mean), tuple(config.y_std)),
+    scale=regression.make_scale(config),
     label_smoothing=config.label_smoothing,
   )
