@@ -83,7 +83,10 @@ MODELS = {
   'configs/paca_vit/high_resolution.py': _PACA
   | {'config.data.preprocess.image_size': '64'},
   'configs/paca_vit/ade20k.py': _PACA
-  | {'config.data.preprocess.crop_size': '64'},
+  | {
+    'config.data.preprocess.crop_size': '64',
+    'config.data.preprocess.bounds': '(128,64)',
+  },
   'configs/paca_vit/depth.py': {},
   'configs/perceiver_io/imagenet.py': {
     'config.model.encoder.num_blocks': '1',
