@@ -76,7 +76,10 @@ MODELS = {
   'configs/paca_vit/high_resolution.py': _PACA
   | {'config.data.preprocess.image_size': '64'},
   'configs/paca_vit/ade20k.py': _PACA
-  | {'config.data.preprocess.crop_size': '64'},
+  | {
+    'config.data.preprocess.crop_size': '64',
+    'config.data.preprocess.bounds': '(128,64)',
+  },
   'configs/paca_vit/depth.py': {},
   'configs/perceiver_io/imagenet.py': {
     'config.model.encoder.num_blocks': '1',
@@ -85,7 +88,7 @@ MODELS = {
   },
   'configs/baselines/bert.py': {
     'config.model.num_layers': '1',
-    'config.data.preprocess.max_length': '128',
+    'config.data.preprocess.length': '128',
   },
   'configs/baselines/entity_transformer.py': {},
 }
@@ -241,23 +244,34 @@ def test_nothing_is_excused_in_vain():
     assert any(re.search(pattern, line) for line in COMMANDS), pattern
 
 
+def has_option(config, flag):
+  """Whether there is what --config.data.split=... sets."""
+  for part in flag.split('.')[1:]:
+    if part not in config:
+      return False
+    config = config[part]
+  return True
+
+
 def test_programs_configs_and_options_exist():
-  """Of every command, also of those that do not run here."""
+  """Of every command, also of those that do not run here; small or not."""
   for line, file in COMMANDS.items():
     command = Command.of(line)
     if '-m' in command.words:
       module = command.words[command.words.index('-m') + 1]
       assert module == 'venv' or importlib.util.find_spec(module), (file, line)
-    path, _, variant = command.flags.get('config', '').partition(':')
-    if not path.endswith('.py'):
+    quoted = command.flags.get('config', '')
+    if '.py' not in quoted:
       continue
-    config = module_of(path).get_config(*[variant] if variant else [])
-    for name in command.flags:
-      if name.startswith('config.'):
-        value = config
-        for part in name.split('.')[1:]:
-          assert part in value, f'{file}: {line}: --{name}'
-          value = value[part]
+    forms = [(quoted, command.flags)]
+    if not is_elsewhere(line):
+      forms.append(small_config(quoted))
+    for config, flags in forms:
+      path, _, variant = config.partition(':')
+      value = module_of(path).get_config(*[variant] if variant else [])
+      for name in flags:
+        if name.startswith('config.'):
+          assert has_option(value, name), f'{file}: {line}: --{name}'
 
 
 @pytest.mark.full
