@@ -4,30 +4,29 @@ Started again with the same workdir, an interrupted run goes on with the very
 next example and ends as if nothing had happened.
 """
 
-import contextlib
 import functools
 import sys
 
 import jax
 import ml_collections
 import optax
-from absl import app, flags
+from absl import flags
 
 from configs import schema
 from train_lib import (
   accumulation,
   checkpoint,
-  checks,
   evaluators,
   interruption,
+  profiling,
   run_files,
   runtime,
+  setup,
   sharding,
   train_state,
   weights,
   writer,
 )
-from train_lib.setup import Setup, make_setup
 from train_lib.train_state import TrainState
 
 
@@ -59,7 +58,7 @@ def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
   return state, {'loss': loss, 'grad_norm': grad_norm, **aux.scalars}
 
 
-def make_step(run: Setup, config: ml_collections.ConfigDict):
+def make_step(run: setup.Setup, config: ml_collections.ConfigDict):
   """Jits `train_step` for the run's mesh; the state goes where it came from."""
   step = functools.partial(
     train_step,
@@ -69,14 +68,11 @@ def make_step(run: Setup, config: ml_collections.ConfigDict):
     num_microbatches=config.optim.num_microbatches,
   )
   shardings = jax.tree.map(lambda x: x.sharding, run.state)
-  step = jax.jit(
+  return jax.jit(
     sharding.on_mesh(run.mesh, step),
     donate_argnums=0,
     out_shardings=(shardings, sharding.replicated(run.mesh)),
   )
-  with checks.naming('config.model'):
-    step.eval_shape(run.state, run.batch)  # What does not fit is found here.
-  return step
 
 
 def train_and_evaluate(
@@ -84,11 +80,13 @@ def train_and_evaluate(
   workdir: str,
   *,
   data_may_differ: bool = False,
+  profile_steps: str | None = None,
 ) -> TrainState:
   """Trains from the last checkpoint, else `init_from`, else scratch.
 
   Args:
     data_may_differ: resume although the order of the examples is another.
+    profile_steps: such as '10:13': those of which a trace is written.
 
   Returns:
     The last state, or the state at which a signal stopped the run.
@@ -96,11 +94,12 @@ def train_and_evaluate(
   Raises:
     FloatingPointError: the loss, its gradient or the state is not finite.
   """
-  run = make_setup(config)
+  run = setup.make_setup(config)
   runtime.make_workdir(workdir)
-  step_fn = make_step(run, config)
+  step_fn = setup.checked(make_step(run, config), run)
+  step_fn = profiling.traced(step_fn, profile_steps, config.num_steps, workdir)
   evals = evaluators.make_evaluators(config, run.task, run.mesh, workdir)
-  evaluators.check_best(config, evals, run.state)
+  evaluators.check(config, evals, run.state)
 
   checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
   restored = checkpoints.restore(run.state)
@@ -135,18 +134,11 @@ def train_and_evaluate(
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       checkpoints.save_best(state, results, config.checkpoint)
 
-  with contextlib.ExitStack() as stack:
-    for resource in (checkpoints, log, preemption, watchdog):
-      stack.enter_context(contextlib.closing(resource))
-    if start >= config.num_steps:
-      writer.say(f'Step {start} of {config.num_steps}: nothing is to be done.')
+  with interruption.closing(checkpoints, log, preemption, watchdog):
     if start:
       evaluate_if_due(start)  # It may have been killed before or while at it.
     pending = None
-    # The range comes first: the end of the run draws no batch too many.
-    for step, batch in zip(
-      range(start + 1, config.num_steps + 1), run.batches, strict=False
-    ):
+    for step, batch in progress.steps(run.batches):
       state, scalars = step_fn(state, batch)
       if pending is not None:
         report(*pending)  # One step late, so that the device never waits.
@@ -165,16 +157,17 @@ def train_and_evaluate(
   return state
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+def main(_):
   runtime.initialize()
   workdir = runtime.WORKDIR.value
   config, classes = run_files.derived(runtime.CONFIG.value)
   schema.check(config)
   run_files.write(workdir, config, classes, runtime.config_file())
   state = train_and_evaluate(
-    config, workdir, data_may_differ=runtime.DATA_MAY_DIFFER.value
+    config,
+    workdir,
+    data_may_differ=runtime.DATA_MAY_DIFFER.value,
+    profile_steps=runtime.PROFILE_STEPS.value,
   )
   if int(state.step) < config.num_steps:
     sys.exit(interruption.EXIT_CODE)  # A launcher begins again.

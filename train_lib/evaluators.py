@@ -1,8 +1,8 @@
 """Evaluators: what a config's `evals` name.
 
 An evaluator's module has `make_evaluator(config, *, task, mesh, folder)`, which
-returns an object with `run(state) -> {name: float}`. `train_lib.evaluate` is
-the one that most configs name.
+returns an object with `run(state) -> {name: float}`, and maybe `check`.
+`train_lib.evaluate` is the one that most configs name.
 """
 
 import importlib
@@ -44,14 +44,15 @@ def make_evaluators(
   return evaluators
 
 
-def check_best(
+def check(
   config: ml_collections.ConfigDict,
   evaluators: dict[str, Evaluator],
   state: TrainState,
 ) -> None:
-  """Sees that the metric that decides what is best is one of its evaluation.
+  """Sees, before anything is computed, that evaluators will run.
 
-  Nothing is computed. Evaluators without `names` are believed until they run.
+  Those that have `check(state)` tell what they cannot run on, and which metrics
+  there are; others are believed until they run.
 
   Args:
     config: of the run.
@@ -59,20 +60,20 @@ def check_best(
     state: its shapes, types and shardings.
 
   Raises:
-    ValueError: names those that there are.
+    ValueError: an evaluator does not fit the model, or the metric that decides
+      what is best is none of its evaluation.
   """
-  best = config.checkpoint.best_metric
-  evaluation, _, metric = (best or '').partition('/')
-  names = getattr(evaluators.get(evaluation), 'names', None)
-  if not best or names is None:
-    return
-  with checks.naming(f'config.evals.{evaluation}'):
-    found = names(state)
-  if metric not in found:
-    raise ValueError(
-      f'config.checkpoint.best_metric: found {best!r}; expected one of '
-      f'{[f"{evaluation}/{name}" for name in sorted(found)]}.'
-    )
+  best = config.checkpoint.best_metric or ''
+  for name, evaluator in evaluators.items():
+    with checks.naming(f'config.evals.{name}'):
+      check = getattr(evaluator, 'check', None)
+      metrics = check(state) if check else None
+    found = [f'{name}/{metric}' for metric in sorted(metrics or ())]
+    if found and best.startswith(f'{name}/') and best not in found:
+      raise ValueError(
+        f'config.checkpoint.best_metric: found {best!r}; expected one of '
+        f'{found}.'
+      )
 
 
 def sections(

@@ -15,7 +15,7 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from train_lib import checks
+from train_lib import checks, profiling
 
 # How errors begin that a user can mend.
 _MENDABLE = (
@@ -37,6 +37,11 @@ DATA_MAY_DIFFER = flags.DEFINE_bool(
   False,
   'Resume although seed, batch size or data set are not what they were.',
 )
+PROFILE_STEPS = flags.DEFINE_string(
+  'profile_steps',
+  None,
+  'First and last step of which a trace is written to the workdir: 10:13.',
+)
 DISTRIBUTED = flags.DEFINE_bool(
   'distributed',
   False,
@@ -52,6 +57,14 @@ NUM_PROCESSES = flags.DEFINE_integer(
 PROCESS_ID = flags.DEFINE_integer(
   'process_id', None, 'Which one this is, from 0, if not detected.'
 )
+
+
+@flags.validator('profile_steps')
+def _check_profile_steps(value: str | None) -> bool:
+  try:
+    return value is None or bool(profiling.steps_of(value))
+  except ValueError as e:
+    raise flags.ValidationError(str(e)) from e
 
 
 @flags.multi_flags_validator(
@@ -87,11 +100,14 @@ def run(
 
   Args:
     main: called with what are no flags.
-    check: called with --config, if there is one, before anything is done.
+    check: called with --config, if there is one, before anything is done; such
+      programs have flags only.
   """
 
   def guarded(argv):
     try:
+      if check is not None and len(argv) > 1:
+        raise ValueError(f'--{argv[1]}: found without --; expected flags.')
       if check is not None and CONFIG.value is not None:
         check(CONFIG.value)
       main(argv)
@@ -121,8 +137,10 @@ def parse_flags(argv: list[str]) -> list[str]:
   """
   try:
     file = _config_of(argv).partition(':')[0]
-    if file and not os.path.isfile(file):
-      raise FileNotFoundError(f'--config: there is no file {file}')
+    if file and not (os.path.isfile(file) and file.endswith('.py')):
+      raise FileNotFoundError(f'--config: there is no Python file {file}')
+    if any(re.fullmatch('--?config=', x) for x in argv):
+      raise ValueError('--config: found nothing; expected a Python file.')
     return flags.FLAGS(argv)
   except (AttributeError, KeyError) as e:
     frames = traceback.extract_tb(e.__traceback__)

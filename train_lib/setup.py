@@ -67,7 +67,7 @@ def make_setup(
   """
   if mesh is None:
     mesh = sharding.make_mesh(config.mesh)
-  with checks.naming('config.model'):
+  with checks.naming('config.task'):
     task = make_task(config)
   batches = None
   if batch is None:
@@ -86,6 +86,17 @@ def make_setup(
       task, tx, batch, config.seed, mesh, config.sharding
     )
   return Setup(mesh, task, tx, schedule, batches, batch, state, init)
+
+
+def checked(step_fn: Callable, run: Setup) -> Callable:
+  """A jitted train step (state, batch) that is traced, and not yet compiled.
+
+  Raises:
+    ValueError: the model's parts do not fit each other, or the batch.
+  """
+  with checks.naming('config.model'):
+    step_fn.eval_shape(run.state, run.batch)
+  return step_fn
 
 
 def started(run: Setup, state: TrainState, seed: int) -> TrainState:

@@ -71,7 +71,6 @@ def load_variables(
     ValueError: an expression is found in nothing.
   """
   directory, found, wanted = _compared(path, variables, exclude)
-  _verify(directory, 'config.init_from.path')
 
   def read(leaf_path, _):
     x = wanted.get(sharding.path_name(leaf_path))
@@ -149,7 +148,6 @@ def read_variables(path: str) -> PyTree:
     FileNotFoundError: there is no checkpoint.
   """
   directory = _find(path, '--checkpoint')
-  _verify(directory, '--checkpoint')
   found = ocp.checkpointables_metadata(directory).metadata['variables']
   wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), found)
   loaded = ocp.load_checkpointables(directory, {'variables': wanted})
@@ -167,11 +165,8 @@ def _find(path: str, option: str) -> epath.Path:
       f'{option}: expected a checkpoint, or a workdir with checkpoints in it; '
       f'found neither at {path}'
     )
-  return directory
-
-
-def _verify(directory: epath.Path, option: str) -> None:
   try:
     stored.verify(directory)
   except digests.DamagedError as e:
     raise digests.DamagedError(f'{option}: {e}') from e
+  return directory

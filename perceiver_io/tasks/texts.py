@@ -62,7 +62,8 @@ class Texts:
 
   @property
   def label_ranges(self):
-    return {'label': (self.model.num_classes, None)}
+    ids = self.model.inputs.vocab_size, None
+    return {'label': (self.model.num_classes, None), 'ids': ids}
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['ids'], batch['input_mask'])
