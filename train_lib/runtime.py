@@ -15,18 +15,13 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from train_lib import checks, profiling
+from train_lib import checks, joining, profiling
 
 # How errors begin that a user can mend.
 _MENDABLE = (
   r'config\.|--[a-z]|The (loss|grad_norm|state) of |\S+ is of another arch'
 )
 COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
-# A process that is silent for so long is dead, and JAX ends all others.
-_HEARTBEAT_SECONDS = 30
-# How long a process that has ended waits for the others to do so.
-_SHUTDOWN_SECONDS = 60
-
 
 CONFIG = config_flags.DEFINE_config_file('config')
 WORKDIR = flags.DEFINE_string(
@@ -206,12 +201,8 @@ def initialize() -> None:
     or COORDINATOR_ADDRESS.value
     or is_multi_process(os.environ)
   ):
-    jax.distributed.initialize(
-      COORDINATOR_ADDRESS.value,
-      NUM_PROCESSES.value,
-      PROCESS_ID.value,
-      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-      shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+    joining.join(
+      COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value
     )
   if not jax.config.jax_compilation_cache_dir:
     jax.config.update(
