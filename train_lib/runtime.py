@@ -19,7 +19,7 @@ from train_lib import checks, joining, profiling
 
 # How errors begin that a user can mend.
 _MENDABLE = (
-  r'config\.|--[a-z]|The (loss|grad_norm|state) of |\S+ is of another arch'
+  r'config[.:]|--[a-z]|The (loss|grad_norm|state) of |\S+ is of another arch'
 )
 COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
 

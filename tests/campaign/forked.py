@@ -94,7 +94,7 @@ def train_py(arguments: list[str], log: pathlib.Path) -> int:
   """Starts `train.py`, which writes to a file; its process."""
   with open(log, 'ab') as file:
     return start(
-      functools.partial(_train, arguments), file.fileno(), file.fileno()
+      functools.partial(run_train, arguments), file.fileno(), file.fileno()
     )
 
 
@@ -105,7 +105,7 @@ def until_it_compiles(arguments: list[str]) -> Outcome:
     jax.monitoring.register_event_duration_secs_listener(_on_event)
     make_setup = train.setup.make_setup
     train.setup.make_setup = lambda x: make_setup(x)._replace(init=stop)
-    _train(arguments)
+    run_train(arguments)
 
   def stop():
     sys.exit(ACCEPTED)
@@ -134,7 +134,7 @@ def call(body: Callable[[], Any]) -> Any:
     return json.load(result)
 
 
-def _train(arguments: list[str]) -> None:
+def run_train(arguments: list[str]) -> None:
   sys.argv = ['train.py', *arguments]
   runtime.run(train.main, schema.check)
 
