@@ -59,7 +59,8 @@ def load_variables(
   """Replaces variables by those of a checkpoint, except what is excluded.
 
   Args:
-    path: of a checkpoint, or of a workdir: its last checkpoint.
+    path: of a checkpoint, or of a workdir: its last checkpoint; of a bucket,
+      gs://..., where the library that etils.epath asks for is installed.
     variables: {'params': ..., ...} arrays, whose shardings are kept.
     exclude: regular expressions; what they are found in is neither loaded nor
       looked for, such as a head for other classes.
@@ -156,11 +157,20 @@ def read_variables(path: str) -> PyTree:
 
 def _find(path: str, option: str) -> epath.Path:
   """The folder of the checkpoint (or of the workdir's last) that is meant."""
-  directory = epath.Path(path).absolute()
-  steps = stored.steps(directory / 'checkpoints')
-  if steps:
-    directory = directory / 'checkpoints' / str(steps[0])
-  if not (directory / 'variables').is_dir():
+  try:
+    directory = epath.Path(path)
+    if '://' not in path:  # Else of a bucket, for which epath needs a library.
+      directory = directory.expanduser().absolute()
+    steps = stored.steps(directory / 'checkpoints')
+    if steps:
+      directory = directory / 'checkpoints' / str(steps[0])
+    found = (directory / 'variables').is_dir()
+  except (ImportError, KeyError) as e:
+    raise ValueError(
+      f'{option}: found {path}; expected a folder, or a library that reads it '
+      f'({e}).'
+    ) from e
+  if not found:
     raise FileNotFoundError(
       f'{option}: expected a checkpoint, or a workdir with checkpoints in it; '
       f'found neither at {path}'
