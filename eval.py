@@ -15,7 +15,7 @@ import sys
 
 import jax
 import ml_collections
-from absl import app, flags
+from absl import flags
 
 from configs import schema
 from train_lib import (
@@ -40,9 +40,7 @@ def run_evaluators(
   return evaluators.run(evals, list(evals), state)
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+def main(_):
   runtime.initialize()
   workdir = runtime.WORKDIR.value
   config = run_files.config_of(runtime.CONFIG.value, workdir)

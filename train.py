@@ -6,14 +6,13 @@ Started again with the same workdir, an interrupted run goes on with the very
 next example and ends as if nothing had happened.
 """
 
-import contextlib
 import functools
 import sys
 
 import jax
 import ml_collections
 import optax
-from absl import app, flags
+from absl import flags
 
 from configs import schema
 from train_lib import (
@@ -22,13 +21,14 @@ from train_lib import (
   evaluators,
   interruption,
   options,
+  profiling,
   run_files,
   runtime,
+  setup,
   train_state,
   weights,
   writer,
 )
-from train_lib.setup import Setup, jit_update, make_setup
 from train_lib.train_state import TrainState
 
 
@@ -60,13 +60,13 @@ def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
   return state, {'loss': loss, 'grad_norm': grad_norm, **aux.scalars}
 
 
-def make_step(run: Setup, config: ml_collections.ConfigDict):
+def make_step(run: setup.Setup, config: ml_collections.ConfigDict):
   """Jits `train_step` for the run's mesh."""
   options = dict(
     seed=config.seed, num_microbatches=config.optim.num_microbatches
   )
   step = functools.partial(train_step, task=run.task, tx=run.tx, **options)
-  return jit_update(run, step)
+  return setup.jit_update(run, step)
 
 
 def train_and_evaluate(
@@ -74,11 +74,13 @@ def train_and_evaluate(
   workdir: str,
   *,
   data_may_differ: bool = False,
+  profile_steps: str | None = None,
 ) -> TrainState:
   """Trains from the last checkpoint, else `init_from`, else scratch.
 
   Args:
     data_may_differ: resume although the order of the examples is another.
+    profile_steps: such as '10:13': those of which a trace is written.
 
   Returns:
     The last state, or the state at which a signal stopped the run.
@@ -86,9 +88,10 @@ def train_and_evaluate(
   Raises:
     FloatingPointError: the loss, its gradient or the state is not finite.
   """
-  run = make_setup(config)
+  run = setup.make_setup(config)
   runtime.make_workdir(workdir)
   step_fn = make_step(run, config)
+  step_fn = profiling.traced(step_fn, profile_steps, config.num_steps, workdir)
   evals = evaluators.make(config, run.task, run.mesh, workdir, run.state)
 
   checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
@@ -123,19 +126,12 @@ def train_and_evaluate(
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       checkpoints.save_best(state, results, config.checkpoint)
 
-  with contextlib.ExitStack() as stack:
-    for resource in (checkpoints, log, preemption, watchdog):
-      stack.enter_context(contextlib.closing(resource))
-    if start >= config.num_steps:
-      writer.say(f'Step {start} of {config.num_steps}: nothing is to be done.')
+  with interruption.closing(checkpoints, log, preemption, watchdog):
     if start:
       evaluate_if_due(start)  # It may have been killed before or while at it.
     end = start if checkpoints.is_over(config, start) else config.num_steps
     pending = None
-    # The range comes first: the end of the run draws no batch too many.
-    for step, batch in zip(
-      range(start + 1, end + 1), run.batches, strict=False
-    ):
+    for step, batch in progress.steps(run.batches, end):
       state, scalars = step_fn(state, batch)
       if pending is not None:
         report(*pending)  # One step late, so that the device never waits.
@@ -161,9 +157,7 @@ def train_and_evaluate(
   return state
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+def main(_):
   if runtime.PRINT_CONFIG.value:
     print(*options.describe(runtime.CONFIG.value, schema.expected), sep='\n')
     return
@@ -175,7 +169,10 @@ def main(argv):
   schema.check(config)
   run_files.write(workdir, config, classes, runtime.config_file())
   state = train_and_evaluate(
-    config, workdir, data_may_differ=runtime.DATA_MAY_DIFFER.value
+    config,
+    workdir,
+    data_may_differ=runtime.DATA_MAY_DIFFER.value,
+    profile_steps=runtime.PROFILE_STEPS.value,
   )
   if not checkpoint.is_over(config, workdir, int(state.step)):
     sys.exit(interruption.EXIT_CODE)  # A launcher begins again.

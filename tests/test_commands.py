@@ -24,6 +24,7 @@ COMMANDS = quoted_commands.collect()
 ELSEWHERE = {  # pattern of the command: why not here, and where instead
   r'pip install |python -m venv |git clone ': 'changes the environment',
   r'make \S+$': 'sets up environments; the Makefile holds what it runs',
+  r'tests\.campaign': 'an hour: tests/test_campaign.py starts parts of it',
   r'launch/': 'needs a cloud or SLURM: tests/test_launch.py has stand-ins',
   r'docker ': 'needs Docker',
   r'data\.prepare (images|segmentation|language)\.|nyu_depth_v2': (

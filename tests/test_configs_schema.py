@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from configs import schema
-from configs.paca_vit import imagenet
+from configs.paca_vit import imagenet, mnist5k
 from configs.perceiver_io import optical_flow
 from tests.test_configs import all_synthetic, every_variant
 from train_lib import run_files
@@ -88,6 +88,7 @@ WRONG = [
   ('model.drop_path_rate', 1.0, 'below 1'),
   ('model.num_heads', (2, -4, 8, 16), 'from 1'),
   ('init_from.exclude', ('*',), 'a regular expression'),
+  ('optim.decay_exclude', 'bias$', 'a tuple'),
 ]
 
 
@@ -103,6 +104,28 @@ def test_nonsense_is_named(path, value, expected):
       place[name] = value
   with pytest.raises(ValueError, match=rf'^config\.{path}: found .*{expected}'):
     schema.check(config)
+
+
+def test_ranges_rise():
+  config = mnist5k.get_config()
+  for wrong in ((1.1, 0.9), (0.9,), (0.9, 1.0, 1.1)):
+    config.data.preprocess.scale = wrong
+    with pytest.raises(ValueError, match='scale: .*expected .lowest, highest'):
+      schema.check(config)
+
+
+def test_what_others_follow_from_is_named_first():
+  config = mnist5k.get_config()
+  config.num_steps = -1
+  with pytest.raises(ValueError, match='^config.num_steps: found -1'):
+    schema.check(config)
+
+
+def test_functions_exist():
+  name = 'perceiver_io.models.masked_language_modelling'
+  assert schema.FUNCTION.holds(name)
+  for wrong in (name + 's', 'perceiver_io.model.x', 'masked', '', None):
+    assert not schema.FUNCTION.holds(wrong)
 
 
 def test_options_that_may_be_left_out():

@@ -31,7 +31,7 @@ def setup():
 def test_classes_are_those_of_the_table(setup):
   classes, task, batch, variables = setup
   assert classes == ('art', 'music', 'sport')
-  assert label_ranges_of(task) == {'label': (3, None)}
+  assert label_ranges_of(task) == {'label': (3, None), 'ids': (262, None)}
   assert jax.jit(task.predict)(variables, batch)['logits'].shape == (12, 3)
 
 

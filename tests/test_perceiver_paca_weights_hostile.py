@@ -169,6 +169,16 @@ def test_a_member_with_a_wrong_checksum(tmp_path):
   assert 'CRC' in refused(path)
 
 
+def test_a_member_that_lies_before_the_file(tmp_path):
+  """As a wrong byte in the archive's directory says."""
+  path = torch_file(tmp_path / 'x.pth', {'w': np.arange(9, dtype=np.float32)})
+  data = bytearray(path.read_bytes())
+  at = data.rindex(b'PK\x05\x06') + 16  # where the directory begins
+  data[at : at + 4] = b'\xff\xff\xff\x7f'
+  path.write_bytes(data)
+  refused(path)
+
+
 def test_tied_weights_are_read(tmp_path):
   """Two names of one array, and two views of one storage."""
   array = np.arange(6, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Examples that a run cannot use are named."""
+"""Examples that a run cannot use are named, and the sections of errors."""
 
 import numpy as np
 import pytest
@@ -65,3 +65,29 @@ def test_labels_in_range_and_shares_of_classes_pass(monkeypatch):
   assert (first_label((3, 255)) == [[[255, 0]]]).all()
   label_module(monkeypatch, np.float32([-1, 9.5]))
   assert (first_label((2, None)) == [[-1, 9.5]]).all()
+
+
+@pytest.mark.parametrize(
+  'error, message',
+  [
+    (ValueError('num_heads: 3 do not divide 16.\nmore'), 'num_heads: 3 do not'),
+    (TypeError(''), 'TypeError'),
+    (KeyError('kind'), 'found no option kind; expected one.'),
+    (IndexError('out of range'), 'IndexError: out of range'),
+    (OSError(2, 'No such file', '/x'), 'No such file'),
+  ],
+)
+def test_the_section_is_named(error, message):
+  with pytest.raises(checks.ConfigError, match='^config.model: ') as found:
+    with checks.naming('config.model'):
+      raise error
+  assert message in str(found.value) and '\n' not in str(found.value)
+  assert found.value.__cause__ is error
+
+
+@pytest.mark.parametrize('text', ['config.mesh: found 3.', '--workdir: none'])
+def test_what_names_its_option_stays(text):
+  with pytest.raises(ValueError, match=f'^{text}') as found:
+    with checks.naming('config.model'):
+      raise ValueError(text)
+  assert not isinstance(found.value, checks.ConfigError)

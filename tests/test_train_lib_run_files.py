@@ -96,6 +96,34 @@ def test_run_of_another_model_keeps_its_config(tmp_path, capsys):
   assert run_files.read_config(str(tmp_path)).num_steps == 500
 
 
+@pytest.mark.parametrize(
+  'text', ['', '{', '[]', '{}', 'null', '{"config": 3}', '\udcff']
+)
+def test_a_damaged_config_is_named_and_does_not_hinder(tmp_path, text, capsys):
+  config, classes = run_files.derived(synthetic(finetune.get_config('tiny')))
+  (tmp_path / 'checkpoints').mkdir()
+  path = tmp_path / 'config.json'
+  path.write_bytes(text.encode(errors='surrogateescape'))
+  with pytest.raises(ValueError, match=f'^--workdir: {path} is damaged'):
+    run_files.config_of(None, str(tmp_path))
+  assert run_files.config_of(config, str(tmp_path)) == config
+  run_files.write(str(tmp_path), config, classes, None)
+  assert 'It is written anew' in capsys.readouterr().out
+  assert run_files.differing(run_files.read_config(tmp_path), config) == []
+
+
+def test_a_config_that_was_changed_is_told(tmp_path, capsys):
+  config, classes = run_files.derived(synthetic(finetune.get_config('tiny')))
+  run_files.write(str(tmp_path), config, classes, None)
+  capsys.readouterr()
+  run_files.read_config(str(tmp_path))
+  assert not capsys.readouterr().out
+  text = (tmp_path / 'config.json').read_text()
+  (tmp_path / 'config.json').write_text(text.replace('"seed": 0', '"seed": 1'))
+  assert run_files.read_config(str(tmp_path)).seed == 1
+  assert 'was changed since' in capsys.readouterr().out
+
+
 def test_workdir_without_a_run(tmp_path):
   with pytest.raises(FileNotFoundError, match='--workdir: .*config.json'):
     run_files.config_of(None, str(tmp_path))

@@ -120,6 +120,9 @@ def test_init_from_loads_all_but_what_is_excluded(config, tmp_path):
   config.model.num_classes = 12
   with pytest.raises(stored.CheckpointMismatchError, match='784, 12'):
     run(config, tmp_path / 'other')
+  config.init_from.exclude = ('params/', 'head')
+  with pytest.raises(ValueError, match="init_from.exclude: found 'head'"):
+    run(config, tmp_path / 'nothing')
   config.init_from.exclude = ('params/', 'stats')
   assert run(config, tmp_path / 'none').params['kernel'].shape == (784, 12)
 
@@ -174,6 +177,10 @@ def test_best_checkpoint_is_the_best(config, tmp_path):
     (dict(data=dict(source='disk')), "source.*'real'.*found 'disk'"),
     (dict(init_from=dict(path='/nowhere')), 'init_from.path.*/nowhere'),
     (dict(optim=dict(num_microbatches=5)), 'num_microbatches: 5 .*batch of 64'),
+    (dict(optim=dict(decay_exclude=('norm',))), 'decay_exclude.*norm.*such as'),
+    (dict(optim=dict(lr_multipliers=(('x$', 2.0),))), "lr_multipliers.*'x"),
+    (dict(checkpoint=dict(best_metric='test/acc')), "best_metric.*'test/acc'"),
+    (dict(data=dict(split='none', source='real')), '^config.data: .*none'),
   ],
 )
 def test_bad_config_is_named_before_any_work(config, tmp_path, change, message):

@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import ml_collections
-from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
@@ -128,22 +127,28 @@ class Checkpoints:
         f'The state of step {int(state.step)} is not finite, first in {name}; '
         'it is not saved.'
       )
-    step = int(state.step)
+    step, began = int(state.step), time.monotonic()
     response = checkpointer.save_checkpointables_async(
       step, items, force=True, metrics=metrics
     )
     self._pending = self._thread.submit(
-      self._commit, response, checkpointer.directory / str(step), step
+      self._commit, response, checkpointer.directory / str(step), step, began
     )
 
-  def _commit(self, response, path: epath.Path, step: int) -> None:
+  def _commit(
+    self, response, path: epath.Path, step: int, began: float
+  ) -> None:
     """Waits for a save and writes its digests, while training goes on."""
     try:
       response.result()
-      began = time.monotonic()
+      written = time.monotonic()
       if jax.process_index() == 0:
         digests.write(path)
-        logging.info('Digests of %s: %.2f s', path, time.monotonic() - began)
+        seconds, cost = time.monotonic() - began, time.monotonic() - written
+        writer.say(
+          f'Saved {path.parent.name}/{step} in {seconds:.2f} s, of which its '
+          f'digests took {cost:.3f} s ({cost / seconds:.1%}).'
+        )
     except OSError as e:
       last = 'nothing' if self._saved is None else f'step {self._saved}'
       raise SaveError(

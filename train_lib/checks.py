@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 PyTree = Any
 
+_QUOTES = '\'"'
 # Key of integer labels -> (number of classes, what is ignored or None).
 LabelRanges = Mapping[str, tuple[int, int | None]]
 
@@ -30,8 +32,11 @@ def naming(section: str) -> Iterator[None]:
   try:
     yield
   except (ArithmeticError, AttributeError, LookupError) as e:
-    raise ConfigError(f'{section}: {type(e).__name__}: {_first_line(e)}') from e
-  except (AssertionError, ImportError, TypeError, ValueError) as e:
+    text = f'{type(e).__name__}: {_first_line(e)}'
+    if re.fullmatch(r'["\']+\w+["\']+', _first_line(e)):  # of a ConfigDict
+      text = f'found no option {_first_line(e).strip(_QUOTES)}; expected one.'
+    raise ConfigError(f'{section}: {text}') from e
+  except (AssertionError, ImportError, OSError, TypeError, ValueError) as e:
     if str(e).startswith(('config.', '--')):
       raise
     raise ConfigError(f'{section}: {_first_line(e)}') from e
@@ -87,7 +92,8 @@ def _check_labels(labels, num_classes: int, ignored: int | None) -> None:
     also = '' if ignored is None else f' or {ignored} (ignored)'
     raise ValueError(
       f'expected labels from 0 to {num_classes - 1}{also}, found '
-      f'{wrong[:5].tolist()}.'
+      f"{wrong[:5].tolist()}; the model's num_classes or vocab_size is "
+      f'{num_classes}.'
     )
 
 

@@ -34,8 +34,8 @@ class MetricsEvaluator:
     self._batches = batches
     self._metrics = sharding.jit_on_batches(mesh, task.metrics)
 
-  def names(self, state: TrainState) -> set[str]:
-    """The metrics' names; a state of shapes suffices."""
+  def check(self, state: TrainState) -> set[str]:
+    """The metrics' names, of a state's shapes."""
     batch = self._batches.element_spec
     return set(self._metrics.eval_shape(state.eval_variables, batch))
 

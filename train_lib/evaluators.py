@@ -1,8 +1,8 @@
 """Evaluators: what a config's `evals` name.
 
 An evaluator's module has `make_evaluator(config, *, task, mesh, folder)`, which
-returns an object with `run(state) -> {name: float}`. `train_lib.evaluate` is
-the one that most configs name.
+returns an object with `run(state) -> {name: float}`, and maybe `check`.
+`train_lib.evaluate` is the one that most configs name.
 """
 
 import importlib
@@ -31,8 +31,13 @@ def make(
 ) -> dict[str, Evaluator]:
   """Builds the evaluators of `config.evals`: name -> {module, ...}.
 
-  With the shapes, types and shardings of a state it also sees that the metric
-  that decides what is best is one of its evaluation. Nothing is computed.
+  With the shapes, types and shardings of a state it sees, before anything is
+  computed, that they will run. Those that have `check(state)` tell what they
+  cannot run on, and which metrics there are; others are believed until then.
+
+  Raises:
+    ValueError: an evaluator does not fit the data or the model, or the metric
+      that decides what is best is none of its evaluation.
   """
   evaluators = {}
   for name, section in sections(config).items():
@@ -50,24 +55,22 @@ def make(
       own = f'config.evals.{name}.{text.removeprefix("config.")}'
       raise ValueError(own) from e
   if state is not None:
-    _check_best(config, evaluators, state)
+    _check(config, evaluators, state)
   return evaluators
 
 
-def _check_best(config, evaluators, state) -> None:
-  """Evaluators without `names` are believed until they run."""
-  best = config.checkpoint.best_metric
-  evaluation, _, metric = (best or '').partition('/')
-  names = getattr(evaluators.get(evaluation), 'names', None)
-  if not best or names is None:
-    return
-  with checks.naming(f'config.evals.{evaluation}'):
-    found = names(state)
-  if metric not in found:
-    raise ValueError(
-      f'config.checkpoint.best_metric: found {best!r}; expected one of '
-      f'{[f"{evaluation}/{name}" for name in sorted(found)]}.'
-    )
+def _check(config, evaluators, state) -> None:
+  best = config.checkpoint.best_metric or ''
+  for name, evaluator in evaluators.items():
+    with checks.naming(f'config.evals.{name}'):
+      check = getattr(evaluator, 'check', None)
+      metrics = check(state) if check else None
+    found = [f'{name}/{metric}' for metric in sorted(metrics or ())]
+    if found and best.startswith(f'{name}/') and best not in found:
+      raise ValueError(
+        f'config.checkpoint.best_metric: found {best!r}; expected one of '
+        f'{found}.'
+      )
 
 
 def sections(

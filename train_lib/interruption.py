@@ -1,5 +1,6 @@
 """What ends a run before its last step: signals, or being stuck."""
 
+import contextlib
 import faulthandler
 import os
 import signal
@@ -17,6 +18,15 @@ _STALL_SECONDS = 3600
 
 # What a program exits with that is to be started again (EX_TEMPFAIL).
 EXIT_CODE = 75
+
+
+@contextlib.contextmanager
+def closing(*resources):
+  """Closes them in the end, the last first, whatever happens."""
+  with contextlib.ExitStack() as stack:
+    for resource in resources:
+      stack.enter_context(contextlib.closing(resource))
+    yield
 
 
 class Preemption:

@@ -8,6 +8,7 @@ A config may have a section `derive`: what fine-tuning on somebody's own data
 takes from them, see `derived`.
 """
 
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -122,16 +123,22 @@ def write(
   lock.Lock(workdir).close()  # Nobody else's is written over.
   root = pathlib.Path(workdir)
   if (root / 'checkpoints').exists() and (root / _CONFIG).exists():
-    changed = differing(config, read_config(workdir))
+    changed = []
+    try:
+      changed = differing(config, read_config(workdir))
+    except ValueError as e:
+      writer.say(f'{e} It is written anew.')
     if changed:
       writer.say(f'config: differs from the run so far in {changed}.')
     if any(name.startswith(('model.', 'task.')) for name in changed):
       return
   versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+  values = json.loads(config.to_json_best_effort())
   text = json.dumps(
     {
       'file': file_name,
-      'config': json.loads(config.to_json_best_effort()),
+      'config': values,
+      'digest': _digest(values),
       'code': _code_version(),
       'versions': versions | {'python': platform.python_version()},
       'devices': f'{jax.device_count()} {jax.devices()[0].device_kind}',
@@ -151,6 +158,7 @@ def read_config(workdir: str) -> ml_collections.ConfigDict:
 
   Raises:
     FileNotFoundError: the workdir has none.
+    ValueError: it is damaged.
   """
   values = _read(workdir)['config']
   return ml_collections.ConfigDict(_with_tuples(values)).lock()
@@ -180,9 +188,13 @@ def config_of(
   if config is None:
     return read_config(workdir)
   if os.path.exists(os.path.join(workdir, _CONFIG)):
-    own = read_config(workdir)
     if 'derive' in config:
       config = derived(config)[0]
+    try:
+      own = read_config(workdir)
+    except ValueError as e:
+      writer.say(str(e))
+      return config
     changed = differing(config, own)
     if changed:
       writer.say(f'--config differs from the run in {changed}; it counts.')
@@ -206,14 +218,29 @@ def differing(
 
 
 def _read(workdir: str) -> dict[str, Any]:
+  path = os.path.join(workdir, _CONFIG)
   try:
-    with open(os.path.join(workdir, _CONFIG)) as file:
-      return json.load(file)
+    with open(path) as file:
+      found = json.load(file)
+    values, _ = found['config'], found['file']
+    if 'digest' in found and found['digest'] != _digest(values):
+      writer.say(f'{path} was changed since the run wrote it.')
+    return found
+  except (ValueError, LookupError, TypeError) as e:
+    raise ValueError(
+      f'--workdir: {path} is damaged ({type(e).__name__}: {e!s:.80}); --config '
+      'names the config of its run.'
+    ) from e
   except OSError as e:
     raise FileNotFoundError(
       f'--workdir: expected the folder of a run with {_CONFIG}, found none in '
       f'{workdir}; --config names the config of an older run.'
     ) from e
+
+
+def _digest(values: dict) -> str:
+  """Of a config's values, in any order."""
+  return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _leaves(values: dict, prefix: str = ''):

@@ -15,19 +15,14 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from train_lib import checks
+from train_lib import checks, joining, profiling
 
 # How errors begin that a user can mend.
 _MENDABLE = (
-  r'config\.|data\.[\w.]+, split |--[a-z]|The (loss|grad_norm|state) of |'
+  r'config[.:]|data\.[\w.]+, split |--[a-z]|The (loss|grad_norm|state) of |'
   r'\S+ is of another arch'
 )
 COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
-# A process that is silent for so long is dead, and JAX ends all others.
-_HEARTBEAT_SECONDS = 30
-# How long a process that has ended waits for the others to do so.
-_SHUTDOWN_SECONDS = 60
-
 
 CONFIG = config_flags.DEFINE_config_file('config')
 WORKDIR = flags.DEFINE_string(
@@ -40,6 +35,11 @@ DATA_MAY_DIFFER = flags.DEFINE_bool(
   'data_may_differ',
   False,
   'Resume although seed, batch size or data set are not what they were.',
+)
+PROFILE_STEPS = flags.DEFINE_string(
+  'profile_steps',
+  None,
+  'First and last step of which a trace is written to the workdir: 10:13.',
 )
 DISTRIBUTED = flags.DEFINE_bool(
   'distributed',
@@ -56,6 +56,14 @@ NUM_PROCESSES = flags.DEFINE_integer(
 PROCESS_ID = flags.DEFINE_integer(
   'process_id', None, 'Which one this is, from 0, if not detected.'
 )
+
+
+@flags.validator('profile_steps')
+def _check_profile_steps(value: str | None) -> bool:
+  try:
+    return value is None or bool(profiling.steps_of(value))
+  except ValueError as e:
+    raise flags.ValidationError(str(e)) from e
 
 
 @flags.multi_flags_validator(
@@ -91,11 +99,14 @@ def run(
 
   Args:
     main: called with what are no flags.
-    check: called with --config, if there is one, before anything is done.
+    check: called with --config, if there is one, before anything is done; such
+      programs have flags only.
   """
 
   def guarded(argv):
     try:
+      if check is not None and len(argv) > 1:
+        raise ValueError(f'--{argv[1]}: found without --; expected flags.')
       if check is not None and CONFIG.value is not None:
         check(CONFIG.value)
       main(argv)
@@ -125,8 +136,10 @@ def parse_flags(argv: list[str]) -> list[str]:
   """
   try:
     file = _config_of(argv).partition(':')[0]
-    if file and not os.path.isfile(file):
-      raise FileNotFoundError(f'--config: there is no file {file}')
+    if file and not (os.path.isfile(file) and file.endswith('.py')):
+      raise FileNotFoundError(f'--config: there is no Python file {file}')
+    if any(re.fullmatch('--?config=', x) for x in argv):
+      raise ValueError('--config: found nothing; expected a Python file.')
     return flags.FLAGS(argv)
   except (AttributeError, KeyError) as e:
     frames = traceback.extract_tb(e.__traceback__)
@@ -192,12 +205,8 @@ def initialize() -> None:
     or COORDINATOR_ADDRESS.value
     or is_multi_process(os.environ)
   ):
-    jax.distributed.initialize(
-      COORDINATOR_ADDRESS.value,
-      NUM_PROCESSES.value,
-      PROCESS_ID.value,
-      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-      shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+    joining.join(
+      COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value
     )
   if not jax.config.jax_compilation_cache_dir:
     jax.config.update(

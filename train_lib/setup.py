@@ -67,7 +67,7 @@ def make_setup(
   """
   if mesh is None:
     mesh = sharding.make_mesh(config.mesh)
-  with checks.naming('config.model'):
+  with checks.naming('config.task'):
     task = make_task(config)
   batches = None
   if batch is None:

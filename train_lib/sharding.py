@@ -158,6 +158,7 @@ def jit_everywhere(mesh: Mesh, fn: Callable) -> Callable:
     batch = jax.device_put(batch, replicated(mesh))
     return jax.device_get(jitted(variables, batch))
 
+  call.eval_shape = jitted.eval_shape
   return call
 
 

@@ -59,7 +59,8 @@ def load_variables(
   """Replaces variables by those of a checkpoint, except what is excluded.
 
   Args:
-    path: of a checkpoint, or of a workdir: its last checkpoint.
+    path: of a checkpoint, or of a workdir: its last checkpoint; of a bucket,
+      gs://..., where the library that etils.epath asks for is installed.
     variables: {'params': ..., ...} arrays, whose shardings are kept.
     exclude: regular expressions; what they are found in is neither loaded nor
       looked for, such as a head for other classes.
@@ -71,7 +72,6 @@ def load_variables(
     ValueError: an expression is found in nothing.
   """
   directory, found, wanted = _compared(path, variables, exclude)
-  _verify(directory, 'config.init_from.path')
 
   def read(leaf_path, _):
     x = wanted.get(sharding.path_name(leaf_path))
@@ -149,7 +149,6 @@ def read_variables(path: str) -> PyTree:
     FileNotFoundError: there is no checkpoint.
   """
   directory = _find(path, '--checkpoint')
-  _verify(directory, '--checkpoint')
   found = ocp.checkpointables_metadata(directory).metadata['variables']
   wanted = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), found)
   loaded = ocp.load_checkpointables(directory, {'variables': wanted})
@@ -158,20 +157,26 @@ def read_variables(path: str) -> PyTree:
 
 def _find(path: str, option: str) -> epath.Path:
   """The folder of the checkpoint (or of the workdir's last) that is meant."""
-  directory = epath.Path(path).absolute()
-  steps = stored.steps(directory / 'checkpoints')
-  if steps:
-    directory = directory / 'checkpoints' / str(steps[0])
-  if not (directory / 'variables').is_dir():
+  try:
+    directory = epath.Path(path)
+    if '://' not in path:  # Else of a bucket, for which epath needs a library.
+      directory = directory.expanduser().absolute()
+    steps = stored.steps(directory / 'checkpoints')
+    if steps:
+      directory = directory / 'checkpoints' / str(steps[0])
+    found = (directory / 'variables').is_dir()
+  except (ImportError, KeyError) as e:
+    raise ValueError(
+      f'{option}: found {path}; expected a folder, or a library that reads it '
+      f'({e}).'
+    ) from e
+  if not found:
     raise FileNotFoundError(
       f'{option}: expected a checkpoint, or a workdir with checkpoints in it; '
       f'found neither at {path}'
     )
-  return directory
-
-
-def _verify(directory: epath.Path, option: str) -> None:
   try:
     stored.verify(directory)
   except digests.DamagedError as e:
     raise digests.DamagedError(f'{option}: {e}') from e
+  return directory

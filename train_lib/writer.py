@@ -5,12 +5,15 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
 import PIL.Image
 
-from train_lib import pictures, strict_json, tensorboard
+from train_lib import pictures, profiling, strict_json, tensorboard
+
+_SLOW_DATA = 0.1  # share of a step that data may be waited for
 
 
 def say(message: str) -> None:
@@ -91,27 +94,58 @@ class Progress:
     """
     self._step, self._time = start_step, time.monotonic()
     self._num_steps, self._batch_size = num_steps, batch_size
+    self._waited = 0.0  # seconds since the last report
+    self._reports, self._warned, self._paused = 0, False, False
+    if start_step >= num_steps:
+      say(f'Step {start_step} of {num_steps}: nothing is to be done.')
+
+  def steps(
+    self, batches: Iterator[Any], end: int
+  ) -> Iterator[tuple[int, Any]]:
+    """(step, its batch) of those up to `end`; measures how long it waits."""
+    for step in range(self._step + 1, end + 1):
+      began = time.monotonic()
+      batch = next(batches)
+      self._waited += time.monotonic() - began
+      yield step, batch
 
   def report(self, step: int, scalars: dict[str, float]) -> dict[str, float]:
-    """Prints a line about the time since the last, and returns its rate."""
-    now = time.monotonic()
-    seconds = (now - self._time) / max(step - self._step, 1)
+    """Prints a line about the time since the last, and returns rates.
+
+    Warns once of a run that waits for its data, and not of its first batch.
+    """
+    now, steps = time.monotonic(), max(step - self._step, 1)
+    seconds, waited = (now - self._time) / steps, self._waited / steps
     left = seconds * (self._num_steps - step)
-    self._step, self._time = step, now
+    self._step, self._time, self._waited = step, now, 0.0
     rate = self._batch_size / max(seconds, 1e-9)
-    minutes, seconds = divmod(round(left), 60)
+    times = {'step_seconds': seconds, 'data_seconds': waited}
     say(
-      f'step {step}/{self._num_steps}  {format_scalars(scalars)}  '
-      f'{rate:.0f} examples/s  {minutes}:{seconds:02d} left'
+      f'step {step}/{self._num_steps}  {format_scalars(scalars | times)}  '
+      f'{rate:.0f} examples/s  {round(left) // 60}:{round(left) % 60:02d} left'
     )
-    return {'examples_per_second': rate}
+    self._reports += 1
+    if waited > _SLOW_DATA * seconds and self._reports > 1 and not self._warned:
+      self._warned = True
+      say(
+        f'Of {seconds:.3g} s a step, {waited:.3g} s are spent waiting for '
+        'data; config.data.num_threads and num_workers make more at once.'
+      )
+    return {'examples_per_second': rate, **times}
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
-    """Takes time that is not spent on training out of the rate."""
+    """Takes time that is not spent on training out of the rate.
+
+    After the first time, an evaluation's, peaks of memory are printed.
+    """
     began = time.monotonic()
     yield
     self._time += time.monotonic() - began
+    if not self._paused:
+      self._paused = True
+      peaks = profiling.peak_memory()
+      say('Peak memory in GiB: ' + format_scalars(peaks))
 
 
 def format_scalars(scalars: dict[str, float]) -> str:

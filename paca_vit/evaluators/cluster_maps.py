@@ -55,13 +55,17 @@ class ClusterMaps:
     self._predict = sharding.jit_everywhere(mesh, task.predict)
     self._album = pictures.Album(folder, TITLE, COMMENT)
 
-  def run(self, state: TrainState) -> dict[str, float]:
-    maps = self._predict(state.eval_variables, self._batch).get('cluster_maps')
-    if not maps:
+  def check(self, state: TrainState) -> None:
+    """Raises a ValueError if the task of a state's shapes predicts no maps."""
+    shapes = self._predict.eval_shape(state.eval_variables, self._batch)
+    if not shapes.get('cluster_maps'):
       raise ValueError(
         'cluster_maps: the task predicts none; expected a PaCa model with '
         'num_clusters above 0 in some stage.'
       )
+
+  def run(self, state: TrainState) -> dict[str, float]:
+    maps = self._predict(state.eval_variables, self._batch)['cluster_maps']
     self._album.write(
       int(state.step),
       (

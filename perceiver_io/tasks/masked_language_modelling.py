@@ -28,10 +28,16 @@ class MaskedLanguageModelling:
     unmasked_weight: of a token that was not masked in the loss, relative to one
       that was; 0 in the paper. Saying again what it reads teaches a small model
       within a thousand steps to carry tokens from inputs to outputs.
+    vocab_size: V.
   """
 
   model: nn.Module
   unmasked_weight: float
+  vocab_size: int
+
+  @property
+  def label_ranges(self):
+    return {name: (self.vocab_size, None) for name in ('ids', 'targets')}
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['ids'])
@@ -82,5 +88,7 @@ def make_task(
   are the function's arguments."""
   make_model = task_lib.function_named(config.make_model)
   return MaskedLanguageModelling(
-    model=make_model(**model), unmasked_weight=config.unmasked_weight
+    model=make_model(**model),
+    unmasked_weight=config.unmasked_weight,
+    vocab_size=model.vocab_size,
   )

@@ -127,6 +127,10 @@ class SentenceClassification:
   model: SentenceModel
   tasks: tuple[str, ...]
 
+  @property
+  def label_ranges(self):
+    return {'ids': (self.model.inputs.vocab_size, None)}
+
   def init(self, rng, batch):
     return self.model.init(
       rng, batch['ids'], batch['input_mask'], batch['task']

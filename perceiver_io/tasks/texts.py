@@ -66,9 +66,10 @@ class Texts:
 
   @property
   def label_ranges(self):
+    ids = {'ids': (self.model.inputs.vocab_size, None)}
     if self.kind == 'numbers':
-      return {}
-    return {'label': (self.model.num_outputs, None)}
+      return ids
+    return ids | {'label': (self.model.num_outputs, None)}
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['ids'], batch['input_mask'])

@@ -62,7 +62,10 @@ def load(path: str, ignore: Collection[str] = ()) -> PyTree:
     folder = indices[0].removesuffix('data.pkl')
     order = '<'
     if f'{folder}byteorder' in archive.namelist():
-      order = {b'little': '<', b'big': '>'}[archive.read(f'{folder}byteorder')]
+      written = _member(path, archive, f'{folder}byteorder')
+      order = {b'little': '<', b'big': '>'}.get(written)
+      if order is None:
+        raise ValueError(f'{path}: found byteorder {written!r:.40}.')
     storages = {}
 
     def storage(pid):
@@ -72,22 +75,29 @@ def load(path: str, ignore: Collection[str] = ()) -> PyTree:
       if key not in storages:
         dtype = name.make
         stored = np.frombuffer(
-          archive.read(f'{folder}data/{key}'), dtype.newbyteorder(order)
+          _member(path, archive, f'{folder}data/{key}'),
+          dtype.newbyteorder(order),
         )
         storages[key] = stored[:size].astype(dtype, copy=False)
       return storages[key]
 
-    try:
-      index = archive.read(indices[0])
-    except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as e:
-      raise ValueError(f'{path}: {indices[0]} cannot be read ({e}).') from e
     return pickles.load(
-      io.BytesIO(index),
+      io.BytesIO(_member(path, archive, indices[0])),
       names=_NAMES,
       persistent_load=storage,
       ignore=ignore,
       stored=sum(member.file_size for member in archive.infolist()),
     )
+
+
+def _member(path: str, archive: zipfile.ZipFile, name: str) -> bytes:
+  """What an archive says is in it; any byte of it may be wrong."""
+  try:
+    return archive.read(name)
+  except (EOFError, KeyError, OSError, RuntimeError) as e:
+    raise ValueError(f'{path}: {name} cannot be read ({e}).') from e
+  except (zipfile.BadZipFile, zlib.error) as e:
+    raise ValueError(f'{path}: {name} is damaged ({e}).') from e
 
 
 def _check_sizes(path: str, archive: zipfile.ZipFile) -> None:

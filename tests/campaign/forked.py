@@ -1,18 +1,22 @@
-"""Starts `train.py` as forks of one process, which has imported it already.
+"""Starts `train.py`, and other work, as forks of one process.
 
-A fork reads its command line, says what it says and ends with its exit status
-as `python train.py` does; only the seconds of the imports are spared. It stops
-where the first compilation would begin, with the train step traced.
+That process has imported everything and touched no device. A fork reads its
+command line, says what it says and ends with its exit status as
+`python train.py` does; only the seconds of the imports are spared.
 """
 
+import functools
+import json
 import os
+import pathlib
 import re
 import signal
 import sys
 import tempfile
 import time
 import traceback
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 
@@ -21,14 +25,15 @@ from configs import schema
 from train_lib import runtime
 
 ACCEPTED = 99  # the exit status of a run that would begin
-_SECONDS = 60  # until a fork is ended
+_SECONDS = 120  # until a fork is ended
+_COMPILED = '(something was compiled)\n'
 
 
 class Outcome(NamedTuple):
   """Attributes:
   code: the exit status.
   error: what was written to stderr.
-  seconds: of CPU that it took, without the imports: others may have the cores.
+  seconds: of CPU, without the imports: others may have the cores.
   compiled: whether anything had been compiled.
   """
 
@@ -41,7 +46,7 @@ class Outcome(NamedTuple):
     """What came of a mistake, in words.
 
     Args:
-      option: of which a clear line names the last part, or the section.
+      option: of whose parts a clear line names one.
     """
     if self.code == ACCEPTED:
       return 'accepted'
@@ -55,40 +60,23 @@ class Outcome(NamedTuple):
 
 
 def _names(line: str, option: str) -> bool:
-  """Whether a line names an option, or the section or element it is of."""
-  parts = option.split('.')
+  """Whether a line names an option, or a section it is of."""
   return any(
-    re.search(rf'\b{re.escape(part)}', line) for part in (parts[-1], parts[0])
+    re.search(rf'\b{re.escape(part)}', line) for part in option.split('.')
   )
 
 
-def run(arguments: list[str]) -> Outcome:
-  """Starts `train.py` with arguments; no device must have been touched."""
-  with tempfile.TemporaryFile() as error:
-    child = os.fork()
-    if not child:
-      _in_the_child(arguments, error.fileno())
-    code, seconds = _wait(child)
-    error.seek(0)
-    text = error.read().decode(errors='replace')
-  compiled = _COMPILED in text
-  return Outcome(code, text.replace(_COMPILED, ''), seconds, compiled)
-
-
-_COMPILED = '(something was compiled)\n'
-
-
-def _in_the_child(arguments: list[str], error: int) -> None:
-  """Ends this process."""
+def start(body: Callable[[], Any], output: int, error: int) -> int:
+  """Forks: the child does `body`, with its streams, and ends; its number."""
+  sys.stdout.flush()
+  child = os.fork()
+  if child:
+    return child
   code = 1
   try:
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
+    os.dup2(output, 1)
     os.dup2(error, 2)
-    jax.monitoring.register_event_duration_secs_listener(_on_event)
-    _stop_before_compiling()
-    sys.argv = ['train.py', *arguments]
-    runtime.run(train.main, schema.check)
+    body()
     code = 0
   except SystemExit as e:
     if isinstance(e.code, str):
@@ -97,8 +85,58 @@ def _in_the_child(arguments: list[str], error: int) -> None:
   except BaseException:
     traceback.print_exc()
   finally:
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def train_py(arguments: list[str], log: pathlib.Path) -> int:
+  """Starts `train.py`, which writes to a file; its process."""
+  with open(log, 'ab') as file:
+    return start(
+      functools.partial(run_train, arguments), file.fileno(), file.fileno()
+    )
+
+
+def until_it_compiles(arguments: list[str]) -> Outcome:
+  """What `train.py` does until the first compilation would begin."""
+
+  def body():
+    jax.monitoring.register_event_duration_secs_listener(_on_event)
+    make_setup = train.setup.make_setup
+    train.setup.make_setup = lambda x: make_setup(x)._replace(init=stop)
+    run_train(arguments)
+
+  def stop():
+    sys.exit(ACCEPTED)
+
+  with tempfile.TemporaryFile() as error, open(os.devnull, 'wb') as null:
+    child = start(body, null.fileno(), error.fileno())
+    code, seconds = _wait(child, _SECONDS)
+    error.seek(0)
+    text = error.read().decode(errors='replace')
+  compiled = _COMPILED in text
+  return Outcome(code, text.replace(_COMPILED, ''), seconds, compiled)
+
+
+def call(body: Callable[[], Any]) -> Any:
+  """What `body` returns, as JSON has it; for what must touch a device."""
+  with tempfile.TemporaryFile('w+') as result:
+
+    def written():
+      json.dump(body(), result)
+      result.flush()
+
+    code, _ = _wait(start(written, 1, 2), float('inf'))
+    if code:
+      raise RuntimeError(f'{body} ended with {code}')
+    result.seek(0)
+    return json.load(result)
+
+
+def run_train(arguments: list[str]) -> None:
+  sys.argv = ['train.py', *arguments]
+  runtime.run(train.main, schema.check)
 
 
 def _on_event(name: str, seconds: float, **_) -> None:
@@ -106,21 +144,12 @@ def _on_event(name: str, seconds: float, **_) -> None:
     os.write(2, _COMPILED.encode())
 
 
-def _stop_before_compiling() -> None:
-  make_setup = train.make_setup
-
-  def stop():
-    sys.exit(ACCEPTED)
-
-  train.make_setup = lambda config: make_setup(config)._replace(init=stop)
-
-
-def _wait(child: int) -> tuple[int, float]:
+def _wait(child: int, seconds: float) -> tuple[int, float]:
   """The exit status and the CPU seconds of a process that ends, or is ended."""
-  until, found = time.monotonic() + _SECONDS, 0
+  until, found = time.monotonic() + seconds, 0
   while not found:
     found, status, used = os.wait4(child, os.WNOHANG)
-    if time.monotonic() > until:
+    if not found and time.monotonic() > until:
       os.kill(child, signal.SIGKILL)
     time.sleep(0.005)
   return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
