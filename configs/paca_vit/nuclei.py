@@ -37,7 +37,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     ),
     max_boxes=24,
   )
-  config.data = common.data(DATA, split='train', batch_size=8, **options)
+  config.data = common.data(DATA, split='train', batch_size=4, **options)
   config.evals = dict(
     test=dict(
       module='paca_vit.evaluators.detection',
