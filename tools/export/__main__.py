@@ -41,11 +41,11 @@ SIZE = flags.DEFINE_list(
 OUTPUTS = flags.DEFINE_list(
   'outputs', [], 'Which of the predictions to export; by default all.'
 )
-WEIGHTS = flags.DEFINE_enum(
-  'weights',
+PARAMETERS = flags.DEFINE_enum(
+  'parameters',
   'float32',
   ['float32', 'bfloat16', 'float16'],
-  'What parameters are rounded to and stored in; computed is in float32.',
+  'What they are rounded to and stored in; computed is in float32.',
 )
 LICENCE = flags.DEFINE_string('licence', None, "The weights', for model.json.")
 
@@ -131,7 +131,7 @@ def main(argv):
     best=trained.BEST.value,
     size=size,
     outputs=OUTPUTS.value,
-    weights=WEIGHTS.value,
+    parameters=PARAMETERS.value,
   )
   about = describe.describe(exportable, workdir, LICENCE.value)
   # All of it or nothing: a model that failed its check is not left behind.

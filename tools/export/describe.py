@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from data.flow import flow
 from data.language import tokenizer
 from tools.export import parts
 from tools.export.run import Exportable
@@ -151,20 +152,24 @@ def _is_evaluations(config, rule, workdir) -> bool:
 def _normalisation(config, name) -> dict[str, Any] | None:
   """Mean and deviation of pixels in [0, 1]; None if it is not as simple."""
   data = prediction.evaluation(config).data
-  module = importlib.import_module(data.module)
+  module, options = importlib.import_module(data.module), data.preprocess
   raw = module.synthetic(data.split)[0]
+  if name == 'frames':  # Made-up pairs are composed; all are normalised alike.
+    module, options = flow, {}
+    frame, zeros = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    raw = dict(frame1=frame, frame2=frame, flow=frame, valid=zeros)
 
   def first_pixel(value):
     changed = {k: _filled(raw[k], value) for k in _PICTURES if k in raw}
-    x = module.preprocess(
-      raw | changed, train=False, rng=None, **data.preprocess
-    )[name]
+    x = module.preprocess(raw | changed, train=False, rng=None, **options)[name]
     return x.reshape(-1, x.shape[-1])[0].astype(np.float64)
 
   black, grey, white = map(first_pixel, (0, 51, 255))
-  std = 1 / (white - black)
-  if not np.allclose(black + (white - black) / 5, grey, atol=1e-3):
+  if np.any(white <= black) or not np.allclose(
+    black + (white - black) / 5, grey, atol=1e-3
+  ):
     return None
+  std = 1 / (white - black)
   mean = -black * std
   return dict(mean=mean.round(5).tolist(), std=std.round(5).tolist())
 

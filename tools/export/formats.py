@@ -19,7 +19,7 @@ import jax
 from jax import export
 
 from perceiver_paca.ops import depthwise_conv
-from tools.export import parts
+from tools.export import parts, rewrite
 from tools.export.run import Exportable
 
 
@@ -107,10 +107,10 @@ def write_litert(path: pathlib.Path, exportable: Exportable) -> None:
     from litert_converter import converter_api_ext as converter
     from litert_converter.mlir import ir, passmanager
 
+    specs = _specs(exportable, 1).values()
     with depthwise_conv.one_operation():
-      exported = export.export(jax.jit(_flat(exportable)), platforms=['cpu'])(
-        *_specs(exportable, 1).values()
-      )
+      plain = rewrite.rewritten(_flat(exportable), *specs)
+      exported = export.export(jax.jit(plain), platforms=['cpu'])(*specs)
     with ir.Context() as context:
       converter.prepare_mlir_context(context)
       module = ir.Module.parse(exported.mlir_module())
@@ -157,9 +157,9 @@ FORMATS = {
     write=write_stablehlo,
     load=parts.load_stablehlo,
     free_batch=True,
-    packages=(),
-    install='',
-    runtime='jax',
+    packages=('flatbuffers',),
+    install="pip install '.[stablehlo]'",
+    runtime='jax with flatbuffers',
   ),
   'onnx': Format(
     file='model.onnx',

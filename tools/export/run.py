@@ -67,7 +67,7 @@ def load(
   best: bool = False,
   size: tuple[int, ...] = (),
   outputs: Collection[str] = (),
-  weights: str = 'float32',
+  parameters: str = 'float32',
 ) -> Exportable:
   """Opens a run; reads no data set.
 
@@ -78,7 +78,7 @@ def load(
     size: (height, width) of images or (length,) of texts; the training's if
       empty.
     outputs: what to export of the predictions; all if empty.
-    weights: type that parameters are rounded to and stored in.
+    parameters: type that they are rounded to and stored in.
 
   Raises:
     FileNotFoundError: there is no checkpoint.
@@ -93,7 +93,7 @@ def load(
     config, workdir, mesh, jax.tree.map(_spec, batch), best
   )
   variables = jax.tree.map(
-    lambda x: x.astype(weights) if x.dtype == np.float32 else x,
+    lambda x: x.astype(parameters) if x.dtype == np.float32 else x,
     jax.device_get(state.eval_variables),
   )
   read = set()
