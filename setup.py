@@ -44,6 +44,12 @@ setuptools.setup(
   extras_require={
     # Weights published in Hugging Face's format, for the models alone, too.
     'weights': ['safetensors>=0.5'],
+    # `python -m tools.export`: what writes and runs each format. Two packages
+    # come without what they ask for (docs/export.md): jax2onnx would bring an
+    # older Orbax, litert-converter an older immutabledict.
+    'stablehlo': ['flatbuffers>=25'],
+    'onnx': ['onnx>=1.20', 'onnx-ir>=1.1', 'onnxruntime>=1.24'],
+    'litert': ['ai-edge-litert==2.3.0'],
     'gpu': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
     # What train.py and eval.py need; the extras below have it, too.

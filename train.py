@@ -62,10 +62,8 @@ def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
 
 def make_step(run: setup.Setup, config: ml_collections.ConfigDict):
   """Jits `train_step` for the run's mesh."""
-  options = dict(
-    seed=config.seed, num_microbatches=config.optim.num_microbatches
-  )
-  step = functools.partial(train_step, task=run.task, tx=run.tx, **options)
+  fixed = dict(seed=config.seed, num_microbatches=config.optim.num_microbatches)
+  step = functools.partial(train_step, task=run.task, tx=run.tx, **fixed)
   return setup.jit_update(run, step)
 
 
@@ -150,8 +148,6 @@ def train_and_evaluate(
         if pending is not None:
           report(*pending)
           checkpoints.save(state, run.batches.get_state())
-        patience = config.checkpoint.patience
-        writer.say(f'Step {step}: {patience} evaluations were no better.')
         break
       watchdog.reached(step)
   return state
@@ -161,9 +157,7 @@ def main(_):
   if runtime.PRINT_CONFIG.value:
     print(*options.describe(runtime.CONFIG.value, schema.expected), sep='\n')
     return
-  workdir = runtime.WORKDIR.value
-  if not workdir:
-    raise ValueError('--workdir: expected a folder for the run, found none.')
+  workdir = runtime.required_workdir()
   runtime.initialize()
   config, classes = run_files.derived(runtime.CONFIG.value)
   schema.check(config)

@@ -100,5 +100,5 @@ class ConvDownsample(nn.Module):
       if self.batch_norm:
         x = BatchNorm(dtype=self.dtype, name=f'batch_norm_{i}')(x, train)
       x = nn.relu(x)
-      x = nn.max_pool(x, (3, 3), strides=(2, 2), padding='SAME')
+      x = nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding='SAME')
     return x

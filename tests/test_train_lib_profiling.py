@@ -76,7 +76,7 @@ def test_waiting_for_data_is_said_once(monkeypatch, capsys):
       now += 0.5
       yield None
 
-  for step, _ in progress.steps(batches()):
+  for step, _ in progress.steps(batches(), 4):
     now += 0.5
     rates = progress.report(step, {})
     assert rates['step_seconds'] == 1.0 and rates['data_seconds'] == 0.5

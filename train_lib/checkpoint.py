@@ -110,10 +110,14 @@ class Checkpoints:
     self._start(self._best, state, stored.items_of(state), {'value': value})
 
   def is_over(self, config: ml_collections.ConfigDict, step: int) -> bool:
-    """`is_over` of the run, once nothing is being saved."""
-    if config.checkpoint.patience is not None:
+    """`is_over` of the run, once nothing is being saved; says why."""
+    patience = config.checkpoint.patience
+    if patience is not None:
       self.wait()
-    return is_over(config, str(self._workdir), step)
+    over = is_over(config, str(self._workdir), step)
+    if over and step < config.num_steps:
+      writer.say(f'Step {step}: {patience} evaluations were no better.')
+    return over
 
   def wait(self) -> None:
     """Until what is being saved is."""

@@ -230,6 +230,17 @@ def is_multi_process(environ: Mapping[str, str]) -> bool:
   return ',' in environ.get('TPU_WORKER_HOSTNAMES', '')
 
 
+def required_workdir() -> str:
+  """--workdir, which not everything needs.
+
+  Raises:
+    ValueError: there is none.
+  """
+  if not WORKDIR.value:
+    raise ValueError('--workdir: expected a folder for the run, found none.')
+  return WORKDIR.value
+
+
 def make_workdir(workdir: str) -> None:
   """Makes the folder if need be, and sees that it can be written.
 

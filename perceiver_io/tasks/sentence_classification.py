@@ -96,7 +96,8 @@ class SentenceModel(nn.Module):
         (len(TASKS), inputs.shape[-1]),
         jnp.float32,
       )
-      inputs = inputs.at[:, 0].add(tokens[task].astype(inputs.dtype))
+      first = inputs[:, :1] + tokens[task].astype(inputs.dtype)[:, None]
+      inputs = jnp.concatenate([first, inputs[:, 1:]], axis=1)
     latents = self.encoder(inputs, input_mask)
     chosen = task if self.query_of_task else jnp.zeros_like(task)
     queries = self.queries(inputs)

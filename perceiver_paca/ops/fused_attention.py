@@ -52,9 +52,8 @@ def cudnn_attention(q, k, v, mask, scale) -> jax.Array:
   """
   width = _multiple(max(q.shape[-1], v.shape[-1]), 8)
   if mask is not None:  # becomes a bias, which JAX wants for each query
-    mask = jnp.broadcast_to(
-      mask[:, None], (q.shape[0], 1, q.shape[1], k.shape[1])
-    )
+    shape = (q.shape[0], 1, q.shape[1], k.shape[1])
+    mask = jnp.broadcast_to(mask[:, None], shape)
   out = jax.nn.dot_product_attention(
     *(_pad(x, width, axis=3) for x in (q, k, v)),
     mask=mask,

@@ -1,0 +1,162 @@
+"""Writes a run's model for another runtime, and runs what it wrote.
+
+  python -m tools.export --workdir=runs/photos --format=onnx --output=photos
+
+The folder --output has the model, model.json, which says what goes in and what
+comes out, and predict.py, which needs neither this repository nor JAX (of
+stablehlo JAX alone):
+
+  stablehlo    model.stablehlo, for jax.export on CPU, GPU and TPU
+  onnx         model.onnx, for onnxruntime and many others
+  litert       model.tflite, for LiteRT on phones and boards; one example at a
+               time
+  safetensors  model.safetensors, under published names where there are some,
+               and README.md, a model card; for this library and transformers
+
+The exported file is always run, at batch 1 and 3: the largest difference to the
+model is printed, and one above 1e-4 of an output's scale is an error.
+"""
+
+import importlib
+import os
+import pathlib
+import shutil
+import tempfile
+
+from absl import app, flags
+
+from tools.export import card, check, describe, formats, program, run
+from tools.output import OUTPUT
+from train_lib import run_files, runtime, trained
+
+FORMAT = flags.DEFINE_enum(
+  'format', None, [*formats.FORMATS, card.FORMAT], 'What to write.'
+)
+SIZE = flags.DEFINE_list(
+  'size',
+  [],
+  'Height and width of images, or length of texts; by default those of '
+  'training.',
+)
+OUTPUTS = flags.DEFINE_list(
+  'outputs', [], 'Which of the predictions to export; by default all.'
+)
+PARAMETERS = flags.DEFINE_enum(
+  'parameters',
+  'float32',
+  ['float32', 'bfloat16', 'float16'],
+  'What they are rounded to and stored in; computed is in float32.',
+)
+LICENCE = flags.DEFINE_string('licence', None, "The weights', for model.json.")
+
+
+def check_output(output: str) -> None:
+  """Raises ValueError for a folder with files in it, and for a file."""
+  path = pathlib.Path(output)
+  if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    found = 'a file' if not path.is_dir() else 'a folder that has files in it'
+    raise ValueError(
+      f'--output: {output} is {found}; expected a new or empty folder.'
+    )
+
+
+def size_of(values: list[str]) -> tuple[int, ...]:
+  """Of --size; raises ValueError for anything but one or two numbers."""
+  if len(values) > 2 or not all(x.isdigit() and int(x) for x in values):
+    raise ValueError(
+      f'--size: found {",".join(values)}, expected a height and a width, such '
+      'as 224,224, or a length.'
+    )
+  return tuple(map(int, values))
+
+
+def export(
+  exportable: run.Exportable, name: str, folder: pathlib.Path, about: dict
+) -> dict:
+  """Writes a runtime's file, model.json and predict.py; returns the check.
+
+  Args:
+    exportable: the run.
+    name: of the format.
+    folder: that exists.
+    about: see `describe.describe`.
+  """
+  format_ = formats.FORMATS[name]
+  path = folder / format_.file
+  format_.write(path, exportable)
+  measured = check.check(exportable, format_, path)
+  about = {'format': name, 'file': format_.file, **about, 'check': measured}
+  describe.save(folder / 'model.json', about)
+  (folder / 'predict.py').write_text(program.source(format_, about))
+  return measured
+
+
+def report(name: str, measured: dict) -> str:
+  """What is printed of a check."""
+  lines = [f'{measured["bytes"] / 2**20:.2f} MiB']
+  for output, x in measured['largest_difference'].items():
+    lines.append(
+      f'{output}: largest difference to the model {x["absolute"]:.1e}, of a '
+      f'scale of {x["of_scale"]:.3g}'
+    )
+  for which, x in measured['milliseconds'].items():
+    which = name if which == 'exported' else which
+    lines.append(
+      f'{which}, batch of 1: p50 {x["p50"]:.2f} ms, p95 {x["p95"]:.2f} ms of '
+      f'{x["runs"]} calls'
+    )
+  return '\n'.join(lines)
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  name, output = FORMAT.value, OUTPUT.value
+  check_output(output)
+  size = size_of(SIZE.value)
+  if name in formats.FORMATS:
+    absent = formats.missing(formats.FORMATS[name])
+    if absent:
+      raise ValueError(
+        f'--format={name}: found no package {", ".join(absent)}; '
+        f'{formats.FORMATS[name].install}'
+      )
+  runtime.initialize()
+  workdir = runtime.WORKDIR.value
+  config = run_files.config_of(runtime.CONFIG.value, workdir)
+  importlib.import_module(config.task.module)
+  exportable = run.load(
+    config,
+    workdir,
+    best=trained.BEST.value,
+    size=size,
+    outputs=OUTPUTS.value,
+    parameters=PARAMETERS.value,
+  )
+  about = describe.describe(exportable, workdir, LICENCE.value)
+  # All of it or nothing: a model that failed its check is not left behind.
+  parent = pathlib.Path(output).absolute().parent
+  parent.mkdir(parents=True, exist_ok=True)
+  new = pathlib.Path(tempfile.mkdtemp(prefix='.export-', dir=parent))
+  try:
+    if name == card.FORMAT:
+      text = card.write(exportable, new, about, workdir)
+    else:
+      text = report(name, export(exportable, name, new, about))
+    new.chmod(0o777 & ~_umask())
+    new.replace(pathlib.Path(output).absolute())
+  finally:
+    shutil.rmtree(new, ignore_errors=True)
+  print(f'{output}: {", ".join(sorted(os.listdir(output)))}')
+  print(text)
+
+
+def _umask() -> int:
+  mask = os.umask(0)
+  os.umask(mask)
+  return mask
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['workdir', 'format', 'output'])
+  runtime.run(main)

@@ -1,0 +1,127 @@
+"""Weights as safetensors under published names, and a card that tells of them.
+
+Where nobody published such a model, tensors have this library's own names,
+'params/head/kernel'.
+"""
+
+import pathlib
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+
+from paca_vit import names as paca_names
+from paca_vit.detection import names as detection_names
+from perceiver_io import names as perceiver_names
+from perceiver_paca.weights import files
+from tools.export import describe
+from tools.export.run import Exportable
+
+FORMAT = 'safetensors'
+FILE = 'model.safetensors'
+# Families' tables of names, by how a task's module begins.
+_TABLES = (
+  ('paca_vit.tasks.detection', detection_names.to_state_dict),
+  ('paca_vit.', paca_names.to_state_dict),
+  ('perceiver_io.', perceiver_names.to_hugging_face),
+)
+_WHOSE = {
+  detection_names.to_state_dict: "PaCa-ViT's authors' (mmdetection)",
+  paca_names.to_state_dict: "PaCa-ViT's authors'",
+  perceiver_names.to_hugging_face: "Hugging Face's",
+}
+
+
+def named(exportable: Exportable) -> tuple[dict[str, np.ndarray], str]:
+  """Name -> tensor, and whose names they are."""
+  module, variables = exportable.config.task.module, exportable.variables
+  for prefix, export in _TABLES:
+    if module.startswith(prefix):
+      try:
+        return export(variables), _WHOSE[export]
+      except ValueError:  # A part that no published model has.
+        break
+  flat = flax.traverse_util.flatten_dict(variables, sep='/')
+  return flat, "this library's own"
+
+
+def write(
+  exportable: Exportable,
+  folder: pathlib.Path,
+  about: dict[str, Any],
+  workdir: str,
+) -> str:
+  """Writes the weights, model.json and README.md; reads the weights again.
+
+  Args:
+    exportable: the run.
+    folder: that exists.
+    about: see `describe.describe`.
+    workdir: the run's.
+
+  Returns:
+    What to print.
+
+  Raises:
+    RuntimeError: what is read is not what was written.
+  """
+  tensors, whose = named(exportable)
+  tensors = {k: np.asarray(x) for k, x in tensors.items()}
+  path = folder / FILE
+  files.save_safetensors(str(path), tensors)
+  again = files.load(str(path))
+  if again.keys() != tensors.keys() or not all(
+    np.array_equal(x, again[k]) for k, x in tensors.items()
+  ):
+    raise RuntimeError(f'{path}: reads otherwise than it was written.')
+  about = {'format': FORMAT, 'file': FILE, **about, 'names': whose}
+  describe.save(folder / 'model.json', about)
+  (folder / 'README.md').write_text(text(exportable, about, workdir))
+  return (
+    f'{path.stat().st_size / 2**20:.2f} MiB, {len(tensors)} tensors under '
+    f'{whose} names, read back and compared'
+  )
+
+
+def text(exportable: Exportable, about: dict[str, Any], workdir: str) -> str:
+  """The model card, in Markdown with the hub's header."""
+  count = sum(x.size for x in jax.tree.leaves(exportable.variables['params']))
+  name = pathlib.Path(workdir).resolve().name
+  metrics = about['figures'].get('metrics', {})
+  rows = [f'| {k} | {x:.4g} |' for k, x in sorted(metrics.items())]
+  figures = ['| metric | value |', '|---|---|', *rows]
+  command = about['figures'].get('command')
+  if not rows:
+    figures = ['None: the run was not evaluated.']
+  elif command:
+    figures += ['', f'Measured on {about["figures"]["date"]} by', '',
+                f'    {command}']  # fmt: skip
+  labels = about['labels']
+  lines = [
+    '---',
+    'library_name: perceiver-paca',
+    'tags: [jax, flax]',
+    '---',
+    '',
+    f'# {name}',
+    '',
+    f'{count:,} parameters of `{about["task"]}`, trained on `{about["data"]}` '
+    f'for {exportable.config.num_steps:,} steps of '
+    f'{exportable.config.data.batch_size}.',
+    '',
+    '## Figures',
+    '',
+    *figures,
+    '',
+    '## Use',
+    '',
+    f'`{FILE}` has the tensors under {about["names"]} names; `model.json` says '
+    'what goes in.',
+    *([f'Classes: {", ".join(labels)}.'] if labels else []),
+    '',
+    '## Licence',
+    '',
+    f'Of the weights: {about["licence"]}.',
+  ]
+  return '\n'.join(lines) + '\n'

@@ -1,0 +1,92 @@
+"""Runs an exported file and sets it beside the model: outputs and seconds."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from tools.export.formats import Format
+from tools.export.run import NONE, Exportable, scale
+
+# Of an output's scale; float32 sums in another order differ by less.
+MAX_DIFFERENCE = 1e-4
+_MAX_RUNS, _SECONDS = 50, 5.0
+Function = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class DifferenceError(ValueError):
+  """The exported file computes something else than the model."""
+
+
+def differences(
+  exportable: Exportable, exported: Function, batch_sizes: tuple[int, ...]
+) -> dict[str, tuple[float, float]]:
+  """Output -> the largest difference, and the scale that it is measured by.
+
+  Raises:
+    DifferenceError: naming outputs of another shape, or that differ by more
+      than `MAX_DIFFERENCE` of their scale.
+  """
+  model = jax.jit(exportable.predict)
+  found = {}
+  for size in batch_sizes:
+    inputs = exportable.batch(size)
+    expected, got = jax.device_get(model(inputs)), exported(inputs)
+    for name in exportable.outputs:
+      want, x = np.asarray(expected[name]), np.asarray(got[name])
+      if x.shape != want.shape:
+        raise DifferenceError(
+          f'--format: {name}: found shape {x.shape} in the exported file, '
+          f'expected {want.shape}.'
+        )
+      difference = np.abs(x.astype(np.float64) - want.astype(np.float64))
+      # Stand-ins for none are rounded to tens.
+      difference = np.where(np.abs(want) < NONE, difference, difference / NONE)
+      largest, of = found.get(name, (0.0, 0.0))
+      found[name] = max(largest, difference.max()), max(of, scale(want))
+  for name, (largest, of) in found.items():
+    if not largest <= MAX_DIFFERENCE * of:
+      raise DifferenceError(
+        f'--format: {name} of the exported file differs from the model by '
+        f'{largest:.2g}; expected at most {MAX_DIFFERENCE} of its scale, '
+        f'{of:.3g}.'
+      )
+  return {k: (float(a), float(b)) for k, (a, b) in found.items()}
+
+
+def latency(function: Function, inputs: dict[str, Any]) -> dict[str, float]:
+  """Milliseconds of a call, `p50` and `p95` of `runs` calls after the first."""
+  function(inputs)
+  times, start = [], time.perf_counter()
+  while len(times) < _MAX_RUNS and time.perf_counter() - start < _SECONDS:
+    before = time.perf_counter()
+    function(inputs)
+    times.append(1e3 * (time.perf_counter() - before))
+  p50, p95 = np.percentile(times, [50, 95])
+  return {'p50': float(p50), 'p95': float(p95), 'runs': len(times)}
+
+
+def check(exportable: Exportable, format_: Format, path) -> dict[str, Any]:
+  """What model.json says of a file: differences, size and latencies.
+
+  Raises:
+    DifferenceError: see `differences`.
+  """
+  exported = format_.load(path)
+  sizes = (1, 3) if format_.free_batch else (1,)
+  found = differences(exportable, exported, sizes)
+  inputs = exportable.batch(1)
+  jitted = jax.jit(exportable.predict)
+  return {
+    'largest_difference': {
+      name: {'absolute': largest, 'of_scale': of}
+      for name, (largest, of) in found.items()
+    },
+    'bytes': path.stat().st_size,
+    'milliseconds': {
+      'exported': latency(exported, inputs),
+      'jax.jit': latency(lambda x: jax.block_until_ready(jitted(x)), inputs),
+    },
+  }
