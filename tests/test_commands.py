@@ -86,6 +86,7 @@ MODELS = {
     'config.model.encoder.num_blocks': '1',
     'config.model.encoder.num_self_attends_per_block': '1',
     'config.model.encoder.num_latents': '8',
+    'config.data.preprocess.image_size': '64',
   },
   'configs/baselines/bert.py': {
     'config.model.num_layers': '1',
