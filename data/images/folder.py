@@ -12,7 +12,7 @@ one group together. Pictures are taken as a viewer shows them, see
 
 import collections
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,21 +32,7 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
     ValueError: naming what cannot be used: a class without images, a column
       that is missing.
   """
-  if data_dir is None:
-    raise ValueError(
-      'config.data.data_dir: expected a folder with a folder for each class, '
-      'or a table with the columns file and label; found None.'
-    )
-  root = pathlib.Path(data_dir).expanduser()
-  if root.is_dir():
-    examples = _of_folders(root)
-  elif root.suffix.lower() in tables.SUFFIXES:
-    examples = _of_table(root)
-  else:
-    raise FileNotFoundError(
-      f'config.data.data_dir: expected a folder or a table '
-      f'({", ".join(tables.SUFFIXES)}), found neither at {data_dir}.'
-    )
+  root, examples = labelled_files(data_dir, image_files.SUFFIXES, 'images')
   classes = {label for pairs in examples.values() for _, label in pairs}
   are_numbers = all(isinstance(x, float) for x in classes)
   if not are_numbers:
@@ -78,6 +64,35 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
   return [
     x | {'label': classes.index(x['label']), 'classes': classes} for x in found
   ]
+
+
+def labelled_files(
+  data_dir: str | None, suffixes: Sequence[str], what: str
+) -> tuple[pathlib.Path, dict[str, list]]:
+  """The folder or table, and split -> [(file, label, a number if a float)].
+
+  Args:
+    data_dir: see the top of this file.
+    suffixes: of the files, in lower case.
+    what: they are, for errors.
+
+  Raises:
+    FileNotFoundError, ValueError: see `source`.
+  """
+  if data_dir is None:
+    raise ValueError(
+      'config.data.data_dir: expected a folder with a folder for each class, '
+      'or a table with the columns file and label; found None.'
+    )
+  root = pathlib.Path(data_dir).expanduser()
+  if root.is_dir():
+    return root, _of_folders(root, suffixes, what)
+  if root.suffix.lower() in tables.SUFFIXES:
+    return root, _of_table(root)
+  raise FileNotFoundError(
+    f'config.data.data_dir: expected a folder or a table '
+    f'({", ".join(tables.SUFFIXES)}), found neither at {data_dir}.'
+  )
 
 
 derived = tables.derived_of_labels
@@ -128,20 +143,20 @@ def preprocess(
   return found | {'label': kind(example['label'])}
 
 
-def _of_folders(root: pathlib.Path) -> dict[str, list]:
+def _of_folders(root, suffixes, what) -> dict[str, list]:
   """Split -> [(path, class)]."""
   inner = folders.subfolders(root)
   named = [folder for folder in inner if folder.name.lower() in _SPLITS]
   if len(named) == len(inner) > 1 and all(map(folders.subfolders, named)):
-    return {folder.name: _of_classes(folder) for folder in inner}
+    return {x.name: _of_classes(x, suffixes, what) for x in inner}
   found = collections.defaultdict(list)
-  for path, label in _of_classes(root):
+  for path, label in _of_classes(root, suffixes, what):
     found[splits.by_hash(_relative(path, root))].append((path, label))
   _say_split(root, found)
   return found
 
 
-def _of_classes(root: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
+def _of_classes(root, suffixes, what) -> list[tuple[pathlib.Path, str]]:
   classes = folders.subfolders(root)
   if not classes:
     raise FileNotFoundError(
@@ -149,11 +164,10 @@ def _of_classes(root: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
     )
   found = []
   for folder in classes:
-    paths = folders.files(folder, image_files.SUFFIXES, recursive=True)
+    paths = folders.files(folder, suffixes, recursive=True)
     if not paths:
       raise ValueError(
-        f'{folder}: expected images ({", ".join(image_files.SUFFIXES)}), '
-        'found none.'
+        f'{folder}: expected {what} ({", ".join(suffixes)}), found none.'
       )
     found += [(path, folder.name) for path in paths]
   return found
