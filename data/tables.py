@@ -3,9 +3,13 @@
 import csv
 import io
 import json
+import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from data import folders
 
@@ -46,6 +50,49 @@ def read(
         f'found {names}.'
       )
   return rows
+
+
+def label_column(path, row: Mapping[str, str], beside: str) -> str:
+  """'label', of classes, or 'number': which of them a table has.
+
+  Raises:
+    ValueError: naming the table, which has neither or both.
+  """
+  found = [name for name in ('label', 'number') if name in row]
+  if len(found) != 1:
+    raise ValueError(
+      f'{path}: expected the columns {beside} and either label or number, '
+      f'found {[name for name in row if name != "line"]}.'
+    )
+  return found[0]
+
+
+def number(where: str, text: str) -> float:
+  """A finite number; else a ValueError that says where."""
+  try:
+    value = float(text)
+  except ValueError:
+    value = math.nan
+  if not math.isfinite(value):
+    raise ValueError(f'{where}: number: expected a number, found {text!r}.')
+  return value
+
+
+def derived_of_labels(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """What a config's open options become: whether labels are numbers, and what
+  their mean and deviation are.
+
+  Args:
+    examples: with `label`, and `classes` if labels are of classes.
+  """
+  if 'classes' in examples[0]:
+    return {'task.kind': 'classes', 'task.y_mean': (), 'task.y_std': ()}
+  numbers = [x['label'] for x in examples]
+  return {
+    'task.kind': 'numbers',
+    'task.y_mean': (float(np.mean(numbers)),),
+    'task.y_std': (float(np.std(numbers)) or 1.0,),
+  }
 
 
 def _csv_rows(path, text: str) -> list[dict[str, str]]:

@@ -173,6 +173,26 @@ def test_tables(tmp_path):
   assert files.read(path)['y'].tolist() == [2.5, 4]
 
 
+def test_whole_numbers_that_are_no_classes(tmp_path):
+  path = tmp_path / 'a.csv'
+  rows = [f'{i},{i * i % 97}' for i in range(80)]
+  path.write_text('\n'.join(['x1,label', *rows]))
+  with pytest.raises(ValueError, match='classes in 80 labels, which look like'):
+    arrays.source('train', str(path))
+  path.write_text('\n'.join(['x1,number', *rows]))
+  source = arrays.source('train', str(path))
+  assert source.classes is None and source.y[3] == 9.0
+  save(
+    tmp_path / 'b.npz', x=series(4), number=np.arange(4), split=['train'] * 4
+  )
+  assert arrays.source('train', str(tmp_path / 'b.npz')).classes is None
+  (tmp_path / 'parts').mkdir()
+  for name, y in (('train', np.arange(4)), ('test', np.arange(4.0))):
+    save(tmp_path / f'parts/{name}.npz', x=series(4), y=y)
+  with pytest.raises(ValueError, match='classes or numbers in all splits'):
+    arrays.source('train', str(tmp_path / 'parts'))
+
+
 def test_ragged_lists_of_parquet(tmp_path):
   pandas = pytest.importorskip('pandas')
   pytest.importorskip('pyarrow')

@@ -121,7 +121,10 @@ def test_groups_stay_together(tmp_path):
 @pytest.mark.parametrize(
   'text, message',
   [
-    ('file\na.png\n', r"line 2: expected the columns \['file', 'label'\]"),
+    (
+      'file\na.png\n',
+      r"columns file and either label or number, found \['file'\]",
+    ),
     ('file,label\na.png\n', r'line 2: expected 2 fields .*found 1'),
     ('file,label\na.png,\n', 'line 2: expected a label, found none'),
     ('file,label\na.png,x\na.png,y\n', 'line 3: a.png is in line 2, too'),
@@ -200,3 +203,24 @@ def test_preprocess_shows_a_photo_upright(tmp_path):
   assert len(outs) == 8 and outs[0].shape == (8, 8, 3)
   for out in outs[1:]:
     np.testing.assert_array_equal(out, outs[0])
+
+
+def test_numbers_of_a_table(tmp_path):
+  write_photos(tmp_path, 'a.png', 'b.png', 'c.png')
+  table = tmp_path / 't.csv'
+  table.write_text(
+    'file,number,split\na.png,1.5,train\nb.png,2.5,train\nc.png,4,test\n'
+  )
+  train = folder.source('train', str(table))
+  assert [(x['label'], x['num_outputs']) for x in train] == [(1.5, 1), (2.5, 1)]
+  options = folder.derived(train)
+  assert options['task.kind'] == 'numbers'
+  assert (options['task.y_mean'], options['task.y_std']) == ((2.0,), (0.5,))
+  out = folder.preprocess(train[1], train=False, rng=None, image_size=8)
+  assert out['label'] == 2.5 and out['label'].dtype == np.float32
+  table.write_text('file,number\na.png,1\nb.png,many\n')
+  with pytest.raises(ValueError, match="line 3: number: .* found 'many'"):
+    folder.source('train', str(table))
+  table.write_text('file,number,label\na.png,1,x\n')
+  with pytest.raises(ValueError, match='file and either label or number'):
+    folder.source('train', str(table))

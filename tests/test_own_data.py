@@ -14,6 +14,7 @@ import pytest
 
 from data.segmentation import image_mask_folder
 from tests import odd_images
+from tests.test_data_sound_predictions import write_wave
 from train_lib import run_files
 from train_lib.task import make_task
 
@@ -138,6 +139,26 @@ def test_arrays(tmp_path):
   assert [row.split(',')[:2] for row in rows] == [
     [f'new[{i}].npz', ('low', 'high')[y[i]]] for i in range(4)
   ]
+
+
+@pytest.mark.full
+def test_sounds(tmp_path):
+  rng = np.random.default_rng(0)
+  for i, name in enumerate(('low', 'high')):
+    for j in range(12):
+      times = np.arange(16_000) / 16_000
+      tone = np.sin(2 * np.pi * (200 + 1_500 * i + j) * times)
+      samples = 8_000 * tone + rng.normal(0, 300, 16_000)
+      (tmp_path / 'sounds' / name).mkdir(parents=True, exist_ok=True)
+      write_wave(tmp_path / f'sounds/{name}/{j}.wav', samples)
+  (tmp_path / 'new').mkdir()
+  write_wave(tmp_path / 'new/tone.wav', samples)
+  (tmp_path / 'new/half.wav').write_bytes(b'RIFF')
+  said, predicted = run_all('Sounds', tmp_path, expected_code=1)
+  assert '2 classes (high, low)' in said
+  assert 'half.wav' in predicted.stderr
+  (row,) = (tmp_path / 'heard.csv').read_text().splitlines()[1:]
+  assert row.split(',')[0] == 'new/tone.wav' and 'high' in row
 
 
 def test_a_new_kind_of_array_is_a_config():

@@ -4,6 +4,7 @@ Shapes: ... any axes (examples, elements), K numbers.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,29 +36,40 @@ class Scale:
     return jnp.square(outputs - labels)
 
 
-def make_scale(config: ml_collections.ConfigDict) -> Scale:
-  """Of a task that has classes or numbers.
+def make_scale(
+  config: ml_collections.ConfigDict, num_outputs: int
+) -> Scale | None:
+  """Of a task that has classes or numbers; None of classes.
 
   Args:
-    config: kind, num_outputs, y_mean and y_std; the last two are empty of
-      classes.
+    config: kind, 'classes' or 'numbers', and y_mean and y_std, which are empty
+      of classes; without all these there are classes.
+    num_outputs: of the model.
 
   Raises:
     ValueError: they do not fit, such as a kind that the labels are not of.
   """
-  expected = config.num_outputs if config.kind == 'numbers' else 0
+  if 'kind' not in config:
+    return None
+  expected = num_outputs if config.kind == 'numbers' else 0
   if len(config.y_mean) != expected or len(config.y_std) != expected:
     found = 'numbers' if config.y_mean else 'classes'
     raise ValueError(
-      f'config.task.kind: found {config.kind!r} of {config.num_outputs} '
-      f'outputs, but the labels are {found}: y_mean and y_std have '
-      f'{len(config.y_mean)} and {len(config.y_std)} numbers.'
+      f'config.task.kind: found {config.kind!r} of {num_outputs} outputs, but '
+      f'the labels are {found}: y_mean and y_std have {len(config.y_mean)} and '
+      f'{len(config.y_std)} numbers.'
     )
+  if config.kind == 'classes':
+    return None
   return Scale(tuple(config.y_mean), tuple(config.y_std))
 
 
 def make_loss(
-  scale: Scale, outputs: jax.Array, labels: jax.Array, mask: jax.Array
+  scale: Scale,
+  outputs: jax.Array,
+  labels: jax.Array,
+  mask: jax.Array,
+  model_state: Any = None,
 ) -> tuple[jax.Array, LossAux]:
   """The mean square of the errors, in deviations.
 
@@ -65,9 +77,12 @@ def make_loss(
     scale: of the labels.
     outputs, labels: [..., K].
     mask: [..., K], 1 for the numbers that count.
+    model_state: of the model after the step; None if it has none.
   """
   loss = losses.masked_mean(scale.squares(outputs, labels), mask)
-  return loss, LossAux(model_state={}, scalars={}, weight=jnp.sum(mask))
+  return loss, LossAux(
+    model_state=model_state or {}, scalars={}, weight=jnp.sum(mask)
+  )
 
 
 def make_metrics(

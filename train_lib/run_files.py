@@ -74,6 +74,10 @@ def derived(
   if hasattr(module, 'derived'):
     for name, value in module.derived(source).items():
       _set(config, name, value)
+  best = config.checkpoint.best_metric
+  if classes is None and best.endswith('/accuracy'):  # Numbers have none.
+    config.checkpoint.best_metric = best.replace('/accuracy', '/loss')
+    config.checkpoint.best_mode = 'min'
   for section in config.evals.values():
     _set(section, 'every_steps', every)
   writer.say(

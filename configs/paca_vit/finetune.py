@@ -35,6 +35,9 @@ def get_config(
 
   config.task = dict(
     module='paca_vit.tasks.classification',
+    kind=config_dict.placeholder(str),
+    y_mean=config_dict.placeholder(tuple),
+    y_std=config_dict.placeholder(tuple),
     label_smoothing=0.1,
     mixing=config_dict.placeholder(ml_collections.ConfigDict),
   )

@@ -11,7 +11,8 @@ where DIR or FILE is config.data.data_dir. Names and shapes:
   coordinates  [M, D] or [E, M, D], where the elements are; without, their place
                in the grid. With coordinates x may be missing.
   mask         [E, M], 1 for the elements that count
-  y            whole numbers or texts are classes, fractions are numbers:
+  y            whole numbers or texts are classes, fractions, and whatever is
+               called `number` instead of y, are numbers:
                [E], or [E, K] numbers: of each example;
                [E, *grid], or with [..., K] numbers: of each element
   queries      [O, D] or [E, O, D]: y [E, O] or [E, O, K] is asked there instead

@@ -26,10 +26,10 @@ _OTHER_NAMES = {'label': 'y', 'labels': 'y', 'points': 'coordinates'}
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   """The arrays of a file, or of a folder with a .npy for each, by NAMES.
 
-  A .npy is `x`. A table without a column x is one of numbers: of all columns
-  but y, split and group, in order, it makes x [E, M, 1], and `columns` are
-  their names. Lists of a Parquet
-  file that differ in length are filled up, and `mask` says so.
+  A .npy is `x`, and `number` is y of numbers. A table without a column x is one
+  of numbers: of all columns but y, split and group, in order, it makes x
+  [E, M, 1], and `columns` are their names. Lists of a Parquet file that differ
+  in length are filled up, and `mask` says so.
 
   Raises:
     ValueError: naming the file and what is wrong with it.
@@ -53,6 +53,8 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   named = {}
   for name, array in found.items():
     known = _OTHER_NAMES.get(name.lower(), name.lower())
+    if known == 'number':
+      known, array = 'y', _as_numbers(path, array)
     if known not in NAMES:
       folders.say_once(f'{path}: passed by {name}; expected {list(NAMES)}.')
     elif known in named:
@@ -60,6 +62,12 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
     else:
       named[known] = array
   return named
+
+
+def _as_numbers(path, array: np.ndarray) -> np.ndarray:
+  if array.dtype.kind not in 'biuf':
+    raise ValueError(f'{path}: number: expected numbers, found {array.dtype}.')
+  return array.astype(np.float64)
 
 
 def _load(path: pathlib.Path) -> Any:
@@ -107,14 +115,15 @@ def _of_table(path, columns) -> dict[str, np.ndarray]:
   }
   if 'x' in columns or 'coordinates' in columns:
     found, mask = {}, None
-    for name in [x for x in columns if x in NAMES]:
+    for name in [x for x in columns if x in (*NAMES, 'number')]:
       found[name], present = _stacked(path, name, columns[name])
       if name in ('x', 'coordinates') and not present.all():
         mask = present.astype(np.float32)
     return found | texts | ({} if mask is None else {'mask': mask})
   y = {}
-  if 'y' in columns:
-    y['y'] = _stacked(path, 'y', columns.pop('y'))[0]
+  for name in ('y', 'number'):
+    if name in columns:
+      y[name] = _stacked(path, name, columns.pop(name))[0]
   if not columns:
     raise ValueError(f'{path}: expected columns of numbers, found none.')
   numbers = [_numbers(path, name, x) for name, x in columns.items()]

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+_MANY = 20  # classes, of which each may be there once
+
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
@@ -228,7 +230,13 @@ def _y_of(name, raw, num, grid, queries):
 
 def classes_of(parts: Sequence[Arrays]) -> tuple | None:
   """The values of all splits that are known, sorted; None for numbers."""
-  if all(part.y.dtype.kind == 'f' for part in parts):
+  are_numbers = {part.y.dtype.kind == 'f' for part in parts}
+  if len(are_numbers) > 1:
+    raise ValueError(
+      f'{parts[0].name}: y: expected classes or numbers in all splits, found '
+      f'{[str(part.y.dtype) for part in parts]}.'
+    )
+  if are_numbers == {True}:
     return None
   found = (np.unique(part.y[part.known()]).tolist() for part in parts)
   return tuple(sorted(set().union(*found)))
@@ -241,7 +249,12 @@ def labelled(arrays: Arrays, values: tuple | None) -> Arrays:
   if len(values) < 2:
     raise ValueError(
       f'{arrays.name}: y: expected two classes or more, found '
-      f'{list(values)}; numbers are written as fractions, float.'
+      f'{list(values)}; numbers are float, or called number.'
+    )
+  if len(values) > max(_MANY, arrays.y.size / 2):
+    raise ValueError(
+      f'{arrays.name}: y: found {len(values)} classes in {arrays.y.size} '
+      'labels, which look like numbers; those are float, or called number.'
     )
   y = np.searchsorted(np.array(values), arrays.y)
   return dataclasses.replace(arrays, y=y, classes=tuple(map(as_text, values)))

@@ -2,7 +2,7 @@
 
   DIR/dog/a.jpg, DIR/cat/b.png             a split is made by a hash of the name
   DIR/train/dog/a.jpg, DIR/val/cat/b.png   the splits are folders
-  TABLE.csv (or .tsv, .jsonl)              columns file, label[, split][, group]
+  TABLE.csv (or .tsv, .jsonl)              file, label or number[, split, group]
 
 where DIR or TABLE is config.data.data_dir; files of a table are relative to it.
 Where a split is missing, a fifth is 'validation' and the rest 'train', rows of
@@ -12,7 +12,7 @@ one group together. Pictures are taken as a viewer shows them, see
 
 import collections
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,60 @@ _SPLITS = ('train', 'training', 'validation', 'valid', 'val', 'dev', 'test')
 
 
 def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
-  """`image` (a path), `label`, `file_name` and `classes`, all names sorted.
+  """`image` (a path), `label`, `file_name` and `classes`, all names sorted; of
+  numbers `num_outputs` instead of `classes`.
 
   Raises:
     FileNotFoundError: there is no such folder or table, or no image.
     ValueError: naming what cannot be used: a class without images, a column
       that is missing.
+  """
+  root, examples = labelled_files(data_dir, image_files.SUFFIXES, 'images')
+  classes = {label for pairs in examples.values() for _, label in pairs}
+  are_numbers = all(isinstance(x, float) for x in classes)
+  if not are_numbers:
+    classes = sort_names(classes)
+    if len(classes) < 2:
+      raise ValueError(
+        f'{data_dir}: expected two classes or more, found {list(classes)}.'
+      )
+  split = splits.called(split, examples)
+  labels = {path: label for path, label in examples[split]}
+  chosen = image_files.readable(list(labels))
+  base = root if root.is_dir() else root.parent
+  found = [
+    {
+      'image': path,
+      'label': labels[path],
+      'file_name': _relative(path, base),
+    }
+    for path in chosen
+  ]
+  if are_numbers:
+    return [x | {'num_outputs': 1} for x in found]
+  absent = sorted(set(classes) - {labels[path] for path in chosen})
+  if absent and split in ('train', 'training'):
+    raise ValueError(
+      f'{data_dir}: expected images of every class in the split {split!r}, '
+      f'found none of {absent}.'
+    )
+  return [
+    x | {'label': classes.index(x['label']), 'classes': classes} for x in found
+  ]
+
+
+def labelled_files(
+  data_dir: str | None, suffixes: Sequence[str], what: str
+) -> tuple[pathlib.Path, dict[str, list]]:
+  """The folder or table, and split -> [(file, label, a number if a float)].
+
+  Args:
+    data_dir: see the top of this file.
+    suffixes: of the files, in lower case.
+    what: they are, for errors.
+
+  Raises:
+    FileNotFoundError, ValueError: see `source`.
   """
   if data_dir is None:
     raise ValueError(
@@ -38,40 +86,16 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
     )
   root = pathlib.Path(data_dir).expanduser()
   if root.is_dir():
-    examples = _of_folders(root)
-  elif root.suffix.lower() in tables.SUFFIXES:
-    examples = _of_table(root)
-  else:
-    raise FileNotFoundError(
-      f'config.data.data_dir: expected a folder or a table '
-      f'({", ".join(tables.SUFFIXES)}), found neither at {data_dir}.'
-    )
-  classes = sort_names(
-    {label for labels in examples.values() for _, label in labels}
+    return root, _of_folders(root, suffixes, what)
+  if root.suffix.lower() in tables.SUFFIXES:
+    return root, _of_table(root)
+  raise FileNotFoundError(
+    f'config.data.data_dir: expected a folder or a table '
+    f'({", ".join(tables.SUFFIXES)}), found neither at {data_dir}.'
   )
-  if len(classes) < 2:
-    raise ValueError(
-      f'{data_dir}: expected two classes or more, found {list(classes)}.'
-    )
-  split = splits.called(split, examples)
-  labels = {path: label for path, label in examples[split]}
-  chosen = image_files.readable(list(labels))
-  absent = sorted(set(classes) - {labels[path] for path in chosen})
-  if absent and split in ('train', 'training'):
-    raise ValueError(
-      f'{data_dir}: expected images of every class in the split {split!r}, '
-      f'found none of {absent}.'
-    )
-  base = root if root.is_dir() else root.parent
-  return [
-    {
-      'image': path,
-      'label': classes.index(labels[path]),
-      'file_name': _relative(path, base),
-      'classes': classes,
-    }
-    for path in chosen
-  ]
+
+
+derived = tables.derived_of_labels
 
 
 def sort_names(names) -> tuple[str, ...]:
@@ -105,8 +129,8 @@ def preprocess(
   image = example['image']
   if not isinstance(image, np.ndarray):
     image = np.asarray(image_files.read_image(image))
-  return imagenet.preprocess(
-    {'image': image, 'label': example['label']},
+  found = imagenet.preprocess(
+    {'image': image, 'label': 0},
     train=train,
     rng=rng,
     image_size=image_size,
@@ -115,22 +139,24 @@ def preprocess(
     color_jitter=color_jitter,
     augment=augment,
   )
+  kind = np.int32 if 'classes' in example else np.float32
+  return found | {'label': kind(example['label'])}
 
 
-def _of_folders(root: pathlib.Path) -> dict[str, list]:
+def _of_folders(root, suffixes, what) -> dict[str, list]:
   """Split -> [(path, class)]."""
   inner = folders.subfolders(root)
   named = [folder for folder in inner if folder.name.lower() in _SPLITS]
   if len(named) == len(inner) > 1 and all(map(folders.subfolders, named)):
-    return {folder.name: _of_classes(folder) for folder in inner}
+    return {x.name: _of_classes(x, suffixes, what) for x in inner}
   found = collections.defaultdict(list)
-  for path, label in _of_classes(root):
+  for path, label in _of_classes(root, suffixes, what):
     found[splits.by_hash(_relative(path, root))].append((path, label))
   _say_split(root, found)
   return found
 
 
-def _of_classes(root: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
+def _of_classes(root, suffixes, what) -> list[tuple[pathlib.Path, str]]:
   classes = folders.subfolders(root)
   if not classes:
     raise FileNotFoundError(
@@ -138,11 +164,10 @@ def _of_classes(root: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
     )
   found = []
   for folder in classes:
-    paths = folders.files(folder, image_files.SUFFIXES, recursive=True)
+    paths = folders.files(folder, suffixes, recursive=True)
     if not paths:
       raise ValueError(
-        f'{folder}: expected images ({", ".join(image_files.SUFFIXES)}), '
-        'found none.'
+        f'{folder}: expected {what} ({", ".join(suffixes)}), found none.'
       )
     found += [(path, folder.name) for path in paths]
   return found
@@ -151,10 +176,11 @@ def _of_classes(root: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
 def _of_table(path: pathlib.Path) -> dict[str, list]:
   """Split -> [(path, class)]."""
   found, seen = collections.defaultdict(list), {}
-  rows = tables.read(path, ('file', 'label'))
+  rows = tables.read(path, ('file',))
+  kind = tables.label_column(path, rows[0], 'file')
   for row in rows:
     where = f'{path}, line {row["line"]}'
-    for name in ('file', 'label'):
+    for name in ('file', kind):
       if not row.get(name):
         raise ValueError(f'{where}: expected a {name}, found none.')
     if row['file'] in seen:
@@ -169,7 +195,10 @@ def _of_table(path: pathlib.Path) -> dict[str, list]:
     else:
       split = splits.by_hash(row.get('group') or row['file'])
     file = path.parent / pathlib.Path(row['file']).expanduser()
-    found[split].append((file, row['label']))
+    label = row[kind]
+    if kind == 'number':
+      label = tables.number(where, label)
+    found[split].append((file, label))
   if 'split' not in rows[0]:
     _say_split(path, found)
   return found

@@ -4,6 +4,7 @@ import functools
 import importlib
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -14,6 +15,7 @@ from data.images import folder_examples
 from train_lib import prediction
 
 _TOP = 5
+_OUTPUTS = ('logits', 'numbers')
 
 
 def expand_images(given: str) -> list[pathlib.Path]:
@@ -55,12 +57,16 @@ class Pictures:
     return {'image': example['image']}
 
   def outputs(self, task, variables, batch):
-    return task.predict(variables, batch)['logits']
+    found = task.predict(variables, batch)
+    return {name: found[name] for name in _OUTPUTS if name in found}
 
-  def result(self, given: Any, output: np.ndarray):
-    """The best classes: label, probability, label_2, probability_2, ..."""
+  def result(self, given: Any, output: Mapping[str, np.ndarray]):
+    """The best classes: label, probability, label_2, probability_2, ...; or
+    `number`."""
     del given
-    return best_classes(output, self._classes), {}
+    if 'numbers' in output:
+      return {'number': round(float(output['numbers'][0]), 6)}, {}
+    return best_classes(output['logits'], self._classes), {}
 
 
 def best_classes(

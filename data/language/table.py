@@ -9,7 +9,6 @@ of one group stay together.
 """
 
 import collections
-import math
 import pathlib
 from typing import Any
 
@@ -36,7 +35,7 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
     )
   path = pathlib.Path(data_dir).expanduser()
   rows = tables.read(path, ('text',))
-  (kind,) = _kinds(path, rows[0])
+  kind = tables.label_column(path, rows[0], 'text')
   found = collections.defaultdict(list)
   for row in rows:
     where = f'{path}, line {row["line"]}'
@@ -44,7 +43,7 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
       if not row.get(name, '' if name == kind else 'none'):
         raise ValueError(f'{where}: expected a {name}, found none.')
     name = row.get('split') or splits.by_hash(row.get('group') or row['text'])
-    label = row[kind] if kind == 'label' else _number(where, row[kind])
+    label = row[kind] if kind == 'label' else tables.number(where, row[kind])
     found[name].append(
       {'texts': texts_of(row), 'label': label, 'file_name': where}
     )
@@ -71,37 +70,7 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
   ]
 
 
-def derived(examples: list[dict[str, Any]]) -> dict[str, Any]:
-  """What a config's open options become: whether labels are numbers, and what
-  their mean and deviation are."""
-  if 'classes' in examples[0]:
-    return {'task.kind': 'classes', 'task.y_mean': (), 'task.y_std': ()}
-  numbers = [x['label'] for x in examples]
-  return {
-    'task.kind': 'numbers',
-    'task.y_mean': (float(np.mean(numbers)),),
-    'task.y_std': (float(np.std(numbers)) or 1.0,),
-  }
-
-
-def _kinds(path, row) -> list[str]:
-  kinds = [name for name in ('label', 'number') if name in row]
-  if len(kinds) != 1:
-    raise ValueError(
-      f'{path}: expected the columns text and either label or number, found '
-      f'{[name for name in row if name != "line"]}.'
-    )
-  return kinds
-
-
-def _number(where, text: str) -> float:
-  try:
-    value = float(text)
-  except ValueError:
-    value = math.nan
-  if not math.isfinite(value):
-    raise ValueError(f'{where}: number: expected a number, found {text!r}.')
-  return value
+derived = tables.derived_of_labels
 
 
 def texts_of(row: dict[str, str]) -> list[str]:

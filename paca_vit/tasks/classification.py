@@ -11,7 +11,7 @@ import jax
 import ml_collections
 
 from paca_vit import classifier, kmeans
-from train_lib import classification, mixing
+from train_lib import classification, mixing, regression
 
 PREDICTIONS = 'data.images.predictions'
 
@@ -19,7 +19,8 @@ PREDICTIONS = 'data.images.predictions'
 @dataclasses.dataclass(frozen=True)
 class Classification:
   """Batch keys: `image` [B, H, W, C] float32, normalised; `label` [B] integer,
-  in training also [B, K] float targets; `mask` [B].
+  in training also [B, K] float targets, or [B] float32 if it is a number;
+  `mask` [B].
 
   Attributes:
     model: the classifier.
@@ -27,15 +28,19 @@ class Classification:
       `mixing` makes, are taken as they are.
     mixing: blends the images and labels of a training batch; None: does not.
     start: see `train_lib.task.Task`.
+    scale: of a number, the model's only output; None for classes.
   """
 
   model: classifier.PacaViT
   label_smoothing: float
   mixing: classification.Mixing | None
   start: Callable[..., Any] | None = None
+  scale: regression.Scale | None = None
 
   @property
   def label_ranges(self):
+    if self.scale is not None:
+      return {}
     return {'label': (self.model.num_classes, None)}
 
   def init(self, rng, batch):
@@ -53,6 +58,9 @@ class Classification:
       rngs={'drop_path': drop_path_rng},
       mutable=[name for name in variables if name != 'params'],
     )
+    if self.scale is not None:
+      label, mask = labels[:, None], batch['mask'][:, None]
+      return regression.make_loss(self.scale, logits, label, mask, model_state)
     return classification.make_loss(
       logits,
       labels,
@@ -63,20 +71,29 @@ class Classification:
 
   def metrics(self, variables, batch):
     logits = self.model.apply(variables, batch['image'], train=False)
-    return classification.make_metrics(logits, batch['label'], batch['mask'])
+    label, mask = batch['label'], batch['mask']
+    if self.scale is not None:
+      label, mask = label[:, None], mask[:, None]
+      return regression.make_metrics(self.scale, logits, label, mask)
+    return classification.make_metrics(logits, label, mask)
 
   def predict(self, variables, batch):
-    """Logits [B, K] and cluster maps, stage -> [B, M, H, W]."""
+    """`logits` [B, K], or `numbers` [B, 1], and `cluster_maps`, stage -> [B, M,
+    H, W]."""
     logits, features = self.model.apply(
       variables, batch['image'], train=False, return_features=True
     )
-    return {'logits': logits, 'cluster_maps': features.cluster_maps()}
+    maps = {'cluster_maps': features.cluster_maps()}
+    if self.scale is not None:
+      return {'numbers': self.scale.in_units(logits)} | maps
+    return {'logits': logits} | maps
 
 
 def make_task(
   config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
 ) -> Classification:
-  """Reads label_smoothing and mixing, or None; model: see `make_classifier`."""
+  """Reads label_smoothing, mixing or None, and what `regression.make_scale`
+  reads; model: see `make_classifier`."""
   mix = None
   if config.mixing is not None:
     mix = mixing.Mixing(
@@ -90,4 +107,5 @@ def make_task(
     label_smoothing=config.label_smoothing,
     mixing=mix,
     start=kmeans.make_start(model, network),
+    scale=regression.make_scale(config, model.num_classes),
   )

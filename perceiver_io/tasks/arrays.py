@@ -91,19 +91,17 @@ class Arrays:
 
   Attributes:
     model: the model.
-    kind: 'classes' or 'numbers'.
-    scale: of numbers.
+    scale: of numbers; None for classes.
     label_smoothing: of classes, in training.
   """
 
   model: ArrayModel
-  kind: str
-  scale: regression.Scale
+  scale: regression.Scale | None
   label_smoothing: float
 
   @property
   def label_ranges(self):
-    if self.kind == 'numbers':
+    if self.scale is not None:
       return {}
     return {'label': (self.model.num_outputs, None)}
 
@@ -113,7 +111,7 @@ class Arrays:
   def loss(self, variables, batch, rng):
     del rng
     outputs, labels, mask = self._flat(variables, batch)
-    if self.kind == 'classes':
+    if self.scale is None:
       return classification.make_loss(
         outputs,
         labels,
@@ -127,7 +125,7 @@ class Arrays:
     """Of classes loss and accuracy; of numbers the loss, and the root mean
     square and the mean size of the error in y's units."""
     outputs, labels, mask = self._flat(variables, batch)
-    if self.kind == 'classes':
+    if self.scale is None:
       return classification.make_metrics(outputs, labels, mask)
     return regression.make_metrics(self.scale, outputs, labels, mask)
 
@@ -135,7 +133,7 @@ class Arrays:
     """`logits`, or `numbers` in y's units, [B, K] or [B, O, K]."""
     outputs = self.model.apply(variables, *self._inputs(batch))
     outputs = outputs if self.model.dense else outputs[:, 0]
-    if self.kind == 'classes':
+    if self.scale is None:
       return {'logits': outputs}
     return {'numbers': self.scale.in_units(outputs)}
 
@@ -149,7 +147,7 @@ class Arrays:
     outputs = outputs.reshape(-1, outputs.shape[-1])
     label, known = batch['label'], batch['label_mask']
     mask = batch['mask'].reshape(-1, *(1,) * (known.ndim - 1)) * known
-    shape = outputs.shape if self.kind == 'numbers' else outputs.shape[:1]
+    shape = outputs.shape[:1] if self.scale is None else outputs.shape
     return outputs, label.reshape(shape), mask.reshape(shape)
 
 
@@ -174,7 +172,6 @@ def make_task(
       num_outputs=config.num_outputs,
       dense=config.dense,
     ),
-    kind=config.kind,
-    scale=regression.make_scale(config),
+    scale=regression.make_scale(config, config.num_outputs),
     label_smoothing=config.label_smoothing,
   )

@@ -10,7 +10,7 @@ import ml_collections
 
 from perceiver_io import models
 from perceiver_io.perceiver import Perceiver, PooledPerceiver
-from train_lib import classification, mixing
+from train_lib import classification, mixing, regression
 
 PREDICTIONS = 'data.images.predictions'
 
@@ -18,7 +18,8 @@ PREDICTIONS = 'data.images.predictions'
 @dataclasses.dataclass(frozen=True)
 class Classification:
   """Batch keys: `image` [B, H, W, C] float32, normalised; `label` [B] integer,
-  in training also [B, K] float targets; `mask` [B].
+  in training also [B, K] float targets, or [B] float32 if it is a number;
+  `mask` [B].
 
   Attributes:
     model: the classifier.
@@ -26,14 +27,18 @@ class Classification:
       `mixing` makes, are taken as they are.
     mixing: blends the images and labels of a training batch, and may make one
       of several neighbours; None: does not.
+    scale: of a number, the model's only output; None for classes.
   """
 
   model: Perceiver | PooledPerceiver
   label_smoothing: float
   mixing: classification.Mixing | None
+  scale: regression.Scale | None = None
 
   @property
   def label_ranges(self):
+    if self.scale is not None:
+      return {}
     return {'label': (self.model.outputs.num_classes, None)}
 
   def init(self, rng, batch):
@@ -50,6 +55,9 @@ class Classification:
       train=True,
       mutable=[name for name in variables if name != 'params'],
     )
+    if self.scale is not None:
+      label, mask = labels[:, None], mask[:, None]
+      return regression.make_loss(self.scale, logits, label, mask, model_state)
     return classification.make_loss(
       logits,
       labels,
@@ -60,11 +68,18 @@ class Classification:
 
   def metrics(self, variables, batch):
     logits = self.model.apply(variables, batch['image'])
-    return classification.make_metrics(logits, batch['label'], batch['mask'])
+    label, mask = batch['label'], batch['mask']
+    if self.scale is not None:
+      label, mask = label[:, None], mask[:, None]
+      return regression.make_metrics(self.scale, logits, label, mask)
+    return classification.make_metrics(logits, label, mask)
 
   def predict(self, variables, batch):
-    """Logits [B, K]."""
-    return {'logits': self.model.apply(variables, batch['image'])}
+    """`logits` [B, K], or `numbers` [B, 1]."""
+    outputs = self.model.apply(variables, batch['image'])
+    if self.scale is not None:
+      return {'numbers': self.scale.in_units(outputs)}
+    return {'logits': outputs}
 
 
 def make_task(
@@ -73,7 +88,8 @@ def make_task(
   """Builds the task.
 
   Args:
-    config: label_smoothing, and mixing or None.
+    config: label_smoothing, mixing or None, and what `regression.make_scale`
+      reads.
     model: the arguments of `models.image_classifier`.
   """
   mix = None
@@ -87,4 +103,5 @@ def make_task(
     model=models.image_classifier(**model),
     label_smoothing=config.label_smoothing,
     mixing=mix,
+    scale=regression.make_scale(config, model.num_classes),
   )

@@ -54,20 +54,18 @@ class Texts:
 
   Attributes:
     model: the model.
-    kind: 'classes' or 'numbers'.
-    scale: of numbers.
+    scale: of numbers; None for classes.
     label_smoothing: of classes, in training.
   """
 
   model: TextModel
-  kind: str
-  scale: regression.Scale
+  scale: regression.Scale | None
   label_smoothing: float
 
   @property
   def label_ranges(self):
     ids = {'ids': (self.model.inputs.vocab_size, None)}
-    if self.kind == 'numbers':
+    if self.scale is not None:
       return ids
     return ids | {'label': (self.model.num_outputs, None)}
 
@@ -77,7 +75,7 @@ class Texts:
   def loss(self, variables, batch, rng):
     del rng
     outputs, label, mask = self._outputs(variables, batch)
-    if self.kind == 'numbers':
+    if self.scale is not None:
       return regression.make_loss(self.scale, outputs, label, mask)
     return classification.make_loss(
       outputs,
@@ -89,14 +87,14 @@ class Texts:
 
   def metrics(self, variables, batch):
     outputs, label, mask = self._outputs(variables, batch)
-    if self.kind == 'numbers':
+    if self.scale is not None:
       return regression.make_metrics(self.scale, outputs, label, mask)
     return classification.make_metrics(outputs, label, mask)
 
   def predict(self, variables, batch):
     """`logits` [B, K], or `numbers` [B, 1]."""
     outputs = self.model.apply(variables, batch['ids'], batch['input_mask'])
-    if self.kind == 'numbers':
+    if self.scale is not None:
       return {'numbers': self.scale.in_units(outputs)}
     return {'logits': outputs}
 
@@ -104,7 +102,7 @@ class Texts:
     """Outputs [B, K], and label and mask, of numbers [B, 1]."""
     outputs = self.model.apply(variables, batch['ids'], batch['input_mask'])
     label, mask = batch['label'], batch['mask']
-    if self.kind == 'numbers':
+    if self.scale is not None:
       label, mask = label[:, None], mask[:, None]
     return outputs, label, mask
 
@@ -127,7 +125,6 @@ def make_task(
       decoder=pretrained.decoder,
       num_outputs=config.num_outputs,
     ),
-    kind=config.kind,
-    scale=regression.make_scale(config),
+    scale=regression.make_scale(config, config.num_outputs),
     label_smoothing=config.label_smoothing,
   )
