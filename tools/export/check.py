@@ -45,7 +45,7 @@ def differences(
       # Stand-ins for none are rounded to tens.
       difference = np.where(np.abs(want) < NONE, difference, difference / NONE)
       largest, of = found.get(name, (0.0, 0.0))
-      found[name] = max(largest, difference.max()), max(of, scale(want))
+      found[name] = np.maximum(largest, difference.max()), max(of, scale(want))
   for name, (largest, of) in found.items():
     if not largest <= MAX_DIFFERENCE * of:
       raise DifferenceError(

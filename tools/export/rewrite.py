@@ -83,12 +83,12 @@ def _unrolled(inputs, params):
 
 
 def _product(left, right, params):
-  """`lax.dot_general`; a matrix times a larger array the other way round."""
+  """`lax.dot_general`; over an inner dimension of an array the matrix first."""
   names = 'precision', 'preferred_element_type'
   options = {name: params[name] for name in names}
   contracted, batch = params['dimension_numbers']
-  if batch[0] or left.ndim >= right.ndim:
+  is_inner = tuple(contracted[0]) != (left.ndim - 1,)
+  if batch[0] or right.ndim != 2 or len(contracted[0]) != 1 or not is_inner:
     return lax.dot_general(left, right, (contracted, batch), **options)
   out = lax.dot_general(right, left, (contracted[::-1], batch), **options)
-  kept = left.ndim - len(contracted[0])
-  return jnp.moveaxis(out, range(-kept, 0), range(kept))
+  return jnp.moveaxis(out, 0, -1)

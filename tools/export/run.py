@@ -105,23 +105,24 @@ def load(
       read.add(name)
       return super().__getitem__(name)
 
-  def predict(inputs):
+  def predict_all(inputs):
     wide = jax.tree.map(_widened, variables)
-    found = flax.traverse_util.flatten_dict(
-      task.predict(wide, Noting(inputs)), sep='/'
-    )
-    return {
-      name: x
-      for name, x in found.items()
-      if not outputs or name.partition('/')[0] in outputs
-    }
+    found = task.predict(wide, Noting(inputs))
+    return flax.traverse_util.flatten_dict(found, sep='/')
 
-  predicted = jax.eval_shape(predict, jax.tree.map(_spec, batch))
-  missing = set(outputs) - {name.partition('/')[0] for name in predicted}
+  def predict(inputs):
+    found = predict_all(inputs)
+    return {name: found[name] for name in chosen}
+
+  predicted = jax.eval_shape(predict_all, jax.tree.map(_spec, batch))
+  tops = {name: name.partition('/')[0] for name in predicted}
+  missing = set(outputs) - set(tops.values())
   if missing:
     raise ValueError(
-      f'--outputs: the task has no {sorted(missing)}, but {sorted(predicted)}.'
+      f'--outputs: the task has no {sorted(missing)}, but '
+      f'{sorted(set(tops.values()))}.'
     )
+  chosen = sorted(x for x in tops if not outputs or tops[x] in outputs)
   inputs = {name: _sized(batch[name], size) for name in sorted(read)}
   if size:
     if all(x.shape == batch[name].shape for name, x in inputs.items()):
@@ -136,7 +137,7 @@ def load(
     variables=variables,
     predict=predict,
     inputs=inputs,
-    outputs=dict(sorted(predicted.items())),
+    outputs={name: predicted[name] for name in chosen},
     resized=bool(size),
   )
 
