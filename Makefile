@@ -7,6 +7,7 @@
 # Another Python: make test PYTHON=python3.13 (its folder is .venv-3.13).
 # make parity: set up PyTorch and compare with the models of transformers.
 # make tpu-compile: set up the TPU's compiler and compile for eight TPU v5e.
+# make docs: build the site from docs/ and the docstrings, into site/.
 # make compile-check: docs/compile-check.md anew, half an hour on two cores.
 
 PYTHON ?= python3
@@ -16,14 +17,14 @@ else
 VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 endif
 NEWEST := $(VENV)-newest
-EXTRAS := demo,test,text,flow,media,brain,chess,weights,detection
+EXTRAS := demo,test,text,flow,media,brain,chess,weights,detection,docs
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
 CONFIG := configs/paca_vit/digits_on_photos.py:demo
 
 .PHONY: demo lint test test-all test-slow test-newest parity tpu-compile
-.PHONY: compile-check clean
+.PHONY: compile-check docs clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
@@ -79,5 +80,8 @@ $(VENV)/.tpu-compile: $(VENV)/.installed
 	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --editable '.[tpu-compile]'
 	touch $@
 
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
+
 clean:
-	rm -rf .venv* runs
+	rm -rf .venv* runs site

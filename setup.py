@@ -94,6 +94,8 @@ setuptools.setup(
     ],
     # Only to *prepare* the official TFDS sets that insist on it.
     'tf': _TRAIN + ['tensorflow>=2.18'],
+    # The site of `make docs`.
+    'docs': ['mkdocs-material>=9.7', 'mkdocstrings[python]>=1', 'ruff>=0.9'],
     # The TPU's compiler, which needs no TPU.
     'tpu-compile': ['libtpu>=0.0.40'],
   },

@@ -196,7 +196,8 @@ def markdown(table: Mapping[str, Any]) -> str:
   ]
   lines = []
   for row in table['rows']:
-    marks = ''.join(f' [{i + 1}]' for i in row['notes'])
+    marks = ', '.join(str(i + 1) for i in row['notes'])
+    marks = f' [{marks}]' if marks else ''
     published, counted = row['published'], row['counted']
     lines.append(
       [

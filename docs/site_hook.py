@@ -1,0 +1,54 @@
+"""What the site has beside docs/: files of the top level, and a reference.
+
+Pages of docs/ link to files of the repository as a reader of the repository
+sees them, `](../LICENSE)`. Those files become part of the site, as they are.
+"""
+
+import pathlib
+import re
+
+from mkdocs.structure.files import File
+
+ROOT = pathlib.Path(__file__).parent.parent
+_OUTSIDE = re.compile(r'\]\(\.\./([\w./-]+)\)')
+# In pages of the top level.
+_INSIDE = re.compile(r'\]\(docs/')
+_TOP_LEVEL = ('CONTRIBUTING.md', 'CHANGELOG.md')
+# What `pip install .` gives, without what belongs to the research codebase.
+_LIBRARIES = ('perceiver_io', 'paca_vit', 'perceiver_paca')
+_NOT_INSTALLED = {'tasks', 'evaluators'}
+
+
+def modules(library: str) -> list[str]:
+  """Dotted names of a library's modules, the package itself first."""
+  found = []
+  for path in sorted((ROOT / library).rglob('*.py')):
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    if not _NOT_INSTALLED & set(parts):
+      found.append('.'.join(parts).removesuffix('.__init__'))
+  return sorted(found)
+
+
+def on_files(files, config):
+  """Adds the top level's pages, what pages link to, and the reference."""
+  outside = {
+    name
+    for file in files.documentation_pages()
+    for name in _OUTSIDE.findall(file.content_string)
+  }
+  for name in sorted({*_TOP_LEVEL, *outside} - {'README.md'}):
+    text = _INSIDE.sub('](', (ROOT / name).read_text())
+    files.append(File.generated(config, name, content=text))
+  for library in _LIBRARIES:
+    text = f'# {library}\n\n' + '\n'.join(f'::: {x}' for x in modules(library))
+    files.append(
+      File.generated(config, f'reference/{library}.md', content=text)
+    )
+  return files
+
+
+def on_page_markdown(markdown, page, config, files):
+  """Links leave docs/ no more."""
+  del page, config, files
+  markdown = markdown.replace('](../README.md)', '](README.md)')
+  return _OUTSIDE.sub(r'](\1)', markdown)
