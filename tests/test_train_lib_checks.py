@@ -70,8 +70,9 @@ def test_labels_in_range_and_shares_of_classes_pass(monkeypatch):
 @pytest.mark.parametrize(
   'error, message',
   [
-    (ValueError('num_heads: 3 do not divide 16.\nmore'), 'num_heads: 3 do not'),
+    (ValueError('num_heads: 3 do not.\nMore'), 'num_heads: 3 do not. More'),
     (TypeError(''), 'TypeError'),
+    (ValueError('x' * 1000), 'x' * 400 + ' ...'),
     (KeyError('kind'), 'found no option kind; expected one.'),
     (IndexError('out of range'), 'IndexError: out of range'),
     (OSError(2, 'No such file', '/x'), 'No such file'),

@@ -60,16 +60,20 @@ def test_peaks_of_memory(monkeypatch, peaks, expected):
   ]
   monkeypatch.setattr(profiling.jax, 'local_devices', lambda: devices)
   used = types.SimpleNamespace(ru_maxrss=3 * 2**20)  # KiB
-  # The module's own name for it: the test's measures must stay.
-  fake = types.SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda _: used)
-  monkeypatch.setattr(profiling, 'resource', fake)
+  monkeypatch.setattr(
+    profiling,
+    'resource',
+    types.SimpleNamespace(getrusage=lambda _: used, RUSAGE_SELF=0),
+  )
   assert profiling.peak_memory() == {'host': 3.0} | expected
 
 
 def test_waiting_for_data_is_said_once(monkeypatch, capsys):
   """Of 1 s a step, 0.5 s are waited for data."""
   now = 0.0
-  monkeypatch.setattr(writer.time, 'monotonic', lambda: now)
+  monkeypatch.setattr(
+    writer, 'time', types.SimpleNamespace(monotonic=lambda: now)
+  )
   progress = writer.Progress(0, 4, 8)
 
   def batches():

@@ -11,6 +11,7 @@ import numpy as np
 
 PyTree = Any
 
+_LONGEST = 400  # characters of an error that are shown
 _QUOTES = '\'"'
 # Key of integer labels -> (number of classes, what is ignored or None).
 LabelRanges = Mapping[str, tuple[int, int | None]]
@@ -32,19 +33,19 @@ def naming(section: str) -> Iterator[None]:
   try:
     yield
   except (ArithmeticError, AttributeError, LookupError) as e:
-    text = f'{type(e).__name__}: {_first_line(e)}'
-    if re.fullmatch(r'["\']+\w+["\']+', _first_line(e)):  # of a ConfigDict
-      text = f'found no option {_first_line(e).strip(_QUOTES)}; expected one.'
+    text = f'{type(e).__name__}: {_in_a_line(e)}'
+    if re.fullmatch(r'["\']+\w+["\']+', _in_a_line(e)):  # of a ConfigDict
+      text = f'found no option {_in_a_line(e).strip(_QUOTES)}; expected one.'
     raise ConfigError(f'{section}: {text}') from e
   except (AssertionError, ImportError, OSError, TypeError, ValueError) as e:
     if str(e).startswith(('config.', '--')):
       raise
-    raise ConfigError(f'{section}: {_first_line(e)}') from e
+    raise ConfigError(f'{section}: {_in_a_line(e)}') from e
 
 
-def _first_line(error: Exception) -> str:
-  lines = str(error).strip().splitlines() or [type(error).__name__]
-  return lines[0]
+def _in_a_line(error: Exception) -> str:
+  text = ' '.join(str(error).split()) or type(error).__name__
+  return text if len(text) <= _LONGEST else f'{text[:_LONGEST]} ...'
 
 
 class ExampleError(ValueError):

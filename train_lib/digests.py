@@ -7,13 +7,14 @@ SHA-256, which processors compute faster than disks read.
 import concurrent.futures
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 
 from etils import epath
 
 NAME = 'digests.json'
 _CHUNK = 2**20  # bytes
-_THREADS = 4
+_THREADS = min(16, max(2, os.cpu_count() or 2))
 
 
 class DamagedError(OSError):
