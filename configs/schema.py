@@ -166,9 +166,12 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ),
   ('image_size|crop_size|size|tile_size|video_size|erase_sides', whole(1)),
   ('size_multiple|patch_size|spatial_patch|samples_per_patch', whole(1)),
-  ('spatial|temporal|tubelet_frames|frame_stride|fps|rate', whole(1)),
+  ('spatial|temporal|tubelet_frames|frames_per_patch', whole(1)),
+  ('frame_stride|fps|rate|hop|max_time', whole(1)),
   ('[a-z]+_bands|max_resolution|max_length|max_entities|length', whole(1)),
   ('vocab_sizes?|(self_attend_)?widening_factor|bounds', whole(1)),
+  ('embedding_stddev|gain|max_motion', POSITIVE),
+  ('max_cutouts', whole(0)),
   ('mlp_ratio|decode_mib|input_scale|mean_depth|scale|fps', POSITIVE),
   ('fill', number(0, 255)),
   # Detection's.

@@ -7,7 +7,7 @@ import pytest
 from configs import schema
 from configs.paca_vit import imagenet
 from configs.perceiver_io import optical_flow
-from tests.test_configs import all_synthetic, config_modules, every_variant
+from tests.test_configs import all_synthetic, every_variant
 from train_lib import run_files
 
 
@@ -18,11 +18,12 @@ def test_every_config_keeps_to_the_rules(module, variant):
   schema.check(run_files.derived(all_synthetic(config))[0])
 
 
-@pytest.mark.parametrize('module', config_modules(), ids=lambda m: m.__name__)
-def test_every_number_and_choice_has_a_rule(module):
+@every_variant
+def test_every_number_and_choice_has_a_rule(module, variant):
   """Else whoever adds an option forgets to say what it may be."""
   missing = set()
-  for path, value in schema.options(module.get_config()):
+  config = importlib.import_module(module).get_config(variant)
+  for path, value in schema.options(config):
     values = value if isinstance(value, tuple) else (value,)
     numbers = [
       x
