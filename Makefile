@@ -6,6 +6,7 @@
 # make test-newest: the quick tests with the newest versions that setup.py admits.
 # Another Python: make test PYTHON=python3.13 (its folder is .venv-3.13).
 # make parity: set up PyTorch and compare with the models of transformers.
+# make test-export: set up ONNX and LiteRT and export every task to each format.
 # make tpu-compile: set up the TPU's compiler and compile for eight TPU v5e.
 # make docs: build the site from docs/ and the docstrings, into site/.
 # make compile-check: docs/compile-check.md anew, half an hour on two cores.
@@ -17,14 +18,14 @@ else
 VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 endif
 NEWEST := $(VENV)-newest
-EXTRAS := demo,test,text,flow,media,brain,chess,weights,detection,docs
+EXTRAS := demo,test,text,flow,media,brain,chess,weights,detection,stablehlo,docs
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
 CONFIG := configs/paca_vit/digits_on_photos.py:demo
 
 .PHONY: demo lint test test-all test-slow test-newest parity tpu-compile
-.PHONY: compile-check docs clean
+.PHONY: test-export compile-check docs clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
@@ -53,6 +54,9 @@ test-newest: $(NEWEST)/.installed
 parity: $(VENV)/.parity
 	$(RUN) -m pytest tests/parity
 
+test-export: $(VENV)/.export
+	$(RUN) -m pytest -m full tests/test_tools_export_formats.py
+
 tpu-compile: $(VENV)/.tpu-compile
 	$(RUN) -m pytest tests/tpu
 
@@ -74,6 +78,13 @@ $(NEWEST)/.installed: setup.py
 
 $(VENV)/.parity: $(VENV)/.installed
 	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --editable '.[parity]'
+	touch $@
+
+# Two packages come without what they ask for (docs/export.md).
+$(VENV)/.export: $(VENV)/.installed
+	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --editable '.[onnx,litert]'
+	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --no-deps \
+	  jax2onnx litert-converter
 	touch $@
 
 $(VENV)/.tpu-compile: $(VENV)/.installed

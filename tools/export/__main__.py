@@ -8,13 +8,13 @@ stablehlo JAX alone):
 
   stablehlo    model.stablehlo, for jax.export on CPU, GPU and TPU
   onnx         model.onnx, for onnxruntime and many others
-  litert       model.tflite, for LiteRT on phones and boards; one example at a
-               time
+  litert       model.tflite, for LiteRT on phones and boards; of one example
   safetensors  model.safetensors, under published names where there are some,
                and README.md, a model card; for this library and transformers
 
-The exported file is always run, at batch 1 and 3: the largest difference to the
-model is printed, and one above 1e-4 of an output's scale is an error.
+The exported file is always run, at batch 1 and, where it takes any, 3: the
+largest difference to the model is printed, and one above 1e-4 of an output's
+scale is an error.
 """
 
 import importlib
@@ -83,9 +83,15 @@ def export(
   """
   format_ = formats.FORMATS[name]
   path = folder / format_.file
-  format_.write(path, exportable)
-  measured = check.check(exportable, format_, path)
-  about = {'format': name, 'file': format_.file, **about, 'check': measured}
+  is_free = format_.write(path, exportable)
+  measured = check.check(exportable, format_, path, is_free)
+  about = {
+    'format': name,
+    'file': format_.file,
+    'batch': 'any' if is_free else 1,
+    **about,
+    'check': measured,
+  }
   describe.save(folder / 'model.json', about)
   (folder / 'predict.py').write_text(program.source(format_, about))
   return measured

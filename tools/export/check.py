@@ -1,5 +1,6 @@
 """Runs an exported file and sets it beside the model: outputs and seconds."""
 
+import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -68,15 +69,30 @@ def latency(function: Function, inputs: dict[str, Any]) -> dict[str, float]:
   return {'p50': float(p50), 'p95': float(p95), 'runs': len(times)}
 
 
-def check(exportable: Exportable, format_: Format, path) -> dict[str, Any]:
+def check(
+  exportable: Exportable, format_: Format, path: pathlib.Path, is_free: bool
+) -> dict[str, Any]:
   """What model.json says of a file: differences, size and latencies.
+
+  Args:
+    exportable: what was exported.
+    format_: as which format.
+    path: of the file.
+    is_free: whether it takes batches of any size.
 
   Raises:
     DifferenceError: see `differences`.
+    ValueError: the runtime does not take the file.
   """
-  exported = format_.load(path)
-  sizes = (1, 3) if format_.free_batch else (1,)
-  found = differences(exportable, exported, sizes)
+  try:
+    exported = format_.load(path)
+    exported(exportable.batch(1))
+  except Exception as e:  # Every runtime has its own.
+    text = ' '.join(str(e).split())
+    raise ValueError(
+      f'--format: the exported file does not run: {text:.300}'
+    ) from e
+  found = differences(exportable, exported, (1, 3) if is_free else (1,))
   inputs = exportable.batch(1)
   jitted = jax.jit(exportable.predict)
   return {

@@ -41,7 +41,7 @@ def describe(
   found = {
     'task': config.task.module,
     'inputs': {
-      name: {'shape': [None, *x.shape[1:]], 'type': str(x.dtype)}
+      name: {'shape': list(x.shape[1:]), 'type': str(x.dtype)}
       for name, x in exportable.inputs.items()
     },
     'outputs': list(exportable.outputs),

@@ -26,18 +26,17 @@ from tools.export.run import Exportable
 class Format(NamedTuple):
   """Attributes:
   file: the name of what is written.
-  write: writes it to a path.
+  write: writes it to a path; returns whether the file takes any number of
+    examples at a time, or one.
   load: reads it as a function of named numpy arrays.
-  free_batch: whether batches of any size are taken; else of one.
   packages: that are needed, by their modules' names.
   install: what brings them.
   runtime: what `predict.py` needs beside numpy and Pillow.
   """
 
   file: str
-  write: Callable[[pathlib.Path, Exportable], None]
+  write: Callable[[pathlib.Path, Exportable], bool]
   load: Callable[[pathlib.Path], Callable[[dict[str, Any]], dict[str, Any]]]
-  free_batch: bool
   packages: tuple[str, ...]
   install: str
   runtime: str
@@ -66,38 +65,51 @@ def _specs(exportable, batch):
   }
 
 
-def write_stablehlo(path: pathlib.Path, exportable: Exportable) -> None:
+def write_stablehlo(path: pathlib.Path, exportable: Exportable) -> bool:
   """For `jax.export.deserialize`, on any platform."""
   (free,) = export.symbolic_shape('b')
   exported = export.export(
     jax.jit(exportable.predict), platforms=('cpu', 'cuda', 'tpu')
   )(_specs(exportable, free))
   path.write_bytes(exported.serialize())
+  return True
 
 
-def write_onnx(path: pathlib.Path, exportable: Exportable) -> None:
-  """By jax2onnx.
+def write_onnx(path: pathlib.Path, exportable: Exportable) -> bool:
+  """By jax2onnx; what it cannot do for any batch, for one example.
 
   Raises:
     ValueError: there is an operation that it does not know.
   """
-  with _quiet():
+  with _quiet(), depthwise_conv.one_operation():
     import jax2onnx
 
-    with depthwise_conv.one_operation():
+    def convert(function, batch):
+      return jax2onnx.to_onnx(
+        function,
+        list(_specs(exportable, batch).values()),
+        input_names=list(exportable.inputs),
+        output_names=[
+          f'{x}_out' if x in exportable.inputs else x
+          for x in exportable.outputs
+        ],
+      )
+
+    flat, is_free = _flat(exportable), True
+    try:
+      model = convert(flat, 'B')
+    except Exception:  # Whatever it stumbles over.
+      is_free = False
+      specs = _specs(exportable, 1).values()
       try:
-        model = jax2onnx.to_onnx(
-          _flat(exportable),
-          list(_specs(exportable, 'B').values()),
-          input_names=list(exportable.inputs),
-          output_names=list(exportable.outputs),
-        )
-      except Exception as e:  # Whatever it stumbles over.
+        model = convert(rewrite.rewritten(flat, *specs), 1)
+      except Exception as e:
         raise _not_converted('onnx', 'jax2onnx', e) from e
   path.write_bytes(model.SerializeToString())
+  return is_free
 
 
-def write_litert(path: pathlib.Path, exportable: Exportable) -> None:
+def write_litert(path: pathlib.Path, exportable: Exportable) -> bool:
   """By litert-converter, from StableHLO.
 
   Raises:
@@ -128,6 +140,7 @@ def write_litert(path: pathlib.Path, exportable: Exportable) -> None:
       except ValueError as e:
         raise _not_converted('litert', 'litert-converter', e) from e
   path.write_bytes(data)
+  return False
 
 
 def _not_converted(format_, converter, error):
@@ -156,7 +169,6 @@ FORMATS = {
     file='model.stablehlo',
     write=write_stablehlo,
     load=parts.load_stablehlo,
-    free_batch=True,
     packages=('flatbuffers',),
     install="pip install '.[stablehlo]'",
     runtime='jax with flatbuffers',
@@ -165,7 +177,6 @@ FORMATS = {
     file='model.onnx',
     write=write_onnx,
     load=parts.load_onnx,
-    free_batch=True,
     packages=('onnx', 'onnx_ir', 'onnxruntime', 'jax2onnx'),
     install=("pip install '.[onnx]' && pip install --no-deps jax2onnx==0.17.1"),
     runtime='onnxruntime',
@@ -174,7 +185,6 @@ FORMATS = {
     file='model.tflite',
     write=write_litert,
     load=parts.load_litert,
-    free_batch=False,
     packages=('ai_edge_litert', 'litert_converter'),
     install=(
       "pip install '.[litert]' && pip install --no-deps litert-converter==0.5.0"

@@ -199,9 +199,9 @@ def load_onnx(path):
   options.log_severity_level = 3
   session = onnxruntime.InferenceSession(path, options)
   names = [x.name for x in session.get_outputs()]
-  return lambda inputs: dict(
-    zip(names, session.run(names, inputs), strict=True)
-  )
+  # An output may not have an input's name there.
+  own = [name.removesuffix('_out') for name in names]
+  return lambda inputs: dict(zip(own, session.run(names, inputs), strict=True))
 
 
 def load_litert(path):
