@@ -1,5 +1,7 @@
 """Digests: every flipped bit of every file is found, and its file named."""
 
+import hashlib
+import json
 import random
 
 import pytest
@@ -27,6 +29,22 @@ def test_what_was_written_is_found_again(folder):
   digests.write(folder)  # Over itself, of which it takes none.
   digests.verify(folder)
   assert sorted(p.name for p in folder.iterdir()) == ['a', 'b', digests.NAME]
+
+
+def test_digests_of_older_checkpoints_are_read(folder):
+  old = {name: hashlib.sha256(x).hexdigest() for name, x in FILES.items()}
+  (folder / digests.NAME).write_text(json.dumps(old))
+  digests.verify(folder)
+  (folder / 'a').write_bytes(b'y' + FILES['a'][1:])
+  with pytest.raises(digests.DamagedError, match='a is damaged'):
+    digests.verify(folder)
+
+
+@pytest.mark.parametrize('digest', [None, 7, ['x'], 'x' * 64, ''])
+def test_what_is_no_digest_is_damage(folder, digest):
+  (folder / digests.NAME).write_text(json.dumps({'a': digest}))
+  with pytest.raises(digests.DamagedError):
+    digests.verify(folder)
 
 
 @pytest.mark.parametrize('seed', range(40))
