@@ -1,6 +1,7 @@
 """What `pip install .` installs, tried in a fresh environment."""
 
 import email
+import os
 import pathlib
 import shutil
 import subprocess
@@ -34,6 +35,8 @@ print('forward')
 
 
 def run(*command, cwd):
+  # What PYTHONPATH shows would count as installed.
+  env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
   result = subprocess.run(
     [str(part) for part in command],
     cwd=cwd,
@@ -41,6 +44,7 @@ def run(*command, cwd):
     text=True,
     timeout=900,
     check=False,
+    env=env,
   )
   assert result.returncode == 0, result.stdout + result.stderr
   return result.stdout
