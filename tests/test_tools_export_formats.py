@@ -1,5 +1,5 @@
 """Every task in every format: written, run, compared, and used by the program
-that comes with it, in a process that can import neither this repository nor JAX."""
+that comes with it, in a process without this repository and without JAX."""
 
 import importlib
 import json
