@@ -47,6 +47,8 @@ ELSEWHERE = {  # pattern of the command: why not here, and where instead
   ),
   r'tools\.compile_check': "needs the TPU's compiler: make tpu-compile",
   r'benchmarks\.peers': 'needs PyTorch: make parity',
+  r'benchmarks\.kernels': "needs a GPU's profile",
+  r'tools\.export': "needs a run of one's own: tests/test_tools_export.py",
   r'benchmarks\.(attention_memory|detection_ops|full_size|scaling|high_res)': (
     'one size, its own: minutes and GiB; tests/test_benchmarks_*.py'
   ),
@@ -61,6 +63,7 @@ FLAGS = {  # pattern of the command: the flags that make it small
     'num_examples': '50',
   },
   r'benchmarks\.depthwise_conv': {'batch_size': '1'},
+  r'benchmarks\.attention_speed': {'tiny': None, 'only': 'stage 3'},
   r'benchmarks\.throughput': {'batch_size': '2', 'steps': '1'},
   r'benchmarks\.compile_time': {},
   r'tools\.strip': {'output': '{folder}/strip.png'},
