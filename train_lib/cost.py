@@ -20,6 +20,7 @@ def multiply_adds(
   *args: PyTree,
   uncounted: Collection[str] = (
     *('resize_bilinear', 'adaptive_average_pool', 'roi_align'),
+    'mask_targets',
   ),
 ) -> int:
   """Counts the multiply-adds of all convolutions and matrix products in `fn`.

@@ -3,6 +3,8 @@
 Letters: G masks, R boxes, h, w of the masks, H, W of an image, M cells a side.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -19,6 +21,7 @@ def unpack(packed: jax.Array) -> jax.Array:
   return (bits & 1).reshape(*packed.shape[:-1], -1)
 
 
+@functools.partial(jax.jit, static_argnames=('num_cells', 'width'))
 def mask_targets(
   packed: jax.Array,
   boxes: jax.Array,
