@@ -99,8 +99,11 @@ def get_config(
   # As the authors' rule "norm", which misses the norms of teacher and heads.
   config.optim.decay_exclude = (r'^backbone/(?!teacher/).*norm',)
   if not is_upernet:
+    # The authors' rule "clustering.4" finds the convolutional clustering alone.
+    is_conv = config.model.clustering.kind == 'ConvClustering'
+    clustering = ((r'^backbone/stage.*/clustering/to_clusters/', 10.0),)
     config.optim.lr_multipliers = (
-      (r'^backbone/stage.*/clustering/to_clusters/', 10.0),
+      *(clustering if is_conv else ()),
       (r'head/', 10.0),
     )
   config.checkpoint = common.checkpoint(
