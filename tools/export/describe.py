@@ -119,7 +119,8 @@ def _picture(exportable, name, workdir) -> dict[str, Any] | None:
   else:
     short = math.floor(max(height, width) / fraction)
     rule |= dict(resize='short_side', short=short)
-  same = _is_evaluations(config, rule, workdir)
+  # Frames are predicted in tiles, at their own size.
+  same = name == 'image' and _is_evaluations(config, rule, workdir)
   if (
     not same
     and not exportable.resized
