@@ -63,7 +63,7 @@ FLAGS = {  # pattern of the command: the flags that make it small
     'num_examples': '50',
   },
   r'benchmarks\.depthwise_conv': {'batch_size': '1'},
-  r'benchmarks\.attention_speed': {'tiny': None, 'only': 'stage 3'},
+  r'benchmarks\.attention_speed': {'tiny': 'true', 'only': 'stage 3'},
   r'benchmarks\.throughput': {'batch_size': '2', 'steps': '1'},
   r'benchmarks\.compile_time': {},
   r'tools\.strip': {'output': '{folder}/strip.png'},

@@ -28,6 +28,9 @@ def make_evaluator(
 class Glue(evaluate.MetricsEvaluator):
   """The task's metrics, and `average` over what there is."""
 
+  def check(self, state: TrainState) -> set[str]:
+    return super().check(state) | {'average'}
+
   def run(self, state: TrainState) -> dict[str, float]:
     results = super().run(state)
     return results | {'average': average(results)}
