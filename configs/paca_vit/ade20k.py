@@ -113,6 +113,6 @@ def get_config(
   config.update(common.parallel())
   # The clusters' layers have 200 outputs here; the heads are new.
   config.init_from = dict(
-    path='', exclude=(r'to_clusters', r'head/', r'clustering/fc2')
+    path='', exclude=(r'to_clusters|clustering/fc2', r'head/')
   )
   return config

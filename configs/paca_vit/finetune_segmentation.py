@@ -81,7 +81,7 @@ def get_config(
   config.update(common.parallel())
   # The clusters' layers have other outputs than ImageNet's; heads are new.
   config.init_from = dict(
-    path='', exclude=(r'to_clusters', r'head/', r'clustering/fc2')
+    path='', exclude=(r'to_clusters|clustering/fc2', r'head/')
   )
 
   if variant == 'tiny':
