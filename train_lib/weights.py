@@ -159,7 +159,9 @@ def _find(path: str, option: str) -> epath.Path:
   """The folder of the checkpoint (or of the workdir's last) that is meant."""
   try:
     directory = epath.Path(path)
-    if '://' not in path:  # Else of a bucket, for which epath needs a library.
+    if '://' not in str(
+      path
+    ):  # Else of a bucket, for which epath needs a library.
       directory = directory.expanduser().absolute()
     steps = stored.steps(directory / 'checkpoints')
     if steps:
