@@ -4,6 +4,7 @@ The whole of it is `python -m tests.campaign`, docs/reliability.md.
 """
 
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -30,7 +31,9 @@ def start(*arguments):
 def outcomes(output, part):
   (row,) = [x for x in output.splitlines() if x.startswith(f'| {part} |')]
   _, _, attacks, counts, *_ = row.split('|')
-  pairs = (pair.strip().partition(' ') for pair in counts.split(','))
+  pairs = (
+    pair.partition(' ') for pair in re.split(r', (?=\d)', counts.strip())
+  )
   return int(attacks), {kind: int(number) for number, _, kind in pairs}
 
 

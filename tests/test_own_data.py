@@ -50,7 +50,7 @@ def run_all(title, folder, expected_code=0):
   assert train.returncode == 0, train.stderr
   assert evaluate.returncode == 0, evaluate.stderr
   assert predict.returncode == expected_code, predict.stderr
-  trained = [x for x in train.stdout.splitlines() if '/loss' in x][-1]
+  trained = re.findall(r'^step \d+  \w+/.*$', train.stdout, re.MULTILINE)[-1]
   for line in evaluate.stdout.splitlines():
     name, _, value = line.partition(': ')
     if name.endswith(('accuracy', 'mean_iou', 'loss')):
