@@ -144,7 +144,7 @@ def train_and_evaluate(
         writer.say(f'{preemption.name}: step {step} is saved, stopping.')
         break
       evaluate_if_due(step)
-      if not is_last and checkpoints.is_over(config, step):
+      if evaluators.due(config, step) and checkpoints.is_over(config, step):
         if pending is not None:
           report(*pending)
           checkpoints.save(state, run.batches.get_state())

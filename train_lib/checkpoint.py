@@ -113,15 +113,11 @@ class Checkpoints:
     """`is_over` of the run, once nothing is being saved; says why."""
     patience = config.checkpoint.patience
     if patience is not None:
-      self.wait()
+      self._wait()
     over = is_over(config, str(self._workdir), step)
     if over and step < config.num_steps:
       writer.say(f'Step {step}: {patience} evaluations were no better.')
     return over
-
-  def wait(self) -> None:
-    """Until what is being saved is."""
-    self._wait()
 
   def _start(self, checkpointer, state, items, metrics) -> None:
     self._wait()
