@@ -56,22 +56,12 @@ def synthetic(split: str, num_examples: int = 16) -> list[dict[str, Any]]:
   return examples
 
 
-def preprocess(
-  example: dict[str, Any],
-  *,
-  train: bool,
-  rng: np.random.Generator | None,
-  bounds: tuple[int, int],
-  crop_size: int,
-  scale: tuple[float, float],
-  max_share: float,
-  size_multiple: int = 1,
-) -> dict[str, np.ndarray]:
+def preprocess(example: dict[str, Any], **options) -> dict[str, np.ndarray]:
   """`segmentation_ops.preprocess_photo`; label 0 is ignored, others fall by 1.
 
   Args:
     example: of `source` or `synthetic`; decoded arrays are accepted, too.
-    train, rng, bounds, crop_size, scale, max_share, size_multiple: as there.
+    **options: as there.
   """
   image = image_ops.open_image(example['image']).convert('RGB')
   annotation = example['annotation']
@@ -81,17 +71,7 @@ def preprocess(
   segmentation_ops.check_pair(image, labels, 'annotation')
   labels = labels - np.uint8(1)  # 0 wraps to 255
   segmentation_ops.check_values(labels, NUM_CLASSES, 'annotation')
-  return segmentation_ops.preprocess_photo(
-    image,
-    labels,
-    train=train,
-    rng=rng,
-    bounds=bounds,
-    crop_size=crop_size,
-    scale=scale,
-    max_share=max_share,
-    size_multiple=size_multiple,
-  )
+  return segmentation_ops.preprocess_photo(image, labels, **options)
 
 
 def main(argv: list[str]):

@@ -114,17 +114,7 @@ def synthetic(split: str, num_examples: int = 16) -> list[dict[str, Any]]:
   return examples
 
 
-def preprocess(
-  example: dict[str, Any],
-  *,
-  train: bool,
-  rng: np.random.Generator | None,
-  bounds: tuple[int, int],
-  crop_size: int,
-  scale: tuple[float, float],
-  max_share: float,
-  size_multiple: int = 1,
-) -> dict[str, np.ndarray]:
+def preprocess(example: dict[str, Any], **options) -> dict[str, np.ndarray]:
   """`segmentation_ops.preprocess_photo`, which says what the options are."""
   image, labels = example['image'], example['mask']
   if isinstance(image, pathlib.Path):
@@ -132,14 +122,4 @@ def preprocess(
     labels = image_files.read_mask(labels)
   else:
     image = PIL.Image.fromarray(image)
-  return segmentation_ops.preprocess_photo(
-    image,
-    labels,
-    train=train,
-    rng=rng,
-    bounds=bounds,
-    crop_size=crop_size,
-    scale=scale,
-    max_share=max_share,
-    size_multiple=size_multiple,
-  )
+  return segmentation_ops.preprocess_photo(image, labels, **options)

@@ -159,7 +159,7 @@ def preprocess_photo(
   crop_size: int,
   scale: tuple[float, float],
   max_share: float,
-  size_multiple: int,
+  size_multiple: int = 1,
 ) -> dict[str, np.ndarray]:
   """mmsegmentation's pipeline of ADE20K.
 

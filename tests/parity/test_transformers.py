@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from configs.perceiver_io import imagenet
-from perceiver_io import models, names
+from perceiver_io import models, names, variants
 
 ATOL = 1e-5
 
@@ -48,16 +48,7 @@ def apply_like(module, model, *args, **kwargs):
 
 def base_bytes():
   """The language model of Base on bytes (Jaegle et al. 2021b, table 11)."""
-  return models.masked_language_modelling(
-    vocab_size=262,
-    max_length=2048,
-    token_channels=768,
-    num_latents=256,
-    latent_channels=1280,
-    qk_channels=256,
-    num_heads=8,
-    num_self_attends=26,
-  )
+  return models.masked_language_modelling(**variants.LANGUAGE['base_bytes'])
 
 
 def test_language_model_at_full_size():

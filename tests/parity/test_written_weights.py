@@ -11,21 +11,12 @@ import transformers
 
 from perceiver_io import models, names
 from perceiver_paca.weights import files, torch_files
-from tests import golden_paca
+from tests import golden_paca, test_library
 
 
 def test_hugging_faces_loader_takes_our_files(tmp_path):
   """Without a complaint, and it computes what our model does."""
-  model = models.masked_language_modelling(
-    vocab_size=262,
-    max_length=16,
-    token_channels=24,
-    num_latents=8,
-    latent_channels=40,
-    qk_channels=256,  # of its decoder, whatever its configuration
-    num_heads=8,
-    num_self_attends=2,
-  )
+  model = models.masked_language_modelling(**test_library.SIZES)
   ids = np.random.default_rng(0).integers(6, 262, (2, 16))
   variables = golden_paca.random_variables(
     jax.eval_shape(model.init, jax.random.key(0), jnp.asarray(ids))
@@ -35,15 +26,7 @@ def test_hugging_faces_loader_takes_our_files(tmp_path):
     names.to_hugging_face(variables),
   )
   transformers.PerceiverConfig(
-    hidden_act='gelu_pytorch_tanh',
-    vocab_size=262,
-    max_position_embeddings=16,
-    d_model=24,
-    num_latents=8,
-    d_latents=40,
-    num_self_attends_per_block=2,
-    qk_channels=256,
-    v_channels=40,
+    hidden_act='gelu_pytorch_tanh', **test_library.CONFIG
   ).save_pretrained(tmp_path)
   module, info = transformers.PerceiverForMaskedLM.from_pretrained(
     tmp_path, output_loading_info=True
