@@ -25,7 +25,7 @@ from configs import schema
 from train_lib import runtime
 
 ACCEPTED = 99  # the exit status of a run that would begin
-_SECONDS = 120  # until a fork is ended
+_SECONDS = 600  # until a fork is ended; others may have the cores
 _COMPILED = '(something was compiled)\n'
 
 

@@ -28,6 +28,9 @@ def mutations(
 ) -> Iterator[tuple[str, str, bool]]:
   """(option as typed, value, whether it may fit), in an order that rng decides.
 
+  Every option comes once before any comes twice, so that a part of them all is
+  of every option.
+
   Args:
     config: one of CONFIGS.
     rng: decides where a name is misspelt, too.
@@ -41,11 +44,14 @@ def mutations(
   for path, value in schema.options(module.get_config(variant)):
     if made_up and path.endswith(('split', 'data_dir')):
       continue  # Made-up examples are the same, whatever these say.
-    found += [(path, wrong, False) for wrong in _wrong(path, value, rng)]
-    found.append((_misspelt(path, rng), str(value), False))
-    found += [(path, changed, True) for changed in changes(path, value)]
+    of_option = [(path, wrong, False) for wrong in _wrong(path, value, rng)]
+    of_option.append((_misspelt(path, rng), str(value), False))
+    of_option += [(path, changed, True) for changed in changes(path, value)]
+    rng.shuffle(of_option)
+    found += enumerate(of_option)
   rng.shuffle(found)
-  yield from found
+  for _, mutation in sorted(found, key=lambda x: x[0]):
+    yield mutation
 
 
 def _wrong(path: str, value: Any, rng: random.Random) -> list[str]:
