@@ -23,6 +23,11 @@ def by_hash(name: str) -> str:
   return 'validation' if number < VALIDATION_SHARE else 'train'
 
 
+def names(split: str) -> tuple[str, ...]:
+  """What people call a split, the likeliest first."""
+  return _NAMES.get(split, (split,))
+
+
 def called(split: str, present: Iterable[str]) -> str:
   """What a split is called among those that are present.
 
@@ -31,7 +36,7 @@ def called(split: str, present: Iterable[str]) -> str:
   """
   present = sorted(present)
   lower = {name.lower(): name for name in present}
-  for name in _NAMES.get(split, (split,)):
+  for name in names(split):
     if name in lower:
       return lower[name]
   raise ValueError(

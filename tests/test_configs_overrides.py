@@ -40,10 +40,6 @@ PARTS = {
     'evals.clusters.every_steps': 1,
     'checkpoint.every_steps': 5,
   },
-  'paca_vit.finetune_detection': {
-    'evals.test.every_steps': 8,
-    'checkpoint.every_steps': 8,
-  },
   'paca_vit.mnist5k': {
     'evals.clusters.every_steps': 1,
     'evals.decisions.every_steps': 1,

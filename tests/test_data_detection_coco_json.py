@@ -153,8 +153,43 @@ def test_other_layouts_and_what_is_missing(tmp_path):
   with pytest.raises(FileNotFoundError, match='instances_other.json'):
     coco.source('other', str(tmp_path))
   (tmp_path / 'mine' / '0.png').write_bytes(b'no image')
-  with pytest.raises(ValueError, match='0.png: no image'):
+  with pytest.raises(ValueError, match='0.png: expected an image'):
     coco.source('mine', str(tmp_path))
+
+
+def test_one_file_alone_has_both_parts(tmp_path, capsys):
+  contents = write_set(
+    tmp_path, [(60, 80)] * 20, [square(i, 5, 5, 20) for i in range(20)]
+  )
+  path = tmp_path / 'annotations' / 'instances_mine.json'
+  path.rename(tmp_path / 'result.json')
+  (tmp_path / 'mine').rename(tmp_path / 'images')
+  names = {
+    split: {x['image'].name for x in coco.source(split, str(tmp_path))}
+    for split in ('train', 'validation')
+  }
+  assert names['train'] | names['validation'] == {
+    x['file_name'] for x in contents['images']
+  }
+  assert not names['train'] & names['validation']
+  assert 1 <= len(names['validation']) <= 10
+  assert coco.source('train', str(tmp_path))[0]['classes'] == ('a',)
+  # An image that ends early is left out, and its objects with it.
+  lost = sorted(names['train'])[0]
+  half = (tmp_path / 'images' / lost).read_bytes()[:-40]
+  (tmp_path / 'images' / lost).write_bytes(half)
+  left = coco.source('train', str(tmp_path))
+  assert {x['image'].name for x in left} == names['train'] - {lost}
+  assert all(x['annotations'] for x in left)
+  assert f'{lost}: the file is broken' in capsys.readouterr().out
+
+
+def test_pixels_of_16_bits_are_as_a_viewer_shows_them(tmp_path):
+  write_set(tmp_path, [(60, 80)], [square(0, 5, 5, 20)])
+  grey = np.full((60, 80), 0x8000, np.uint16)
+  PIL.Image.fromarray(grey).save(tmp_path / 'mine' / '0.png')
+  (example,) = coco.source('mine', str(tmp_path))
+  assert np.unique(coco_json.open_image(example)).tolist() == [128]
 
 
 def test_a_photograph_lies_as_its_viewers_show_it(tmp_path):

@@ -109,6 +109,52 @@ def test_images_and_masks(tmp_path):
 
 
 @pytest.mark.full
+def test_objects(tmp_path):
+  """Of one JSON alone; with images that users have and COCO has not."""
+  rng = np.random.default_rng(0)
+  (tmp_path / 'things/images').mkdir(parents=True)
+  (tmp_path / 'new').mkdir()
+  images, annotations = [], []
+  sizes = [(96, 128), (128, 96), (40, 600), (96, 96)] * 4
+  for i, (height, width) in enumerate(sizes):
+    pixels = rng.integers(0, 90, (height, width, 3)).astype(np.uint8)
+    for j in range(200 if i == 3 else i % 3):  # some without objects
+      x, y = int(rng.integers(0, width - 32)), int(rng.integers(0, height - 32))
+      pixels[y : y + 32, x : x + 32, j % 2] += 120
+      box = [x, y, 32, 32] if i != 4 else [-8, y, 32, 32]
+      corners = [x, y, x + 32, y, x + 32, y + 32, x, y + 32]
+      annotations.append(
+        dict(id=len(annotations), image_id=i, category_id=3 + 4 * (j % 2))
+        | dict(bbox=box, area=1024, iscrowd=0, segmentation=[corners])
+      )
+    image = PIL.Image.fromarray(pixels)
+    image.save(tmp_path / f'things/images/{i}.png')
+    if i < 2:
+      image.save(tmp_path / f'new/{i}.jpg')
+    name = {'id': i, 'file_name': f'{i}.png'}
+    images.append(name | {'height': height, 'width': width})
+  half = (tmp_path / 'things/images/9.png').read_bytes()
+  (tmp_path / 'things/images/9.png').write_bytes(half[: len(half) // 2])
+  contents = dict(
+    images=images,
+    annotations=annotations,
+    categories=[{'id': 7, 'name': 'dog'}, {'id': 3, 'name': 'cat'}],
+  )
+  (tmp_path / 'things/instances_default.json').write_text(json.dumps(contents))
+  said, _ = run_all('Objects', tmp_path)
+  assert '2 classes (cat, dog)' in said
+  assert 'things/images/9.png: the file is broken' in said
+  assert 'max_boxes=100 objects (3.png: 200)' in said
+  assert (tmp_path / 'found/0_objects.png').exists()
+  assert json.loads((tmp_path / 'found/results.bbox.json').read_text()) == []
+  lines = (tmp_path / 'found/predictions.jsonl').read_text().splitlines()
+  assert [json.loads(line)['input'] for line in lines] == [
+    'new/0.jpg',
+    'new/1.jpg',
+  ]
+
+
+@pytest.mark.full
 def test_texts(tmp_path):
   rows = [
     f'{word} number {i},{word}' for i in range(40) for word in ('up', 'in')

@@ -19,6 +19,13 @@ from configs.paca_vit import objects
 
 VARIANTS = objects.VARIANTS
 DATA = 'data.detection.nuclei'
+PLAN = dict(
+  flip_rate=0.5,
+  long_side=160,
+  short_sides=(128, 144, 160),
+  crop_short_sides=(160,),
+  crop_range=(112, 160),
+)
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
@@ -28,13 +35,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.model.num_classes = 1
   options = dict(
     num_classes=1,
-    plan=dict(
-      flip_rate=0.5,
-      long_side=160,
-      short_sides=(128, 144, 160),
-      crop_short_sides=(160,),
-      crop_range=(112, 160),
-    ),
+    plan=PLAN,
     max_boxes=24,
   )
   config.data = common.data(DATA, split='train', batch_size=4, **options)

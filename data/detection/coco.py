@@ -78,6 +78,7 @@ def synthetic(split: str, num_examples: int = 16) -> list[dict[str, Any]]:
         },
         'annotations': annotations,
         'categories': categories,
+        'classes': tuple(x['name'] for x in categories),
       }
     )
   return examples
@@ -92,6 +93,7 @@ def one_of(
     example
     | {
       'categories': categories,
+      'classes': tuple(x['name'] for x in categories),
       'annotations': [
         x | {'category_id': categories[x['category_id'] % num_classes]['id']}
         for x in example['annotations']

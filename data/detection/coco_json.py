@@ -6,22 +6,27 @@ files may lie, in this order, for a split S below config.data.data_dir:
   annotations/instances_S.json, annotations/S.json, S/_annotations.coco.json,
   S/annotations.json, S.json        and the images in S/, images/S/ or images/
 
+Of the splits `train` and `validation` the second may be called val, valid, dev
+or test. If a folder has one JSON alone, called as it likes, one image in five
+is validated on, see `data.splits`.
+
 A dictionary of the file is kept as it is, so that boxes are [x, y, width,
 height] here, in pixels of the image as a viewer shows it (EXIF turned).
 """
 
 import concurrent.futures
 import json
-import math
 import pathlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
+from data import image_files, splits
+from data.detection import coco_checks
 from train_lib import writer
 
 _JSON = (
@@ -32,6 +37,7 @@ _JSON = (
   '{}.json',
 )
 _IMAGES = ('{}', 'images/{}', 'images')
+_OFFICIAL = re.compile(r'(train|val|test)20\d\d')  # checked by its publishers
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF
 
 
@@ -41,29 +47,43 @@ def read(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
   Returns:
     An element an image: `image` (path), `info` (id, file_name, height, width,
     as in the file), `annotations` (dictionaries of the file), `categories`
-    (those of the file, by ascending id; the same list everywhere).
+    (those of the file, by ascending id; the same list everywhere), `classes`
+    (their names). Images that cannot be decoded are left out, named and
+    counted; of COCO's own splits only the headers are read.
 
   Raises:
     FileNotFoundError: naming what is not there.
     ValueError: naming the file and the first entry that is wrong.
   """
-  root, path = _find(split, data_dir)
+  root, path, name = _find(split, data_dir)
   contents = load(path)
-  folders = [root / name.format(split) for name in _IMAGES]
-  images, names = _find_images(contents['images'], folders, path)
+  if name is None:
+    name = split
+    _keep(contents, lambda x: splits.by_hash(x['file_name']) == split)
+    if not contents['images']:
+      raise ValueError(f'{path}: too few images for a split {split!r}.')
+  folders = [root / pattern.format(name) for pattern in _IMAGES]
+  images = _find_images(contents['images'], [*folders, root], path)
+  if not _OFFICIAL.fullmatch(split):
+    chosen = set(image_files.readable(list(images.values())))
+    _keep(contents, lambda x: images[x['file_name']] in chosen)
   _check_sizes(contents['images'], images, path)
   annotations = defaultdict(list)
   for annotation in contents['annotations']:
     annotations[annotation['image_id']].append(annotation)
   _report(contents, path)
+  shared = {
+    'categories': contents['categories'],
+    'classes': tuple(x['name'] for x in contents['categories']),
+  }
   return [
     {
-      'image': images[name],
+      'image': images[info['file_name']],
       'info': info,
       'annotations': annotations[info['id']],
-      'categories': contents['categories'],
+      **shared,
     }
-    for info, name in zip(contents['images'], names, strict=True)
+    for info in contents['images']
   ]
 
 
@@ -82,42 +102,9 @@ def load(path: pathlib.Path) -> dict[str, Any]:
     contents = json.loads(path.read_text())
   except ValueError as e:
     raise ValueError(f'{path}: expected JSON; {e}.') from e
-  check(contents, str(path))
+  coco_checks.check(contents, str(path))
   contents['categories'].sort(key=lambda x: x['id'])
   return contents
-
-
-def check(contents: Any, name: str) -> None:
-  """Raises ValueError, naming the first entry that is not as COCO's are."""
-  for key in ('images', 'annotations', 'categories'):
-    values = contents.get(key) if isinstance(contents, dict) else None
-    if not isinstance(values, list) or not all(
-      isinstance(x, dict) for x in values
-    ):
-      raise ValueError(f'{name}: expected a list {key!r} of objects, as COCO.')
-    if not values and key != 'annotations':
-      raise ValueError(f'{name}: {key} is empty; expected at least one.')
-    if key != 'annotations':
-      _check_ids(values, f'{name}: {key}')
-  for x in contents['categories']:
-    _check_fields(x, {'name': str}, f'{name}: category {x["id"]}')
-  sizes = {}
-  for x in contents['images']:
-    where = f'{name}: image {x["id"]}'
-    _check_fields(x, {'file_name': str, 'height': int, 'width': int}, where)
-    if min(x['height'], x['width']) < 1:
-      raise ValueError(
-        f'{where}: height and width are {x["height"]} and {x["width"]}; '
-        'expected pixels, 1 or more.'
-      )
-    sizes[x['id']] = (x['height'], x['width'])
-  categories = {x['id'] for x in contents['categories']}
-  for i, x in enumerate(contents['annotations']):
-    where = f'{name}: annotation {x.get("id", f"number {i}")}'
-    for key, known in (('image_id', sizes), ('category_id', categories)):
-      if not isinstance(x.get(key), int) or x[key] not in known:
-        raise ValueError(f'{where}: {key} {x.get(key)!r} is not in the file.')
-    _check_annotation(x, sizes[x['image_id']], where)
 
 
 def has_outline(annotation: dict[str, Any]) -> bool:
@@ -151,15 +138,14 @@ def is_trained_on(annotation: dict[str, Any], info: dict[str, Any]) -> bool:
 
 
 def open_image(example: dict[str, Any]) -> np.ndarray:
-  """uint8 [H, W, 3], turned as its EXIF says (as OpenCV does).
+  """uint8 [H, W, 3], as `image_files.read_image` has it.
 
   Raises:
     ValueError: naming the image, if it has not the size that the JSON says.
   """
   image, info = example['image'], example['info']
   if not isinstance(image, np.ndarray):
-    with PIL.Image.open(image) as file:
-      image = np.asarray(PIL.ImageOps.exif_transpose(file).convert('RGB'))
+    image = np.asarray(image_files.read_image(image))
   if image.shape[:2] != (info['height'], info['width']):
     raise ValueError(
       f'{info["file_name"]}: the image has height x width {image.shape[0]} x '
@@ -169,22 +155,38 @@ def open_image(example: dict[str, Any]) -> np.ndarray:
 
 
 def _find(split, data_dir):
-  """The folder and the file of a split."""
+  """The folder, a split's file, and the split's name there; None: the file is
+  all that there is."""
   if data_dir is None:
     raise ValueError(
       'config.data.data_dir: expected a folder with annotations and images in '
       "COCO's layout, found None."
     )
   root = pathlib.Path(data_dir).expanduser()
-  for pattern in _JSON:
-    if (path := root / pattern.format(split)).is_file():
-      return root, path
+  if split in ('train', 'validation'):
+    alone = [*root.glob('*.json'), *root.glob('*/*.json')]
+    if len(alone) == 1:
+      return root, alone[0], None
+  for name in splits.names(split):
+    for pattern in _JSON:
+      if (path := root / pattern.format(name)).is_file():
+        return root, path, name
   names = ', '.join(pattern.format(split) for pattern in _JSON)
   raise FileNotFoundError(f'{root}: expected one of {names}; found none.')
 
 
+def _keep(contents, is_kept):
+  """Leaves in a file's contents only some images, and what is on them."""
+  kept = [x for x in contents['images'] if is_kept(x)]
+  ids = {x['id'] for x in kept}
+  contents['images'] = kept
+  contents['annotations'] = [
+    x for x in contents['annotations'] if x['image_id'] in ids
+  ]
+
+
 def _find_images(infos, folders, path):
-  """{file name: path} of the first folder that has it, and the names."""
+  """{file name: path} of the first folder that has it."""
   folders = [*(f for f in folders if f.is_dir()), path.parent]
   names = [x['file_name'] for x in infos]
   # One listing a folder instead of a question a file.
@@ -202,7 +204,7 @@ def _find_images(infos, folders, path):
       f'{path}: {len(missing)} of {len(names)} images are not in '
       f'{" or ".join(map(str, folders))}; the first is {missing[0]}.'
     )
-  return found, names
+  return found
 
 
 def _check_sizes(infos, images, path):
@@ -246,61 +248,3 @@ def _report(contents, path):
   if counts:
     rest = ', '.join(f'{count} {what}' for what, count in counts.items())
     writer.say(f'{path}: {used} objects; not trained on: {rest}.')
-
-
-def _check_ids(values, where):
-  seen = set()
-  for x in values:
-    if not isinstance(x.get('id'), int) or x['id'] in seen:
-      raise ValueError(
-        f'{where}: expected an integer id of its own for each; found '
-        f'{x.get("id")!r}{" twice" if isinstance(x.get("id"), int) else ""}.'
-      )
-    seen.add(x['id'])
-
-
-def _check_fields(x, fields, where):
-  for key, kind in fields.items():
-    if not isinstance(x.get(key), kind):
-      raise ValueError(
-        f'{where}: {key} is {x.get(key)!r}; expected {kind.__name__}.'
-      )
-
-
-def _check_annotation(x, size, where):
-  if not _are_numbers(x.get('bbox'), 4):
-    raise ValueError(
-      f'{where}: bbox is {x.get("bbox")!r}; expected [x, y, width, height].'
-    )
-  if not _are_numbers([x.get('area', 0)]):
-    raise ValueError(f'{where}: area is {x["area"]!r}; expected pixels.')
-  outline = x.get('segmentation')
-  if isinstance(outline, dict):
-    counts = outline.get('counts')
-    if outline.get('size') != list(size) or not (
-      isinstance(counts, str) or _are_numbers(counts)
-    ):
-      raise ValueError(
-        f'{where}: expected run lengths with counts and size {list(size)}, '
-        f'the height and width of the image; found size {outline.get("size")}.'
-      )
-    if isinstance(counts, list) and sum(counts) != size[0] * size[1]:
-      raise ValueError(
-        f'{where}: the run lengths add up to {sum(counts)} pixels; the image '
-        f'has {size[0] * size[1]}.'
-      )
-  elif outline is not None and not (
-    isinstance(outline, list) and all(_are_numbers(p) for p in outline)
-  ):
-    raise ValueError(
-      f'{where}: segmentation is neither run lengths nor a list of polygons '
-      '[x, y, x, y, ...].'
-    )
-
-
-def _are_numbers(values, length=None):
-  return (
-    isinstance(values, list)
-    and length in (None, len(values))
-    and all(isinstance(v, int | float) and math.isfinite(v) for v in values)
-  )
