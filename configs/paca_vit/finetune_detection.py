@@ -70,6 +70,7 @@ def get_config(
   if variant == 'tiny':
     config.model.channels, config.model.depths = (8, 8, 8, 8), (1, 1, 1, 1)
     config.model.pyramid_channels = config.model.box_channels = 8
+    config.data.batch_size = 8
     config.derive.min_steps = 4
     config.derive.num_evaluations = 1
   return config
