@@ -168,7 +168,7 @@ STUDIES: dict[str, Study] = {
     _short(500, 32, 3e-3),
     {
       f'{num} latents of {width}': _latents(num, width)
-      for num, width in ((8, 64), (16, 40), (32, 24))
+      for num, width in ((4, 136), (8, 80), (16, 24))
     },
   ),
   'block_wise': Study(
