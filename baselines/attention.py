@@ -8,6 +8,7 @@ value, R rank or number of random features, W window.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def local_window(
@@ -43,6 +44,60 @@ def local_window(
   weights = jax.nn.softmax(logits, axis=-1)
   out = jnp.einsum('bthij,btjhe->btihe', weights, with_neighbours(v))
   return out.reshape(v.shape)
+
+
+def big_bird(
+  q: jax.Array, k: jax.Array, v: jax.Array, block_size: int, num_random: int
+) -> jax.Array:
+  """A window, global tokens and random ones, in blocks: BigBird's sparsity.
+
+  Zaheer et al. 2020, arXiv 2007.14062. The first block is global: it attends to
+  all and all attend to it. Each other block attends to the first, to itself,
+  to its two neighbours and to `num_random` more, drawn once. Where those
+  coincide, at the ends, further random ones take their place, so that all
+  attend to `num_random` + 4 blocks.
+
+  Raises:
+    ValueError: if the blocks do not divide N, or are too few.
+  """
+  b, n, h, d = q.shape
+  if block_size < 1 or n % block_size:
+    raise ValueError(
+      f'block_size: found {block_size}, expected a positive divisor of {n} '
+      'tokens.'
+    )
+  num_blocks, width = n // block_size, num_random + 4
+  if num_blocks < width:
+    raise ValueError(
+      f'num_random: found {num_random}, which is {width} blocks for each; '
+      f'expected at most {num_blocks}.'
+    )
+  chosen = _chosen_blocks(num_blocks, width)
+
+  def blocks(x):
+    return x.reshape(b, num_blocks, block_size, h, -1)
+
+  def gathered(x):  # [B, blocks - 1, width * block_size, H, D]
+    return blocks(x)[:, chosen].reshape(b, num_blocks - 1, -1, h, x.shape[-1])
+
+  logits = jnp.einsum('btihd,btjhd->bthij', blocks(q)[:, 1:], gathered(k))
+  weights = jax.nn.softmax(logits * d**-0.5, axis=-1)
+  sparse = jnp.einsum('bthij,btjhe->btihe', weights, gathered(v))
+  logits = jnp.einsum('bihd,bjhd->bhij', q[:, :block_size], k) * d**-0.5
+  first = jnp.einsum('bhij,bjhe->bihe', jax.nn.softmax(logits, axis=-1), v)
+  rest = sparse.reshape(b, n - block_size, h, -1)
+  return jnp.concatenate([first, rest], axis=1)
+
+
+def _chosen_blocks(num_blocks: int, width: int) -> np.ndarray:
+  """For each block but the first, those that it attends to, all different."""
+  rng = np.random.default_rng(0)
+  rows = []
+  for i in range(1, num_blocks):
+    near = {0, i - 1, i, min(i + 1, num_blocks - 1)}
+    others = rng.permutation(sorted(set(range(num_blocks)) - near))
+    rows.append(sorted(near) + list(others[: width - len(near)]))
+  return np.array(rows)
 
 
 def linformer(

@@ -13,7 +13,9 @@ Letters: B batch, N tokens, C channels, H heads, D = C / H, R rank.
 """
 
 import functools
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -153,3 +155,37 @@ class ViT(nn.Module):
     x = _LayerNorm(name='norm')(x)
     x = x[:, 0] if self.class_token else jnp.mean(x, axis=1)
     return _Dense(self.num_classes, name='head')(x)
+
+
+def make_vit(
+  make_attention: str,
+  attention: Mapping[str, Any],
+  image_size: tuple[int, int],
+  patch_size: int,
+  channels: int,
+  num_heads: int,
+  num_layers: int,
+  mlp_ratio: int,
+  num_classes: int,
+) -> ViT:
+  """A ViT without a class token, whose attention a config names.
+
+  Args:
+    make_attention: the dotted name of a function as in `baselines.attentions`.
+    attention: its options beside the sizes.
+    image_size: height and width, for which it is made.
+    num_heads: of each attention.
+    patch_size, channels, num_layers, mlp_ratio, num_classes: see `ViT`.
+  """
+  module, _, name = make_attention.rpartition('.')
+  make = getattr(importlib.import_module(module), name)
+  grid = tuple(side // patch_size for side in image_size)
+  return ViT(
+    attention=make(num_heads, grid, channels, **attention),
+    num_classes=num_classes,
+    patch_size=patch_size,
+    channels=channels,
+    num_layers=num_layers,
+    mlp_ratio=mlp_ratio,
+    class_token=False,
+  )

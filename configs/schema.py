@@ -178,6 +178,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ('size_multiple|patch_size|spatial_patch|samples_per_patch', whole(1)),
   ('spatial|temporal|tubelet_frames|frame_stride|fps|rate|hop', whole(1)),
   ('frames_per_patch', whole(1)),
+  ('radius|rank', whole(1)),
   ('max_time|max_bands|max_cutouts', whole(0)),
   ('[a-z]+_bands|max_resolution|max_length|max_entities|length', whole(1)),
   ('vocab_sizes?|(self_attend_)?widening_factor|bounds', whole(1)),

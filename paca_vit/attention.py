@@ -1,5 +1,6 @@
 """Patch-to-cluster attention (PaCa-ViT, arXiv 2203.11987, equations 2-6)."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -123,3 +124,12 @@ class PacaSelfAttention(nn.Module):
     return PatchToClusterAttention(
       self.num_heads, dtype=self.dtype, name='attention'
     )(tokens, jnp.pad(cluster_assignment, ((0, 0), (0, 0), (num_others, 0))))
+
+
+def make_self_attention(
+  num_heads: int, grid: tuple[int, int], channels: int, num_clusters: int
+) -> PacaSelfAttention:
+  """Builds it with the default clustering, of the sizes that others take."""
+  del channels
+  make = functools.partial(clustering.ConvClustering, num_clusters=num_clusters)
+  return PacaSelfAttention(num_heads, make, grid)

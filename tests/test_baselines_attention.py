@@ -61,6 +61,46 @@ def test_windows_that_do_not_fit(qkv, radius):
     attention.local_window(*qkv, radius)
 
 
+def blocks_seen(num_blocks, size, num_random):
+  """Whether token i attends to token j, by gradients: [N, N]."""
+  n = num_blocks * size
+  q, k, v = (jnp.ones((1, n, 1, 1)) for _ in range(3))
+
+  def out(v):
+    return attention.big_bird(q, k, v, size, num_random)[0, :, 0, 0]
+
+  return np.asarray(jax.jacobian(out)(v))[:, 0, :, 0, 0] > 0
+
+
+def test_big_bird_sees_global_near_and_random_blocks():
+  seen = blocks_seen(8, 2, num_random=1)
+  blocks = seen.reshape(8, 2, 8, 2)
+  assert (blocks == blocks[:, :1, :, :1]).all()
+  blocks = blocks[:, 0, :, 0]
+  assert blocks[0].all() and blocks[:, 0].all()
+  for i in range(1, 8):
+    assert blocks[i, i - 1 : i + 2].all()
+    assert blocks[i].sum() == 5
+
+
+@pytest.mark.parametrize('num_random', [0, 1, 2])
+def test_big_bird(qkv, num_random):
+  seen = blocks_seen(6, 2, num_random)
+
+  def chosen(i, j, q, k):
+    return softmax_kernel(i, j, q, k) * seen[i, j]
+
+  check(attention.big_bird(*qkv, 2, num_random), naive(*qkv, chosen))
+
+
+@pytest.mark.parametrize(
+  'size, num_random, named', [(5, 0, 'block_size'), (3, 1, 'num_random')]
+)
+def test_blocks_that_do_not_fit(qkv, size, num_random, named):
+  with pytest.raises(ValueError, match=named):
+    attention.big_bird(*qkv, size, num_random)
+
+
 def test_linformer(qkv):
   q, k, v = qkv
   rng = np.random.default_rng(1)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from baselines import vit
+from baselines import convolution, vit
+from baselines.tasks import classification
+from configs.baselines import vit as configs
 from paca_vit import attention, clustering
 from tests import golden_paca
 from train_lib import cost
@@ -148,3 +150,61 @@ def test_what_does_not_fit_is_refused(attention, size, named):
   images = np.zeros((1, size, size, 3), np.float32)
   with pytest.raises(ValueError, match=named):
     jax.eval_shape(model.init, jax.random.key(0), images)
+
+
+@pytest.mark.parametrize('variant', configs.VARIANTS)
+def test_attentions_by_name_have_the_sizes_of_their_config(variant):
+  """And differ in nothing else: what attention itself owns."""
+  config = configs.get_config(variant)
+  task = classification.make_task(config.task, config.model)
+  image = jax.ShapeDtypeStruct((1, 28, 28, 1), np.float32)
+  params = jax.eval_shape(task.model.init, jax.random.key(0), image)['params']
+  logits = jax.eval_shape(task.model.apply, {'params': params}, image)
+  assert logits.shape == (1, 10)
+  if variant == 'convolution':
+    return
+  tokens = (28 // config.model.patch_size) ** 2
+  assert params['positions'].shape == (tokens, config.model.channels)
+  own = params['block_0']['self_attention']
+  if variant.startswith('paca_'):
+    clusters = int(variant.removeprefix('paca_'))
+    assert own['clustering']['to_clusters']['kernel'].shape[-1] == clusters
+  elif variant == 'linformer':
+    assert own['attend']['key_projection'].shape == (64, tokens)
+  else:
+    assert own.keys() == {'query', 'key', 'value', 'output'}
+
+
+def test_a_convolution_sees_its_neighbours_alone():
+  model = convolution.ConvNet(channels=(4,), num_classes=3)
+  images = np.random.default_rng(0).standard_normal((1, 8, 8, 1))
+  images = images.astype(np.float32)
+  variables = model.init(jax.random.key(0), images)
+
+  def first_map(images):
+    _, seen = model.apply(variables, images, capture_intermediates=True)
+    return seen['intermediates']['conv_0']['__call__'][0][0, 1, 1].sum()
+
+  reached = np.abs(jax.grad(first_map)(images))[0, :, :, 0] > 0
+  assert reached.sum() == 9 and reached[2:5, 2:5].all()
+
+
+def test_the_task_trains_and_counts_as_its_parts_do():
+  config = configs.get_config('tiny')
+  task = classification.make_task(config.task, config.model)
+  rng = np.random.default_rng(0)
+  batch = {
+    'image': rng.standard_normal((3, 28, 28, 1)).astype(np.float32),
+    'label': np.array([1, 2, 3]),
+    'mask': np.array([1.0, 1.0, 0.0], np.float32),
+  }
+  variables = task.init(jax.random.key(0), batch)
+  loss, aux = task.loss(variables, batch, jax.random.key(0))
+  logits = np.asarray(task.predict(variables, batch)['logits'], np.float64)
+  logs = logits - special.logsumexp(logits, axis=1, keepdims=True)
+  target = 0.9 * np.eye(10)[batch['label']] + 0.1 / 10
+  expected = -(target * logs).sum(1)[:2].mean()
+  assert loss == pytest.approx(expected, rel=1e-5) and aux.model_state == {}
+  accuracy = (logits.argmax(1) == batch['label'])[:2].mean()
+  found = task.metrics(variables, batch)['accuracy'].compute()
+  assert found == pytest.approx(accuracy)

@@ -41,6 +41,8 @@ ELSEWHERE = {  # pattern of the command: why not here, and where instead
     'detectors, compiled for minutes: tests/test_paca_vit_tasks_detection.py'
   ),
   r'tools\.results$': 'writes into docs/; with --check it compares',
+  r'tools\.claims( --only=\S+)?$': 'hours: tests/test_tools_claims.py',
+  r'tools\.claims --report': 'writes into docs/: tests/test_tools_claims.py',
   r'bash benchmarks/gpu\.sh': 'tests/test_benchmarks_gpu.py',
   r'tools\.convert_weights': (
     'needs published files: tests/test_tools_convert_weights.py'
@@ -67,7 +69,7 @@ FLAGS = {  # pattern of the command: the flags that make it small
   r'benchmarks\.throughput': {'batch_size': '2', 'steps': '1'},
   r'benchmarks\.compile_time': {},
   r'tools\.strip': {'output': '{folder}/strip.png'},
-  r'tools\.(plot_metrics|report|results|paper_tables)': {},
+  r'tools\.(plot_metrics|report|results|paper_tables|claims)': {},
   r'^python (train|eval)\.py ': {},
 }
 

@@ -1,0 +1,228 @@
+"""Claims: the page is what files give, and no verdict comes from nothing."""
+
+import json
+import math
+import pathlib
+
+import numpy as np
+import pytest
+
+from tools.claims import (
+  claim,
+  clusters,
+  figures,
+  measure,
+  page,
+  plots,
+  rows_trained,
+  store,
+  studies,
+  training,
+)
+
+BY_NAME = {row.name: row for row in page.CLAIMS}
+
+
+def test_the_page_is_made_of_the_files():
+  assert page.PAGE.read_text() == page.text()
+
+
+def test_plots_are_there_if_the_page_shows_them():
+  shown = page.PAGE.read_text()
+  for plot in plots.PLOTS:
+    assert (f'images/{plot.file}' in shown) == (
+      plots.FOLDER / plot.file
+    ).exists()
+
+
+def test_rows_say_what_where_and_by_what():
+  assert len(page.CLAIMS) >= 24 and len(BY_NAME) == len(page.CLAIMS)
+  for row in page.CLAIMS:
+    assert row.text and row.source
+    assert set(row.needs) <= set(measure.NAMES), row.name
+  used = {name for row in page.CLAIMS for name in row.needs}
+  assert used == set(measure.NAMES)
+  assert len(studies.SEEDS) >= 3
+
+
+def test_without_files_nothing_measured_is_claimed(tmp_path):
+  for row in page.CLAIMS:
+    verdict, text = page.judgement(row, tmp_path)
+    assert verdict in claim.VERDICTS and text
+    assert (verdict == claim.OPEN) == bool(row.needs), row.name
+    for name in row.needs:
+      assert f'python -m tools.claims --only={name}' in text
+
+
+def write_runs(folder, name, values, seeds=studies.SEEDS):
+  """A study's file: setting -> a value a seed."""
+  runs = [
+    dict(
+      setting=setting,
+      seed=seed,
+      value=value,
+      cpu_seconds=1,
+      date='2026-01-02',
+      machine='m',
+    )
+    for setting, of_seeds in values.items()
+    for seed, value in zip(seeds, of_seeds, strict=False)
+  ]
+  metric = studies.STUDIES[name].metric
+  store.write(name, {'metric': metric, 'runs': runs}, folder)
+
+
+@pytest.mark.parametrize(
+  'shared, own, expected',
+  [
+    ((0.9, 0.91, 0.92), (0.8, 0.81, 0.82), claim.HOLDS),
+    ((0.9, 0.91, 0.92), (0.8, 0.95, 0.9), claim.IN_PART),
+    ((0.8, 0.81, 0.82), (0.9, 0.91, 0.92), claim.NOT),
+  ],
+)
+def test_a_study_is_judged_when_it_is_whole(shared, own, expected, tmp_path):
+  values = {'shared': shared, 'each its own': own}
+  write_runs(tmp_path, 'sharing', values, seeds=(0, 1))
+  verdict, text = page.judgement(BY_NAME['sharing'], tmp_path)
+  assert verdict == claim.OPEN and '4 of 6 runs' in text
+  write_runs(tmp_path, 'sharing', values)
+  verdict, text = page.judgement(BY_NAME['sharing'], tmp_path)
+  assert verdict == expected
+  assert f'{np.mean(shared):.3f} ±' in text and 'claims.md' not in text
+
+
+def test_as_good_needs_the_whole_interval_within_the_margin(tmp_path):
+  full = (0.9, 0.9, 0.9)
+  for paca, expected in (
+    ((0.89, 0.891, 0.889), claim.HOLDS),
+    ((0.89, 0.85, 0.93), claim.IN_PART),
+    ((0.85, 0.851, 0.849), claim.NOT),
+  ):
+    values = {name: full for name in studies.STUDIES['attentions'].settings}
+    write_runs(tmp_path, 'attentions', values | {'paca_64': paca})
+    found = page.judgement(BY_NAME['as_good_as_full'], tmp_path)
+    assert found.verdict == expected, paca
+
+
+def test_permuting_must_cost_the_others_and_not_the_perceiver(tmp_path):
+  names = studies.STUDIES['permuted'].settings
+  values = {name: (0.9, 0.91, 0.92) for name in names}
+  for name in ('convolution', 'ViT'):
+    values[f'{name}, permuted'] = 0.5, 0.52, 0.51
+  write_runs(tmp_path, 'permuted', values)
+  assert page.judgement(BY_NAME['permuted'], tmp_path).verdict == claim.HOLDS
+  learned = 'Perceiver, learned positions, permuted'
+  write_runs(tmp_path, 'permuted', values | {learned: (0.5, 0.52, 0.51)})
+  assert page.judgement(BY_NAME['permuted'], tmp_path).verdict == claim.IN_PART
+
+
+def test_clusters_specialise_beyond_both_controls():
+  def found(trained, untrained):
+    probe = {
+      'stage_1, trained': trained,
+      'stage_1, untrained': untrained,
+      'stage_1, dealt at random': 0.01,
+    }
+    return {'cluster_labels': {'probes': {'brain': [probe] * 3}}}
+
+  judge = rows_trained.cluster_labels
+  assert judge(found(0.4, 0.2)).verdict == claim.HOLDS
+  assert judge(found(0.2, 0.4)).verdict == claim.NOT
+
+
+def test_intervals_are_students():
+  found = figures.interval([0.8, 0.9, 1.0])
+  assert found.mean == pytest.approx(0.9)
+  assert found.half == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-5)
+  assert figures.interval([0.5]).half == math.inf
+  # Seeds that move both alike cancel.
+  assert figures.difference([0.1, 0.5, 0.9], [0.0, 0.4, 0.8]).half < 1e-9
+
+
+def test_published_figures_are_the_tables():
+  assert figures.published('io-7', 'ResNet-50', 'Top-1') == '78.6'
+  assert figures.published('io-1', 'Perceiver IO, bytes', 'flops') == '113B'
+  with pytest.raises(KeyError):
+    figures.published('io-7', 'ResNet-51', 'Top-1')
+
+
+def test_what_was_not_finished_is_done_again(tmp_path):
+  study = studies.STUDIES['sharing']
+  everything = list(training.missing('sharing', study, tmp_path))
+  assert len(everything) == len(study.settings) * len(studies.SEEDS)
+  write_runs(tmp_path, 'sharing', {'shared': (0.5, 0.6)}, seeds=(0, 2))
+  left = list(training.missing('sharing', study, tmp_path))
+  assert left == [
+    x for x in everything if x not in {('shared', 0), ('shared', 2)}
+  ]
+
+
+def test_files_are_whole_and_of_their_measurement(tmp_path):
+  store.write('pairs', {'values': 1}, tmp_path)
+  assert store.read('pairs', tmp_path)['values'] == 1
+  assert [x.name for x in tmp_path.iterdir()] == ['pairs.json']
+  (tmp_path / 'pairs.json').rename(tmp_path / 'other.json')
+  with pytest.raises(ValueError, match="other.json.*'pairs'.*'other'"):
+    store.read('other', tmp_path)
+
+
+@pytest.mark.parametrize('name', studies.STUDIES)
+def test_settings_differ_only_in_what_they_name(name):
+  study = studies.STUDIES[name]
+  for setting in study.settings.values():
+    config = training.config_of(study, setting, seed=2)
+    assert config.seed == 2
+    assert list(config.evals) == [study.metric.partition('/')[0]]
+    assert config.num_steps == study.options['num_steps']
+    command = training.command(study, setting, seed=2)
+    assert f'--config={setting.config} ' in command
+    for key in (*study.options, *setting.options):
+      assert f' --config.{key}=' in command
+    assert pathlib.Path(store.ROOT, setting.config.partition(':')[0]).exists()
+
+
+def test_information_is_of_clusters_and_labels_together():
+  labels = np.array([0, 0, 1, 1, 2, 2])
+  assert clusters.information(labels[::-1].copy(), labels) == pytest.approx(1)
+  assert clusters.information(labels + 1, labels) == pytest.approx(1)
+  assert clusters.information(np.zeros(6, int), labels) == pytest.approx(0)
+  halves = np.array([0, 1, 0, 1, 0, 1])
+  assert clusters.information(halves, labels) == pytest.approx(0)
+  # Tells one of three labels from the two others: 0.918 of 1.585 bits.
+  one = (labels == 0).astype(int)
+  expected = (math.log2(3) - 2 / 3) / math.log2(3)
+  assert clusters.information(one, labels) == pytest.approx(expected)
+
+
+def test_labels_of_parts_are_their_most_frequent():
+  labels = np.zeros((4, 6), int)
+  labels[:, 2:] = 1
+  labels[0, 2] = labels[3, 5] = 2
+  np.testing.assert_array_equal(
+    clusters.majority(labels, (2, 3)), [[0, 1, 1], [0, 1, 1]]
+  )
+  # The rim goes on: a last column of which one pixel in two is there.
+  rim = clusters.majority(labels[:, :5], (2, 3))
+  np.testing.assert_array_equal(rim, [[0, 1, 1], [0, 1, 1]])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('name', studies.STUDIES)
+def test_a_run_is_added_to_its_file(name, tmp_path):
+  study = studies.STUDIES[name]
+  evaluation = study.metric.partition('/')[0]
+  few = {
+    'num_steps': 2,
+    'optim.schedule.warmup_steps': 1,
+    f'evals.{evaluation}.every_steps': 2,
+    'checkpoint.every_steps': 2,
+    'data.source': 'synthetic',
+  }
+  study = study._replace(options={**study.options, **few})
+  setting = next(iter(study.settings))
+  done = training.run(name, study, setting, 1, tmp_path)
+  assert math.isfinite(done['value']) and done['multiply_adds'] > 0
+  (kept,) = json.loads((tmp_path / f'{name}.json').read_text())['runs']
+  assert kept == done and (kept['setting'], kept['seed']) == (setting, 1)
+  if study.probe:
+    assert all(-1e-9 <= x <= 1 for x in kept['probe'].values())

@@ -1,0 +1,40 @@
+"""`python -m tools.claims`, see the package."""
+
+import os
+import sys
+import time
+
+from absl import app, flags
+
+ONLY = flags.DEFINE_list('only', [], 'Names of measurements; all if none.')
+LIST = flags.DEFINE_bool('list', False, 'Say what is measured and what not.')
+REPORT = flags.DEFINE_bool('report', False, 'Write the page and its plots.')
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  from tools.claims import measure, page, plots  # They import JAX.
+
+  names = ONLY.value or list(measure.NAMES)
+  if unknown := set(names) - set(measure.NAMES):
+    sys.exit(
+      f'--only: found {", ".join(sorted(unknown))}; expected some of '
+      f'{", ".join(measure.NAMES)}.'
+    )
+  if LIST.value:
+    print(*(measure.state_of(name) for name in names), sep='\n')
+  elif REPORT.value:
+    page.write()
+    plots.write()
+  else:
+    for run in measure.missing(names):
+      began = time.monotonic()
+      if not run.measure():
+        sys.exit(f'{run.name}: stopped; nothing of it is kept.')
+      print(f'{run.name}: {time.monotonic() - began:.0f} s', flush=True)
+
+
+if __name__ == '__main__':
+  os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+  app.run(main)
