@@ -179,6 +179,12 @@ def test_map_is_the_naive_mean_over_classes_that_there_are():
   assert found['accuracy'] == pytest.approx(labels[range(60), best].mean())
 
 
+def test_map_of_nothing_is_refused():
+  scores = np.random.default_rng(0).random((5, 4))
+  with pytest.raises(ValueError, match='none of 4 classes in 5 examples'):
+    mean_average_precision.results(scores, np.zeros((5, 4), 'f'))
+
+
 def test_map_is_of_all_batches_without_their_padding():
   rng = np.random.default_rng(0)
   scores = rng.random((3, 8, 4)).astype('f')

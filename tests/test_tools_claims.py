@@ -2,7 +2,12 @@
 
 import json
 import math
+import os
 import pathlib
+import signal
+import tempfile
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -54,6 +59,14 @@ def test_without_files_nothing_measured_is_claimed(tmp_path):
       assert f'python -m tools.claims --only={name}' in text
 
 
+def test_names_are_of_claims_or_of_what_they_need():
+  assert page.measurements([]) == list(measure.NAMES)
+  assert page.measurements(['as_good_as_full', 'best_number']) == ['attentions']
+  assert page.measurements(['imagenet']) == []
+  with pytest.raises(ValueError, match="found 'atentions'; expected .*encode"):
+    page.measurements(['atentions'])
+
+
 def write_runs(folder, name, values, seeds=studies.SEEDS):
   """A study's file: setting -> a value a seed."""
   runs = [
@@ -61,6 +74,12 @@ def write_runs(folder, name, values, seeds=studies.SEEDS):
       setting=setting,
       seed=seed,
       value=value,
+      probe={
+        f'stage_1, {kind}': 0.1 * value
+        for kind in ('trained', 'untrained', 'dealt at random')
+      },
+      parameters=1_000,
+      multiply_adds=2_500_000,
       cpu_seconds=1,
       date='2026-01-02',
       machine='m',
@@ -89,6 +108,31 @@ def test_a_study_is_judged_when_it_is_whole(shared, own, expected, tmp_path):
   verdict, text = page.judgement(BY_NAME['sharing'], tmp_path)
   assert verdict == expected
   assert f'{np.mean(shared):.3f} ±' in text and 'claims.md' not in text
+
+
+@pytest.mark.parametrize('name', studies.STUDIES)
+def test_every_study_has_a_claim_that_names_its_settings(name, tmp_path):
+  settings = studies.STUDIES[name].settings
+  values = {
+    setting: (0.5 + 0.01 * i, 0.52 + 0.01 * i, 0.51 + 0.01 * i)
+    for i, setting in enumerate(settings)
+  }
+  write_runs(tmp_path, name, values)
+  told = ''
+  for row in page.CLAIMS:
+    if name in row.needs:
+      verdict, text = page.judgement(row, tmp_path)
+      assert verdict in (claim.HOLDS, claim.IN_PART, claim.NOT)
+      told += text
+  page_text = page.text(tmp_path)
+  for setting in settings:
+    named = setting.removesuffix(', permuted') in told
+    assert named or name == 'cluster_labels'
+    mean = f'{np.mean(values[setting]):.3f} ± 0.025'
+    row = (
+      f'| {name} | {setting} | {studies.STUDIES[name].metric} | 3 | {mean} |'
+    )
+    assert row in page_text
 
 
 def test_as_good_needs_the_whole_interval_within_the_margin(tmp_path):
@@ -206,9 +250,8 @@ def test_labels_of_parts_are_their_most_frequent():
   np.testing.assert_array_equal(rim, [[0, 1, 1], [0, 1, 1]])
 
 
-@pytest.mark.full
-@pytest.mark.parametrize('name', studies.STUDIES)
-def test_a_run_is_added_to_its_file(name, tmp_path):
+def shortened(name, **options):
+  """A study of invented examples and two steps."""
   study = studies.STUDIES[name]
   evaluation = study.metric.partition('/')[0]
   few = {
@@ -218,7 +261,13 @@ def test_a_run_is_added_to_its_file(name, tmp_path):
     'checkpoint.every_steps': 2,
     'data.source': 'synthetic',
   }
-  study = study._replace(options={**study.options, **few})
+  return study._replace(options={**study.options, **few, **options})
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('name', studies.STUDIES)
+def test_a_run_is_added_to_its_file(name, tmp_path):
+  study = shortened(name)
   setting = next(iter(study.settings))
   done = training.run(name, study, setting, 1, tmp_path)
   assert math.isfinite(done['value']) and done['multiply_adds'] > 0
@@ -226,3 +275,23 @@ def test_a_run_is_added_to_its_file(name, tmp_path):
   assert kept == done and (kept['setting'], kept['seed']) == (setting, 1)
   if study.probe:
     assert all(-1e-9 <= x <= 1 for x in kept['probe'].values())
+
+
+@pytest.mark.full
+def test_of_a_run_that_is_stopped_nothing_is_kept(tmp_path, monkeypatch):
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'runs'))
+  (tmp_path / 'runs').mkdir()
+
+  def stop_when_it_trains():
+    while not any(
+      path.stat().st_size for path in tmp_path.glob('runs/*/metrics.jsonl')
+    ):
+      time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  study = shortened('permuted', **{'num_steps': 10**6, 'log_every_steps': 1})
+  threading.Thread(target=stop_when_it_trains, daemon=True).start()
+  folder = tmp_path / 'results'
+  assert training.run('permuted', study, 'convolution', 0, folder) is None
+  assert not folder.exists() and not any((tmp_path / 'runs').iterdir())
+  assert ('convolution', 0) in training.missing('permuted', study, folder)

@@ -58,8 +58,19 @@ class MeanAveragePrecision:
 
 
 def results(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-  """Of scores and labels [examples, K]."""
+  """Of scores and labels [examples, K].
+
+  Raises:
+    ValueError: if no example is of any class: of nothing, average precision is
+      undefined.
+  """
   known = labels.any(axis=0)
+  if not known.any():
+    raise ValueError(
+      f'labels: found none of {labels.shape[1]} classes in {len(labels)} '
+      'examples; expected at least one, since average precision of nothing is '
+      'undefined.'
+    )
   precision = sklearn_metrics.average_precision_score(
     labels[:, known], scores[:, known], average='macro'
   )

@@ -6,7 +6,9 @@ import time
 
 from absl import app, flags
 
-ONLY = flags.DEFINE_list('only', [], 'Names of measurements; all if none.')
+ONLY = flags.DEFINE_list(
+  'only', [], 'Names of claims or of measurements; all if none.'
+)
 LIST = flags.DEFINE_bool('list', False, 'Say what is measured and what not.')
 REPORT = flags.DEFINE_bool('report', False, 'Write the page and its plots.')
 
@@ -16,12 +18,10 @@ def main(argv):
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   from tools.claims import measure, page, plots  # They import JAX.
 
-  names = ONLY.value or list(measure.NAMES)
-  if unknown := set(names) - set(measure.NAMES):
-    sys.exit(
-      f'--only: found {", ".join(sorted(unknown))}; expected some of '
-      f'{", ".join(measure.NAMES)}.'
-    )
+  try:
+    names = page.measurements(ONLY.value)
+  except ValueError as e:
+    sys.exit(f'--only: {e}')
   if LIST.value:
     print(*(measure.state_of(name) for name in names), sep='\n')
   elif REPORT.value:

@@ -22,6 +22,7 @@ from perceiver_io import variants
 from perceiver_io.attention import CrossAttention, SelfAttention
 from perceiver_io.load import make as make_perceiver
 from perceiver_paca.ops import attention as attention_ops
+from tools import published_models
 from train_lib import cost
 
 Values = dict[str, Any]
@@ -220,11 +221,27 @@ def parameters_of_length() -> Values:
   }
 
 
+def parameter_shares() -> Values:
+  """Of PaCa-ViTs: parameters of the clusterings and of all."""
+  found = {}
+  for name in ('tiny_p2cconv_100_0', 'small_p2cconv_100_0'):
+    params = published_models.variables(f'paca_vit/imagenet:{name}')['params']
+    flat = jax.tree_util.tree_leaves_with_path(params)
+    clusterings = [
+      x for path, x in flat if 'clustering' in jax.tree_util.keystr(path)
+    ]
+    found[name] = {
+      'clusterings': cost.num_params(clusterings),
+      'all': cost.num_params(params),
+    }
+  return found
+
+
 MEASUREMENTS: dict[str, Callable[[], Values]] = {
   fn.__name__: fn
   for fn in (
     *(interactions, growth_of_attention, time_of_attention),
     *(growth_of_perceiver, layer_of_pixels, flow_memory, bytes_operations),
-    *(compression, resolutions, parameters_of_length),
+    *(compression, resolutions, parameters_of_length, parameter_shares),
   )
 }

@@ -2,10 +2,11 @@
 
 import collections
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tools.claims import (
+  figures,
   measure,
   plots,
   rows_elsewhere,
@@ -42,6 +43,24 @@ said. Where two settings are not told apart, a claim that one is better holds
 [paper-tables.md](paper-tables.md).
 
 """
+
+
+def measurements(names: Sequence[str]) -> list[str]:
+  """Those of these names, and those that claims of these names need.
+
+  Raises:
+    ValueError: a name is neither's.
+  """
+  needs = {claim.name: claim.needs for claim in CLAIMS}
+  found = []
+  for name in names or measure.NAMES:
+    if name not in needs and name not in measure.NAMES:
+      raise ValueError(
+        f'found {name!r}; expected some of '
+        f'{", ".join(sorted({*needs, *measure.NAMES}))}.'
+      )
+    found += [name] if name in measure.NAMES else needs[name]
+  return list(dict.fromkeys(found))
 
 
 def judgement(claim: Claim, folder: pathlib.Path = store.RESULTS) -> Judgement:
@@ -106,8 +125,46 @@ def text(folder: pathlib.Path = store.RESULTS) -> str:
     for plot in plots.PLOTS:
       if plot.part == title and plot.draw(folder) is not None:
         parts.append(f'\n![{plot.caption}](images/{plot.file})\n')
-  parts.append(_measurements(folder))
+  parts += [_runs(folder), _measurements(folder)]
   return ''.join(parts)
+
+
+def _runs(folder) -> str:
+  """A table for all that was trained, whole studies or not."""
+  lines = []
+  for name, study in studies.STUDIES.items():
+    content = store.read(name, folder)
+    for setting in study.settings:
+      runs = [
+        run
+        for run in (content['runs'] if content else ())
+        if run['setting'] == setting
+      ]
+      if runs:
+        lines.append(_setting_row(name, study, setting, runs))
+  if not lines:
+    return ''
+  header = ('study', 'setting', 'metric', 'seeds', 'mean', 'parameters')
+  header += ('10⁶ multiply-adds', 'CPU seconds a run')
+  table = (header, ('---',) * len(header), *lines)
+  return '\n## All that was trained\n\n' + ''.join(
+    f'| {" | ".join(line)} |\n' for line in table
+  )
+
+
+def _setting_row(name, study, setting, runs) -> tuple[str, ...]:
+  mean = figures.interval([run['value'] for run in runs])
+  seconds = sum(run['cpu_seconds'] for run in runs) / len(runs)
+  return (
+    name,
+    setting,
+    study.metric,
+    str(len(runs)),
+    str(mean) if len(runs) > 1 else f'{mean.mean:.3f}',
+    f'{runs[0]["parameters"]:,}',
+    f'{runs[0]["multiply_adds"] / 1e6:.2f}',
+    f'{seconds:.0f}',
+  )
 
 
 def _measurements(folder) -> str:

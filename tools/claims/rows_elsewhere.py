@@ -143,4 +143,12 @@ ROWS = (
     (),
     _needs('no labelled set of clips with picture and sound is here'),
   ),
+  Claim(
+    'flow_queries',
+    "Flow is decoded by queries made of the first frame's own features.",
+    'Perceiver IO, section 4.2 and appendix H',
+    '',
+    (),
+    _needs('all published models have them; none without is built here'),
+  ),
 )

@@ -8,7 +8,7 @@ from tools.claims.claim import (
   Judgement,
   verdict,
 )
-from tools.claims.figures import exponent
+from tools.claims.figures import counted, exponent
 
 _SURVEY = 'the survey that this project follows'
 _PACA, _IO = 'PaCa-ViT, section 3', 'Perceiver IO, section 3'
@@ -150,6 +150,34 @@ def flow_memory(found: Found) -> Judgement:
   )
 
 
+def parameter_shares(found: Found) -> Judgement:
+  values = found['parameter_shares']
+  shares = {
+    name.partition('_')[0]: 100 * x['clusterings'] / x['all']
+    for name, x in values.items()
+  }
+  return Judgement(
+    verdict(0 < min(shares.values()) and max(shares.values()) < 5),
+    'clusterings hold '
+    + ', '.join(f'{x:.1f} % of PaCa-{k}' for k, x in shares.items())
+    + ', one for each of three stages',
+  )
+
+
+def reading(found: Found) -> Judgement:
+  del found
+  one, eight = (
+    counted(f'perceiver_io/imagenet:original_{name}')['flops']
+    for name in ('fourier', 'repeated')
+  )
+  share = (eight - one) / 7 / one
+  return Judgement(
+    verdict(share < 0.2),
+    f'one cross-attend to the 50,176 pixels takes {share * one:.0f} of '
+    f'{one:.0f} GFLOPs, {100 * share:.0f} %',
+  )
+
+
 ROWS = (
   Claim(
     'pairs',
@@ -232,5 +260,21 @@ ROWS = (
     '1.50 GB of logits',
     ('flow_memory',),
     flow_memory,
+  ),
+  Claim(
+    'parameter_shares',
+    'Clustering takes few of the parameters.',
+    'follows from PaCa-ViT, section 3',
+    '',
+    ('parameter_shares',),
+    parameter_shares,
+  ),
+  Claim(
+    'reading',
+    'To read all pixels of an image is a small part of the operations.',
+    'Perceiver, table 6',
+    '',
+    (),
+    reading,
   ),
 )

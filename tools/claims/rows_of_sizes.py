@@ -95,7 +95,7 @@ def _latents_and_width(found: Found) -> Judgement:
   return Judgement(
     verdict(spread < 0.12, IN_PART),
     'GFLOPs: '
-    + ', '.join(f'{name} {x:.0f}' for name, x in values.items())
+    + ', '.join(f'{x:.0f} for {name}' for name, x in values.items())
     + f'; they differ by {100 * spread:.0f} %',
   )
 

@@ -218,4 +218,21 @@ STUDIES: dict[str, Study] = {
       'Perceiver IO': Setting('configs/perceiver_io/starcraft.py:demo'),
     },
   ),
+  'bytes': Study(
+    'validation/loss',
+    "masked bytes of held-out documents of Python's documentation",
+    {
+      'num_steps': 1_500,
+      'optim.schedule.warmup_steps': 150,
+      'evals.validation.every_steps': 1_500,
+      'checkpoint.every_steps': 1_500,
+      'log_every_steps': 500,
+    },
+    {
+      'Perceiver IO': Setting(
+        'configs/perceiver_io/masked_language_modelling.py:demo'
+      ),
+      'BERT': Setting('configs/baselines/bert.py:demo'),
+    },
+  ),
 }
