@@ -1,10 +1,11 @@
-"""BERT (Devlin et al. 2018, arXiv 1810.04805) for masked language modelling.
+"""BERT (Devlin et al. 2018, arXiv 1810.04805), for language and sentences.
 
 Post-normalised, exact GELU, normalisation epsilon 1e-12, and the head of its
 masked language model: a linear map, GELU, normalisation, the tied embedding.
 Neither segments nor the pooled output, which masked language modelling does
-without. No dropout, as in what it is compared with here; in place of the
-original's own attention that of `perceiver_paca.ops`.
+without; a task on sentences brings layers of its own. No dropout, as in what it
+is compared with here; in place of the original's own attention that of
+`perceiver_paca.ops`.
 
 Letters: B batch, M tokens, C channels, H heads, V ids of the vocabulary.
 """
@@ -55,8 +56,8 @@ class Layer(nn.Module):
     return _LayerNorm(dtype=self.dtype, name='mlp_norm')(x), None
 
 
-class Bert(nn.Module):
-  """Tokens in, logits of tokens out.
+class Encoder(nn.Module):
+  """Tokens in, features of tokens out.
 
   Attributes:
     vocab_size: V.
@@ -67,7 +68,7 @@ class Bert(nn.Module):
     mlp_channels: hidden ones.
     scan_layers: make the layers a loop over one, which compiles several times
       faster.
-    dtype: to compute in; float32 if None. Logits are float32.
+    dtype: to compute in; float32 if None.
   """
 
   vocab_size: int
@@ -79,7 +80,64 @@ class Bert(nn.Module):
   scan_layers: bool = False
   dtype: Dtype | None = None
 
-  @nn.compact
+  def setup(self):
+    if self.channels % self.num_heads:
+      raise ValueError(
+        f'channels: found {self.channels}, expected a multiple of num_heads '
+        f'= {self.num_heads}.'
+      )
+    self.embedding = self.param(
+      'embedding', _normal, (self.vocab_size, self.channels), jnp.float32
+    )
+    self.positions = self.param(
+      'positions', _normal, (self.max_length, self.channels), jnp.float32
+    )
+    self.embedding_norm = _LayerNorm(dtype=self.dtype)
+    sizes = self.num_heads, self.mlp_channels, self.dtype
+    if self.scan_layers:
+      stacked = nn.scan(
+        Layer,
+        variable_axes={'params': 0},
+        split_rngs={'params': True},
+        in_axes=nn.broadcast,
+        length=self.num_layers,
+      )
+      self.stacked_layer = stacked(*sizes)
+    else:
+      self.layer = [Layer(*sizes) for _ in range(self.num_layers)]
+
+  def encode(self, ids: jax.Array, input_mask: jax.Array | None) -> jax.Array:
+    """Maps ids [B, M], tokens where input_mask [B, M] is 1, to [B, M, C].
+
+    Raises:
+      ValueError: for sequences too long, and heads that do not fit.
+    """
+    length = ids.shape[1]
+    if length > self.max_length:
+      raise ValueError(
+        f'ids: found {length} tokens, expected at most max_length = '
+        f'{self.max_length}.'
+      )
+    x = self.embedding_norm(self.embedding[ids] + self.positions[:length])
+    mask = None if input_mask is None else input_mask.astype(bool)
+    if self.scan_layers:
+      return self.stacked_layer(x, mask)[0]
+    for layer in self.layer:
+      x, _ = layer(x, mask)
+    return x
+
+
+class Bert(Encoder):
+  """Tokens in, logits of tokens out, float32."""
+
+  def setup(self):
+    super().setup()
+    self.head = nn.Dense(self.channels, kernel_init=_normal, dtype=self.dtype)
+    self.head_norm = _LayerNorm(dtype=self.dtype)
+    self.bias = self.param(
+      'bias', nn.initializers.zeros, (self.vocab_size,), jnp.float32
+    )
+
   def __call__(
     self,
     ids: jax.Array,
@@ -95,53 +153,26 @@ class Bert(nn.Module):
       query_mask: not used; every position is decoded.
 
     Raises:
-      ValueError: for sequences too long, and heads that do not fit.
+      ValueError: as `encode`.
     """
     del query_mask
-    length = ids.shape[1]
-    if length > self.max_length:
-      raise ValueError(
-        f'ids: found {length} tokens, expected at most max_length = '
-        f'{self.max_length}.'
-      )
-    if self.channels % self.num_heads:
-      raise ValueError(
-        f'channels: found {self.channels}, expected a multiple of num_heads '
-        f'= {self.num_heads}.'
-      )
-    embedding = self.param(
-      'embedding', _normal, (self.vocab_size, self.channels), jnp.float32
-    )
-    positions = self.param(
-      'positions', _normal, (self.max_length, self.channels), jnp.float32
-    )
-    x = embedding[ids] + positions[:length]
-    x = _LayerNorm(dtype=self.dtype, name='embedding_norm')(x)
-    mask = None if input_mask is None else input_mask.astype(bool)
-    sizes = self.num_heads, self.mlp_channels, self.dtype
-    if self.scan_layers:
-      stacked = nn.scan(
-        Layer,
-        variable_axes={'params': 0},
-        split_rngs={'params': True},
-        in_axes=nn.broadcast,
-        length=self.num_layers,
-      )
-      x, _ = stacked(*sizes, name='stacked_layer')(x, mask)
-    else:
-      for i in range(self.num_layers):
-        x, _ = Layer(*sizes, name=f'layer_{i}')(x, mask)
-    x = nn.Dense(
-      self.channels, kernel_init=_normal, dtype=self.dtype, name='head'
-    )(x)
-    x = _LayerNorm(dtype=self.dtype, name='head_norm')(_gelu(x))
-    bias = self.param(
-      'bias', nn.initializers.zeros, (self.vocab_size,), jnp.float32
-    )
+    x = self.encode(ids, input_mask)
+    x = self.head_norm(_gelu(self.head(x)))
     logits = jnp.einsum(
       'bmc,vc->bmv',
       x,
-      embedding.astype(x.dtype),
+      self.embedding.astype(x.dtype),
       preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
     )
-    return logits + bias
+    return logits + self.bias
+
+
+class FirstToken(Encoder):
+  """Tokens in, features of the first one, [CLS], out: a sentence's."""
+
+  def __call__(
+    self, ids: jax.Array, input_mask: jax.Array, task: jax.Array
+  ) -> jax.Array:
+    """Maps ids and input_mask [B, M] to [B, C]; the task [B] is not used."""
+    del task
+    return self.encode(ids, input_mask)[:, 0]

@@ -170,6 +170,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ),
   # None: sound alone; as many as needed; those of the pretrained model.
   ('num_frames|num_tiles|num_queries', whole(1, optional=True)),
+  (r'model\.channels', whole(1, optional=True)),  # None: inputs as they are
   (
     r'num_(?!steps)[a-z_]*|(?!loss_)[a-z_]*channels|depths|kernel_size',
     whole(1),

@@ -3,6 +3,8 @@
 Letters: B batch, M inputs, N latents, D their channels, O queries, C channels.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -34,6 +36,7 @@ class Encoder(nn.Module):
     num_blocks: repetitions of the block.
     num_cross_attends: how many of the blocks, from the first on, begin with a
       cross-attend.
+    cross_attends_first: all of them come before the first block instead.
     share_weights: all blocks are the same layers, and all cross-attends but the
       first are. If False, each has its own.
     scan_layers: make the self-attends a loop over one layer, which compiles
@@ -51,6 +54,7 @@ class Encoder(nn.Module):
   num_self_attends_per_block: int
   num_blocks: int = 1
   num_cross_attends: int = 1
+  cross_attends_first: bool = False
   share_weights: bool = True
   scan_layers: bool = False
   remat_policy: str = _KEEP_ALL
@@ -66,7 +70,8 @@ class Encoder(nn.Module):
       input_mask: [B, M], 1 for the inputs that count. The latents of an example
         that has none gather nothing (but are processed).
     """
-    if not 1 <= self.num_cross_attends <= self.num_blocks:
+    most = math.inf if self.cross_attends_first else self.num_blocks
+    if not 1 <= self.num_cross_attends <= most:
       raise ValueError(
         f'num_cross_attends: found {self.num_cross_attends}, expected 1 to '
         f'num_blocks = {self.num_blocks}.'
@@ -92,12 +97,16 @@ class Encoder(nn.Module):
     for i in range(self.num_cross_attends):
       cross_attend = cross_attends[min(i, len(cross_attends) - 1)]
       x = cross_attend(x, inputs, input_mask=input_mask)
+      is_last = i + 1 == self.num_cross_attends
+      if self.cross_attends_first and not is_last:
+        continue
+      begin = 0 if self.cross_attends_first else i
       # The blocks up to the next cross-attend.
-      end = i + 1 if i + 1 < self.num_cross_attends else self.num_blocks
+      end = self.num_blocks if is_last else i + 1
       if shared:
-        x = process(x, slice(size), end - i)
+        x = process(x, slice(size), end - begin)
       else:
-        x = process(x, slice(i * size, end * size), 1)
+        x = process(x, slice(begin * size, end * size), 1)
     return x
 
   def _unrolled(self, x: jax.Array, num_layers: int):

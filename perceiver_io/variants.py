@@ -78,6 +78,7 @@ IMAGE_CLASSIFIERS = {
     )
     for name, options in (
       ('repeated', dict(num_cross_attends=8)),
+      ('repeated_first', dict(num_cross_attends=8, cross_attends_first=True)),
       ('repeated_2', dict(num_cross_attends=2)),
       ('repeated_4', dict(num_cross_attends=4)),
       ('unshared', dict(num_cross_attends=8, share_weights=False)),
@@ -173,6 +174,9 @@ SOUND_CLASSIFIERS = {
   'raw_audio': _sound_classifier(512, audio=_WAVEFORM),
   'mel_audio': _sound_classifier(1024, audio=_SPECTROGRAM),
   'original_raw': _sound_classifier(512, None, audio=_WAVEFORM, image=_VIDEO),
+  'original_mel': _sound_classifier(
+    512, None, audio=_SPECTROGRAM, image=_VIDEO
+  ),
 }
 
 # Of `entities.make_perceiver` (appendix B), which leaves the latents' channels

@@ -46,7 +46,7 @@ def test_published_sizes(variant, millions, gflops):
 
 
 def naive(params, ids, mask):
-  """One example in float64, a loop at a time."""
+  """Features and logits of one example in float64, a loop at a time."""
   p = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
 
   def dense(x, name, layer):
@@ -78,8 +78,8 @@ def naive(params, ids, mask):
     )
     hidden = gelu(dense(x, 'mlp_hidden', layer))
     x = norm(x + dense(hidden, 'mlp_output', layer), layer['mlp_norm'])
-  x = norm(gelu(dense(x, 'head', p)), p['head_norm'])
-  return x @ p['embedding'].T + p['bias']
+  predicted = norm(gelu(dense(x, 'head', p)), p['head_norm'])
+  return x, predicted @ p['embedding'].T + p['bias']
 
 
 @pytest.mark.parametrize('scan_layers', [False, True])
@@ -94,10 +94,15 @@ def test_is_a_naive_bert(scan_layers):
   leaves = [x + 0.3 * rng.standard_normal(x.shape).astype('f') for x in leaves]
   params = structure.unflatten(leaves)
   found = model.apply({'params': params}, ids, input_mask=mask)
+  body = {k: x for k, x in params.items() if not k.startswith(('head', 'bias'))}
+  first = bert.FirstToken(**TINY, scan_layers=scan_layers).apply(
+    {'params': body}, ids, mask, None
+  )
   params = stacking.unstacked(params)
   for b in range(2):
-    expected = naive(params, ids[b], mask[b])
-    np.testing.assert_allclose(found[b], expected, atol=2e-4)
+    features, logits = naive(params, ids[b], mask[b])
+    np.testing.assert_allclose(found[b], logits, atol=2e-4)
+    np.testing.assert_allclose(first[b], features[0], atol=2e-4)
 
 
 def test_bad_input_is_named():

@@ -96,10 +96,6 @@ MODELS = {
     'config.model.encoder.num_latents': '8',
     'config.data.preprocess.image_size': '64',
   },
-  'configs/baselines/bert.py': {
-    'config.model.num_layers': '1',
-    'config.data.preprocess.length': '128',
-  },
   'configs/baselines/entity_transformer.py': {},
 }
 

@@ -9,10 +9,12 @@ import sys
 import pytest
 
 from data import prepare
+from data.arrays import modelnet40
 from data.entities import chess_openings, entities
 from data.flow import flow_archives, flow_io
 from data.sound import audioset
 from data.video import kinetics
+from tests import test_data_arrays_modelnet40 as meshes
 from tests import test_data_entities_chess_openings as games
 from tests import test_data_entities_entities as dumps
 from tests import test_data_flow_flow_archives as archives
@@ -64,6 +66,11 @@ def a_clip_of_film(folder):
   return [f'--videos={folder}', '--labels', labels]
 
 
+def eighty_meshes(folder):
+  meshes.write(folder, meshes.boxes(), as_archive=True)
+  return [f'--manual_dir={folder}']
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(
   'module, split, make_files, num_examples',
@@ -73,6 +80,7 @@ def a_clip_of_film(folder):
     (flow_archives, 'sintel_final/train', a_pair_of_frames, 1),
     (audioset, 'audio/eval_segments', a_clip_of_sound, 1),
     (kinetics, 'train', a_clip_of_film, 1),
+    (modelnet40, 'test', eighty_meshes, 40),
   ],
   ids=lambda x: getattr(x, '__name__', None),
 )

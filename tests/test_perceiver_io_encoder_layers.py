@@ -49,6 +49,38 @@ def test_unshared_blocks_with_equal_weights_are_shared_blocks():
 
 
 @pytest.mark.parametrize(
+  'share_weights, scan_layers', [(True, True), (False, False)]
+)
+def test_cross_attends_at_the_start_are_one_after_the_other(
+  share_weights, scan_layers
+):
+  """Three, then all blocks: as the parts that are applied by hand."""
+  x = random(1, 7, 6)
+  options = dict(num_blocks=2, share_weights=share_weights)
+  encoder = make_encoder(
+    **options,
+    num_cross_attends=3,
+    cross_attends_first=True,
+    scan_layers=scan_layers,
+  )
+  params = init(encoder, x)['params']
+  found = apply(encoder, {'params': params}, x)
+  names = sorted(name for name in params if name.startswith('cross_attend'))
+  assert len(names) == (2 if share_weights else 3)
+  latents = jnp.broadcast_to(params['latents'], (1, *params['latents'].shape))
+  for i in range(2):
+    latents = encoder.cross_attend.apply(
+      {'params': params[names[min(i, len(names) - 1)]]}, latents, x
+    )
+  # The third is what an encoder of one cross-attend begins with.
+  rest = {k: v for k, v in params.items() if k not in names}
+  rest |= {'cross_attend_0': params[names[-1]], 'latents': latents[0]}
+  last = make_encoder(**options, scan_layers=scan_layers)
+  expected = apply(last, {'params': rest}, x)
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
   'options',
   [
     dict(num_blocks=3, num_cross_attends=2),

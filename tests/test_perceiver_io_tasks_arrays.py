@@ -14,8 +14,10 @@ from train_lib.task import make_task
 RNG = np.random.default_rng(0)
 
 
-def make(kind, num_outputs, dense=False, y_mean=(), y_std=()):
+def make(kind, num_outputs, dense=False, y_mean=(), y_std=(), decoded=True):
   config = config_file.get_config('tiny')
+  if not decoded:  # the original Perceiver
+    config.model.decoder = config.model.channels = None
   config.task.update(
     kind=kind, num_outputs=num_outputs, dense=dense, y_mean=y_mean, y_std=y_std
   )
@@ -55,8 +57,9 @@ def test_features_of_places_as_of_a_grid():
   )
 
 
-def test_elements_are_a_set_and_masks_hide():
-  task = make('classes', 3)
+@pytest.mark.parametrize('decoded', [True, False])
+def test_elements_are_a_set_and_masks_hide(decoded):
+  task = make('classes', 3, decoded=decoded)
   batch = batch_of(np.array([0, 1, 2, 0]))
   batch['input_mask'][:, 5:] = 0
   variables = initialised(task, batch)
@@ -75,6 +78,39 @@ def test_elements_are_a_set_and_masks_hide():
   batch['coordinates'] = batch['coordinates'][:, ::-1]
   moved = task.predict(variables, batch)['logits']
   assert abs(moved - logits).max() > 1e-3
+
+
+def test_without_a_decoder_outputs_are_of_the_mean_over_latents():
+  task = make('classes', 3, decoded=False)
+  batch = batch_of(np.array([0, 1, 2, 0]))
+  variables = initialised(task, batch)
+  params = variables['params']
+  assert set(params) == {'encoder', 'outputs'}
+  inputs = jnp.concatenate(
+    [
+      batch['x'],
+      fourier_features(jnp.asarray(batch['coordinates']), 8, (6, 6)),
+    ],
+    axis=-1,
+  )
+  latents = task.model.encoder.apply({'params': params['encoder']}, inputs)
+  linear = params['outputs']['linear']
+  expected = latents.mean(axis=1) @ linear['kernel'] + linear['bias']
+  np.testing.assert_allclose(
+    task.predict(variables, batch)['logits'], expected, atol=1e-5
+  )
+
+
+def test_a_decoder_is_needed_to_ask():
+  config = config_file.get_config('tiny')
+  config.task.update(kind='classes', num_outputs=3, dense=True)
+  config.model.max_resolution = (6, 6)
+  config.model.channels = None
+  with pytest.raises(ValueError, match='config.model.channels: found None'):
+    make_task(config)
+  config.model.decoder = None
+  with pytest.raises(ValueError, match='config.model.decoder: found None'):
+    make_task(config)
 
 
 def test_each_query_has_its_own_output():

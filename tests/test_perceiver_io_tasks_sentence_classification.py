@@ -6,11 +6,14 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
+from configs.baselines import bert
+from configs.baselines import glue as bert_config
 from configs.perceiver_io import glue as config_lib
+from configs.perceiver_io import masked_language_modelling as mlm
 from data.language import glue, tokenizer
 from perceiver_io.evaluators import glue as evaluator
 from perceiver_io.tasks import sentence_classification
-from train_lib import metrics
+from train_lib import metrics, weights
 from train_lib import task as task_lib
 
 
@@ -92,11 +95,14 @@ def batch():
 
 @pytest.fixture(
   scope='module',
-  params=['mrpc', 'shared_token', 'task_tokens', 'multitask_query'],
+  params=['mrpc', 'shared_token', 'task_tokens', 'multitask_query', 'bert'],
 )
 def made(request):
-  config = config_lib.get_config(request.param)
-  config.model = config_lib.get_config('tiny').model
+  if request.param == 'bert':
+    config = bert_config.get_config('tiny')
+  else:
+    config = config_lib.get_config(request.param)
+    config.model = config_lib.get_config('tiny').model
   config.task.names = tuple(glue.TASKS)
   task = task_lib.make_task(config)
   variables = jax.jit(task.init)(jax.random.key(0), batch())
@@ -106,6 +112,9 @@ def made(request):
 def test_the_way_of_asking(made):
   variant, _, variables = made
   params = variables['params']
+  assert ('queries' in params) == (variant != 'bert')
+  if variant == 'bert':
+    return
   num_queries = {'mrpc': 1, 'multitask_query': 8}.get(variant, 64)
   assert params['queries']['table'].shape[0] == num_queries
   assert ('task_tokens' in params) == (variant == 'task_tokens')
@@ -123,12 +132,61 @@ def test_gradients_reach_the_task_of_the_example_alone(made):
   for name in glue.TASKS:
     used = any(np.any(g) for g in jax.tree.leaves(grads[f'head_{name}']))
     assert used == (name == 'qqp')
+  if variant == 'bert':
+    return
   queries = np.any(grads['queries']['table'], axis=1)
   asked = 4 if variant == 'multitask_query' else 0
   assert np.flatnonzero(queries).tolist() == [asked]
   if variant == 'task_tokens':
     tokens = np.any(grads['task_tokens'], axis=1)
     assert np.flatnonzero(tokens).tolist() == [4]
+
+
+@pytest.mark.parametrize(
+  'pretraining, fine_tuning', [(mlm, config_lib), (bert, bert_config)]
+)
+def test_what_was_pretrained_is_found_again(pretraining, fine_tuning, tmp_path):
+  """`init_from` loads all of the body, and neither heads nor what is asked."""
+  run = pretraining.get_config('tiny')
+  data = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch().items()}
+  shapes = jax.eval_shape(task_lib.make_task(run).init, jax.random.key(0), data)
+  theirs = jax.tree.map(lambda x: jax.numpy.full(x.shape, 2.0), shapes)
+  weights.save_variables(str(tmp_path / 'run'), theirs)
+  config = fine_tuning.get_config('tiny')
+  shapes = jax.eval_shape(
+    task_lib.make_task(config).init, jax.random.key(0), data
+  )
+  ours = jax.tree.map(lambda x: jax.numpy.zeros(x.shape), shapes)
+  loaded = weights.load_variables(
+    str(tmp_path / 'run'), ours, config.init_from.exclude
+  )['params']
+  new = {f'head_{name}' for name in glue.TASKS} | {'task_tokens'}
+  body = set(loaded) - new
+  assert body < set(theirs['params'])
+  for name, part in loaded.items():
+    expected = 2.0 if name in body else 0.0
+    assert all((x == expected).all() for x in jax.tree.leaves(part)), name
+
+
+@pytest.mark.parametrize('module', [config_lib, bert_config])
+def test_variants_of_a_model_differ_by_their_task(module):
+  configs = {
+    variant: module.get_config(variant)
+    for variant in module.VARIANTS
+    if variant.rpartition('_')[2] in config_lib.NUM_TRAIN
+  }
+  assert len(configs) == 8 * (3 if module is config_lib else 2)
+  for variant, config in configs.items():
+    model, _, name = variant.rpartition('_')
+    assert config.task.names == (name,)
+    assert config.data.split == f'{name}/train'
+    assert config.evals.validation.data.split == f'{name}/validation'
+    assert config.num_steps == 10 * (config_lib.NUM_TRAIN[name] // 32)
+    pretrained = mlm.MODELS if module is config_lib else bert.MODELS
+    sizes = pretrained[model or 'base_bytes']
+    assert config.model.to_dict() == sizes | {'dtype': None}
+    assert config.data.preprocess.length == sizes['max_length']
+    assert config.data.preprocess.begin_with_cls == (module is bert_config)
 
 
 def test_padding_changes_nothing(made):

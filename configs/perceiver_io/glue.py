@@ -3,17 +3,19 @@
   python train.py --config=configs/perceiver_io/glue.py:mrpc \
     --config.init_from.path=runs/mlm --workdir=runs/mrpc
 
-Variants: a task (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb), for one query;
+Variants: a task (cola, mnli, mrpc, qnli, qqp, rte, sst2, stsb), for one query
+of the model `base_bytes`; `base_sentencepiece_<task>` and `plus_plus_<task>`;
 `shared_token`, `task_tokens` and `multitask_query`, all tasks at once (Jaegle
 et al. 2021b, table 2; docs/paper-tables.md); `tiny` for tests; `wordnet`, pairs
 of WordNet's definitions for a machine without GLUE, trained and reported as RTE
 (`rte_accuracy`), from --config.init_from.path, a run of
-masked_language_modelling.py:demo, or from scratch.
+masked_language_modelling.py:demo, or from scratch. SentencePiece needs
+--config.data.preprocess.tokenizer_model, as in pretraining.
 
 Published recipe (table 13): 10 epochs, LAMB, 200 steps of warm-up, the best of
 batches of 16, 32, 64 and rates of 1e-4, 5e-5, 2e-5, 1e-5. Not trained here. The
 paper does not say how the rate decays: linearly here, as BERT's. `init_from`
-expects the run of masked_language_modelling.py:base_bytes.
+expects a run of masked_language_modelling.py of the variant's model.
 """
 
 import ml_collections
@@ -40,7 +42,14 @@ _MULTITASK = dict(
   task_tokens=(None, False, True, True),
   multitask_query=(len(NUM_TRAIN), True, False, False),
 )
-VARIANTS = (*NUM_TRAIN, *_MULTITASK, 'wordnet', 'tiny')
+# Models with variants for each task; of the first, the task alone names them.
+_MODELS = ('base_bytes', 'base_sentencepiece', 'plus_plus')
+_ONE_TASK = {
+  f'{model}_{task}'.removeprefix('base_bytes_'): (model, task)
+  for model in _MODELS
+  for task in NUM_TRAIN
+}
+VARIANTS = (*_ONE_TASK, *_MULTITASK, 'wordnet', 'tiny')
 
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {'multitask_query': ('v5e:2x4', {'model.scan_layers': True})}
@@ -48,56 +57,88 @@ TPU_TOPOLOGIES = {'multitask_query': ('v5e:2x4', {'model.scan_layers': True})}
 
 def get_config(variant: str = 'mrpc') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
-  if variant in NUM_TRAIN:
-    return _glue(_SINGLE, (variant,), variant, NUM_TRAIN[variant])
+  if variant in _ONE_TASK:
+    model, task = _ONE_TASK[variant]
+    return _perceiver(_SINGLE, mlm.MODELS[model], (task,))
   if variant in _MULTITASK:
-    return _glue(
-      _MULTITASK[variant],
-      tuple(NUM_TRAIN),
-      'all',
-      sum(NUM_TRAIN.values()),
-    )
+    model = mlm.MODELS['base_bytes']
+    return _perceiver(_MULTITASK[variant], model, tuple(NUM_TRAIN))
   if variant == 'tiny':
     return _tiny()
   return _wordnet()
 
 
-def _glue(
-  way: tuple, tasks: tuple[str, ...], name: str, num_train: int
+def _perceiver(
+  way: tuple, model: dict, names: tuple[str, ...]
 ) -> ml_collections.ConfigDict:
   num_queries, query_of_task, task_tokens, begin_with_cls = way
+  body = dict(
+    num_queries=ml_collections.config_dict.placeholder(int),
+    query_of_task=query_of_task,
+    task_tokens=task_tokens,
+  )
+  # The tokens' logits are not used, the queries only by tokens.
+  replaced = r'outputs/|head_|task_tokens'
+  if num_queries is not None:
+    replaced += '|queries/'
+  config = fine_tuning(
+    make_body='perceiver_io.tasks.sentence_classification.asked_perceiver',
+    body=body,
+    model=model,
+    names=names,
+    begin_with_cls=begin_with_cls,
+    replaced=replaced,
+  )
+  config.task.body.num_queries = num_queries
+  return config
+
+
+def fine_tuning(
+  *,
+  make_body: str,
+  body: dict,
+  model: dict,
+  names: tuple[str, ...],
+  begin_with_cls: bool,
+  replaced: str,
+) -> ml_collections.ConfigDict:
+  """The published recipe, for any pretrained model.
+
+  Args:
+    make_body: dotted name of what builds its part up to features [B, C].
+    body: its arguments, beside the model's.
+    model: as in pretraining.
+    names: of the tasks, one or all.
+    begin_with_cls: whether sequences do.
+    replaced: expression of the names that are not loaded.
+  """
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.task = dict(
     module='perceiver_io.tasks.sentence_classification',
-    num_queries=ml_collections.config_dict.placeholder(int),
-    query_of_task=query_of_task,
-    task_tokens=task_tokens,
-    names=tasks,
+    make_body=make_body,
+    body=body,
+    names=names,
   )
-  config.task.num_queries = num_queries
-  config.model = dict(
-    mlm.MODELS['base_bytes'],
-    dtype=ml_collections.config_dict.placeholder(str),
-  )
-
+  config.model = dict(model, dtype=ml_collections.config_dict.placeholder(str))
+  split = names[0] if len(names) == 1 else 'all'
   config.data = common.data(
     'data.language.glue',
-    split=f'{name}/train',
+    split=f'{split}/train',
     batch_size=32,
     tokenizer_model=ml_collections.config_dict.placeholder(str),
     length=config.model.max_length,
     begin_with_cls=begin_with_cls,
   )
   steps_per_epoch = common.num_batches(
-    num_train, config.data.get_ref('batch_size')
+    sum(NUM_TRAIN[name] for name in names), config.data.get_ref('batch_size')
   )
   config.num_steps = 10 * steps_per_epoch
   config.evals = dict(
     validation=dict(
       module='perceiver_io.evaluators.glue',
       every_steps=common.part(steps_per_epoch),
-      data=dict(split=f'{name}/validation', batch_size=64),
+      data=dict(split=f'{split}/validation', batch_size=64),
     )
   )
   config.optim = common.adamw(decay='polynomial', lr=5e-5, warmup_steps=200)
@@ -108,10 +149,6 @@ def _glue(
   )
   config.log_every_steps = 50
   config.update(common.parallel())
-  # The tokens' logits are not used, the queries only by tokens.
-  replaced = r'outputs/|head_|task_tokens'
-  if num_queries is not None:
-    replaced += '|queries/'
   config.init_from = dict(path='', exclude=(replaced,))
   return config
 
@@ -119,7 +156,7 @@ def _glue(
 def _wordnet() -> ml_collections.ConfigDict:
   """A small model, from a pretraining run's weights or from scratch."""
   demo = mlm.get_config('demo')
-  config = _glue(_SINGLE, ('rte',), 'rte', NUM_TRAIN['rte'])
+  config = _perceiver(_SINGLE, mlm.MODELS['base_bytes'], ('rte',))
   config.model = demo.model
   config.num_steps = 1_500  # It overfits after an epoch.
   config.data.update(module='data.language.wordnet', split='train')
@@ -134,8 +171,13 @@ def _wordnet() -> ml_collections.ConfigDict:
 def _tiny() -> ml_collections.ConfigDict:
   config = get_config('task_tokens')
   config.model = mlm.get_config('tiny').model
-  config.data.source = 'synthetic'
   config.data.preprocess.length = config.model.max_length
+  return made_small(config)
+
+
+def made_small(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """Four steps on invented examples."""
+  config.data.source = 'synthetic'
   config.num_steps, config.log_every_steps = 4, 1
   config.optim.schedule.warmup_steps = 1
   config.checkpoint.every_steps = config.evals.validation.every_steps = 2

@@ -12,9 +12,10 @@ mixed of two, so a batch of data holds 2,048. The BatchNorm of `conv`'s stem
 takes the statistics of the whole batch, in their program those of a device.
 `original_*`: the same without a decoder. `original_repeated` reads the image
 before each of its eight blocks, `original_repeated_2` and `_4` before the first
-two and four, and `original_unshared` has weights of its own in each block;
-their own paper (2021a) trains 120 epochs with steps of the learning rate, and
-what it does not say is taken from the other recipe.
+two and four, `original_repeated_first` eight times before the first, and
+`original_unshared` has weights of its own in each block; their own paper
+(2021a) trains 120 epochs with steps of the learning rate, and what it does not
+say is taken from the other recipe.
 
 `*_jft`: config B, fine-tuning (appendix A.2) of what was trained on JFT-300M,
 which is not public: --config.init_from.path names the weights, without the

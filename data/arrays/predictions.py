@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from data.arrays import arrays, files, forms
+from data.arrays import files, forms
 from data.images import predictions
 from train_lib import prediction
 
@@ -43,8 +44,9 @@ class Outputs:
     dense: bool,
     classes: tuple[str, ...] | None,
   ):
+    module = importlib.import_module(data_config.module)
     self._preprocess = functools.partial(
-      arrays.preprocess, train=False, rng=None, **data_config.preprocess
+      module.preprocess, train=False, rng=None, **data_config.preprocess
     )
     self._dense, self._classes = dense, classes
     self.batch_size = data_config.batch_size

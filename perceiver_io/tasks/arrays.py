@@ -2,7 +2,8 @@
 
 Time series, point clouds, tables and fields are read alike (Jaegle et al.
 2021b, section 3): elements are features and the Fourier features of where they
-are; the decoder asks one learned query, the elements, or given places.
+are; the decoder asks one learned query, the elements, or given places. Without
+a decoder it is the original Perceiver (2021a), which read point clouds so.
 
 Letters: B batch, M elements, C channels, D dimensions, O outputs of an example,
 K classes or numbers.
@@ -20,7 +21,7 @@ from flax import linen as nn
 from perceiver_io import models
 from perceiver_io.attention import CrossAttention
 from perceiver_io.models import encoders
-from perceiver_io.outputs import Projection
+from perceiver_io.outputs import MeanLogits, Projection
 from perceiver_io.perceiver import Encoder
 from perceiver_io.position_encoding import fourier_features
 from perceiver_io.queries import LearnedQueries
@@ -33,19 +34,21 @@ class ArrayModel(nn.Module):
   """Perceiver IO on elements at places.
 
   Attributes:
-    channels: that elements, and queries at given places, are mapped to.
+    channels: that elements, and queries at given places, are mapped to; None to
+      leave elements as they are.
     num_bands, max_resolution: of the places' Fourier features; one number of
       `max_resolution` for each of the D dimensions.
-    encoder, decoder: as `Perceiver`'s.
+    encoder, decoder: as `Perceiver`'s; without a decoder, None, the outputs are
+      of the mean over latents.
     num_outputs: K.
     dense: ask the places of `queries`, or the elements; else one learned query.
   """
 
-  channels: int
+  channels: int | None
   num_bands: int
   max_resolution: tuple[int, ...]
   encoder: Encoder
-  decoder: CrossAttention
+  decoder: CrossAttention | None
   num_outputs: int
   dense: bool
 
@@ -70,8 +73,11 @@ class ArrayModel(nn.Module):
       return fourier_features(places, self.num_bands, self.max_resolution)
 
     inputs = jnp.concatenate([x, features(coordinates)], axis=-1)
-    inputs = nn.Dense(self.channels, name='inputs')(inputs)
+    if self.channels is not None:
+      inputs = nn.Dense(self.channels, name='inputs')(inputs)
     latents = self.encoder(inputs, input_mask)
+    if self.decoder is None:
+      return MeanLogits(self.num_outputs, name='outputs')(latents)[:, None]
     if not self.dense:
       asked = LearnedQueries(1, self.channels, name='query')(inputs)
     elif queries is None:
@@ -159,16 +165,32 @@ def make_task(
   Args:
     config: kind, num_outputs, dense, y_mean, y_std, label_smoothing.
     model: channels, num_bands, max_resolution; encoder, the arguments of
-      `models.encoder`; decoder, with use_query_residual.
+      `models.encoder`; decoder, with use_query_residual, or None.
+
+  Raises:
+    ValueError: there is no decoder for queries, or no channels for them.
   """
   encoder = models.encoder(**model.encoder)
+  decoder = None
+  if model.decoder is not None:
+    decoder = encoders.decoder(encoder, **model.decoder)
+    if model.channels is None:
+      raise ValueError(
+        'config.model.channels: found None, expected those of queries, which '
+        'config.model.decoder asks.'
+      )
+  elif config.dense:
+    raise ValueError(
+      'config.model.decoder: found None, which has one output for all of an '
+      'example; y has one for each element or query.'
+    )
   return Arrays(
     model=ArrayModel(
       channels=model.channels,
       num_bands=model.num_bands,
       max_resolution=tuple(model.max_resolution),
       encoder=encoder,
-      decoder=encoders.decoder(encoder, **model.decoder),
+      decoder=decoder,
       num_outputs=config.num_outputs,
       dense=config.dense,
     ),

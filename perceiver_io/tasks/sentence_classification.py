@@ -4,6 +4,7 @@ Letters: B batch, M tokens, C channels, T tasks, K logits of the largest task.
 """
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -55,8 +56,8 @@ class TaskHead(nn.Module):
     return output(nn.tanh(hidden(x)))
 
 
-class SentenceModel(nn.Module):
-  """A language model that answers one query an example.
+class AskedPerceiver(nn.Module):
+  """A language model's answer to one query an example.
 
   The four ways of table 2 are values of three attributes:
     single-task query: one query, no token;
@@ -84,10 +85,7 @@ class SentenceModel(nn.Module):
   def __call__(
     self, ids: jax.Array, input_mask: jax.Array, task: jax.Array
   ) -> jax.Array:
-    """Maps ids and input_mask [B, M] and task [B] to logits [B, K].
-
-    Logits that the example's task does not have are -1e9.
-    """
+    """Maps ids and input_mask [B, M] and task [B] to [B, C]."""
     inputs = self.inputs(ids)
     if self.task_tokens:
       tokens = self.param(
@@ -102,11 +100,66 @@ class SentenceModel(nn.Module):
     chosen = task if self.query_of_task else jnp.zeros_like(task)
     queries = self.queries(inputs)
     queries = jnp.take_along_axis(queries, chosen[:, None, None], axis=1)
-    x = self.decoder(queries, latents)[:, 0]
+    return self.decoder(queries, latents)[:, 0]
+
+
+def asked_perceiver(
+  *,
+  num_queries: int | None,
+  query_of_task: bool,
+  task_tokens: bool,
+  **model: Any,
+) -> AskedPerceiver:
+  """The body of a pretrained Perceiver IO.
+
+  Args:
+    num_queries: None for the pretrained ones.
+    query_of_task, task_tokens: see `AskedPerceiver`.
+    **model: arguments of `models.masked_language_modelling`.
+  """
+  pretrained = models.masked_language_modelling(**model)
+  queries = pretrained.queries
+  if num_queries is not None:
+    queries = LearnedQueries(num_queries, queries.channels)
+  return AskedPerceiver(
+    inputs=pretrained.inputs,
+    encoder=pretrained.encoder,
+    queries=queries,
+    decoder=pretrained.decoder,
+    query_of_task=query_of_task,
+    task_tokens=task_tokens,
+  )
+
+
+class SentenceModel(nn.Module):
+  """A head for each task on what a pretrained body says of a sentence.
+
+  The body's parameters have the paths that they were pretrained at.
+
+  Attributes:
+    body: maps ids and input_mask [B, M] and task [B] to [B, C].
+  """
+
+  body: nn.Module
+
+  def setup(self):
+    nn.share_scope(self, self.body)
+    self.head = {
+      name: TaskHead(num_logits) for name, (num_logits, *_) in TASKS.items()
+    }
+
+  def __call__(
+    self, ids: jax.Array, input_mask: jax.Array, task: jax.Array
+  ) -> jax.Array:
+    """Maps ids and input_mask [B, M] and task [B] to logits [B, K].
+
+    Logits that the example's task does not have are -1e9.
+    """
+    x = self.body(ids, input_mask, task)
     most = max(num_logits for num_logits, *_ in TASKS.values())
     heads = []
     for name, (num_logits, *_) in TASKS.items():
-      logits = TaskHead(num_logits, name=f'head_{name}')(x)
+      logits = self.head[name](x)
       absent = ((0, 0), (0, most - num_logits))
       heads.append(jnp.pad(logits, absent, constant_values=_NO_LOGIT))
     return jnp.take_along_axis(
@@ -123,14 +176,16 @@ class SentenceClassification:
   Attributes:
     model: the model.
     tasks: names of the tasks whose metrics are computed.
+    vocab_size: ids of tokens.
   """
 
   model: SentenceModel
   tasks: tuple[str, ...]
+  vocab_size: int
 
   @property
   def label_ranges(self):
-    return {'ids': (self.model.inputs.vocab_size, None)}
+    return {'ids': (self.vocab_size, None)}
 
   def init(self, rng, batch):
     return self.model.init(
@@ -190,9 +245,9 @@ def make_task(
   """Builds the task.
 
   Args:
-    config: num_queries, None for the pretrained ones; query_of_task and
-      task_tokens, see `SentenceModel`; names, of the tasks to measure.
-    model: arguments of `models.masked_language_modelling`.
+    config: make_body, a function's dotted name; body, its arguments beside the
+      model's; names, of the tasks to measure.
+    model: what a pretraining run has under this name.
   """
   unknown = set(config.names) - set(TASKS)
   if unknown:
@@ -200,18 +255,9 @@ def make_task(
       f'config.task.names: found {sorted(unknown)}, expected some of '
       f'{list(TASKS)}.'
     )
-  pretrained = models.masked_language_modelling(**model)
-  queries = pretrained.queries
-  if config.num_queries is not None:
-    queries = LearnedQueries(config.num_queries, queries.channels)
+  make_body = task_lib.function_named(config.make_body)
   return SentenceClassification(
-    model=SentenceModel(
-      inputs=pretrained.inputs,
-      encoder=pretrained.encoder,
-      queries=queries,
-      decoder=pretrained.decoder,
-      query_of_task=config.query_of_task,
-      task_tokens=config.task_tokens,
-    ),
+    model=SentenceModel(make_body(**config.body, **model)),
     tasks=tuple(config.names),
+    vocab_size=model.vocab_size,
   )
