@@ -1,7 +1,7 @@
 # make demo: set up, train PaCa-ViT on digits over photographs, draw what it sees.
 # make test: set up and run the quick tests. Nothing is needed but Python 3.11+.
 # make test-all: those and the rest, which start processes or compile the
-#   papers' sizes.
+#   papers' sizes; .ci/run runs it.
 # make test-slow: the same recipes at larger sizes, minutes each.
 # make test-newest: the quick tests with the newest versions that setup.py admits.
 # Another Python: make test PYTHON=python3.13 (its folder is .venv-3.13).
