@@ -5,8 +5,7 @@
 `base` has 12 layers of 768 channels and reads 512 SentencePiece tokens, `bytes`
 6 of 512 and reads 2,048 bytes; docs/paper-tables.md has what was published.
 Perceiver IO's own recipe. Not trained here. `base` needs
---config.data.preprocess.tokenizer_model. `demo` reads what
-Perceiver IO's `demo` reads, with 7 % more operations.
+--config.data.preprocess.tokenizer_model.
 """
 
 import ml_collections
@@ -36,17 +35,7 @@ MODELS = {
   ),
 }
 
-_DEMO = dict(
-  vocab_size=262,
-  max_length=64,
-  channels=64,
-  num_layers=3,
-  num_heads=4,
-  mlp_channels=256,
-  scan_layers=False,
-)
-
-VARIANTS = (*MODELS, 'demo')
+VARIANTS = tuple(MODELS)
 
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
@@ -60,10 +49,4 @@ TPU_TOPOLOGIES = {
 
 def get_config(variant: str = 'bytes') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
-  if variant != 'demo':
-    return mlm.pretraining(BERT, MODELS[variant])
-  config = mlm.get_config('demo')
-  config.task.make_model = BERT
-  dtype = ml_collections.config_dict.placeholder(str)
-  config.model = dict(_DEMO, dtype=dtype)
-  return config
+  return mlm.pretraining(BERT, MODELS[variant])
