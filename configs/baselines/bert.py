@@ -5,8 +5,7 @@
 `base` has 12 layers of 768 channels and reads 512 SentencePiece tokens, `bytes`
 6 of 512 and reads 2,048 bytes; docs/paper-tables.md has what was published.
 Perceiver IO's own recipe. Not trained here. `base` needs
---config.data.preprocess.tokenizer_model. `demo` reads what Perceiver IO's
-`demo` reads, with 7 % more operations. `tiny`, for tests, has one layer of 16
+--config.data.preprocess.tokenizer_model. `tiny`, for tests, has one layer of 16
 channels and reads 64 bytes.
 """
 
@@ -37,11 +36,7 @@ MODELS = {
   ),
 }
 
-_SMALL = {
-  'demo': dict(channels=64, num_layers=3, num_heads=4, mlp_channels=256),
-  'tiny': dict(channels=16, num_layers=1, num_heads=2, mlp_channels=32),
-}
-VARIANTS = (*MODELS, *_SMALL)
+VARIANTS = (*MODELS, 'tiny')
 
 # What `python -m tools.compile_check` compiles, and with which options.
 TPU_TOPOLOGIES = {
@@ -55,10 +50,15 @@ TPU_TOPOLOGIES = {
 
 def get_config(variant: str = 'bytes') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
-  if variant in MODELS:
-    return mlm.pretraining(BERT, MODELS[variant])
-  config = mlm.get_config(variant)
+  if variant == 'tiny':
+    return _tiny()
+  return mlm.pretraining(BERT, MODELS[variant])
+
+
+def _tiny() -> ml_collections.ConfigDict:
+  config = mlm.get_config('tiny')
   config.task.make_model = BERT
-  config.model = MODELS['bytes'] | dict(max_length=64) | _SMALL[variant]
+  sizes = dict(max_length=64, channels=16, num_layers=1, num_heads=2)
+  config.model = MODELS['bytes'] | sizes | dict(mlp_channels=32)
   config.model.dtype = ml_collections.config_dict.placeholder(str)
   return config

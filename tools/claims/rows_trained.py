@@ -192,7 +192,7 @@ ROWS = (
   Claim(
     'permuted',
     'Permuting the pixels of all images costs a convolution and a ViT much, '
-    'and a Perceiver nothing.',
+    'and a Perceiver with learned positions nothing.',
     'Perceiver, table 2',
     '; '.join(
       f'{row} {published("p-1", row, "Top-1")} and '
