@@ -9,6 +9,7 @@ are set side by side with --workdir=runs/a,runs/b. docs/playground.md tells it
 in full.
 """
 
+import contextlib
 import socket
 import threading
 import traceback
@@ -52,6 +53,7 @@ def listen(port: int) -> socket.socket:
   listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
   try:
     listener.bind((_HOST, port))
+    listener.listen()  # Who asks from now on waits.
   except OSError as e:
     listener.close()
     raise ValueError(
@@ -100,7 +102,8 @@ def main(argv):
     raise SystemExit(str(e)) from e
   address = f'http://{_HOST}:{listener.getsockname()[1]}'
   print(f'Open {address} (Ctrl-C ends it).', flush=True)
-  serve(runs, listener).run(sockets=[listener])
+  with contextlib.suppress(KeyboardInterrupt):
+    serve(runs, listener).run(sockets=[listener])
 
 
 if __name__ == '__main__':

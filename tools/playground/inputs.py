@@ -114,9 +114,7 @@ def clusters_off(
     raise Refused('off: expected an object.')
   for name, clusters in off.items():
     if name not in sizes:
-      raise Refused(
-        f'off: found {name[:40]!r}; expected of {sorted(sizes)}.'
-      )
+      raise Refused(f'off: found {name[:40]!r}; expected of {sorted(sizes)}.')
     if not isinstance(clusters, list):
       raise Refused(f'off: {name}: expected a list of clusters.')
     for i, _ in enumerate(clusters):

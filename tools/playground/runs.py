@@ -55,6 +55,7 @@ class Run:
     self._predictor = prediction.Predictor(
       config, workdir, best, kind=self._view
     )
+    self._takes_two = self.takes == 'text' and self._like_has_two_texts()
     self._lock = threading.Lock()
     self._examples = None
     self._status = {'status': 'waiting', 'step': 0, 'steps': 1, 'doing': ''}
@@ -68,7 +69,7 @@ class Run:
       'takes': self.takes,
       'classes': list(self.classes) if self.classes else None,
       'sizes': dict(self.sizes),
-      'pairs': self._takes_two_texts(),
+      'pairs': self._takes_two,
     } | self._status
 
   def warm_up(self) -> None:
@@ -115,7 +116,7 @@ class Run:
       return self._answer(Asked(inputs.text(body, 'text'), by=by))
     if self.takes == 'text':
       texts = [inputs.text(body, name) for name in names]
-      texts = [x for x in texts if x.strip()] if self._takes_two_texts() else texts[:1]
+      texts = [x for x in texts if x.strip()] if self._takes_two else texts[:1]
       return self._answer(Asked(texts))
     pictures = [self._picture(body, name) for name in names]
     if self.takes == 'pair':
@@ -168,9 +169,7 @@ class Run:
       raise inputs.Refused(text)
     return found.details | {'seconds': round(seconds, 4)}
 
-  def _takes_two_texts(self) -> bool:
-    if self.takes != 'text':
-      return False
+  def _like_has_two_texts(self) -> bool:
     module = importlib.import_module(self._config.data.module)
     like = module.synthetic(self._config.data.split)[0]
     return len(like['texts']) > 1
@@ -194,7 +193,7 @@ class Run:
       frame = np.full(size, 128, np.uint8)
       return [(doing, lambda: Asked((frame, frame)))]
     if self.takes == 'text':
-      count = 2 if self._takes_two_texts() else 1
+      count = 2 if self._takes_two else 1
       return [(doing, lambda: Asked(['A text.'] * count))]
     if self.takes == 'blanks':
       one, two = _WARM_TEXTS

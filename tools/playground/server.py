@@ -164,7 +164,7 @@ def content_policy(page: str) -> str:
     hashes[tag] = f"'sha256-{digest.decode()}'"
   return (
     f"default-src 'none'; script-src {hashes['script']}; "
-    f"style-src {hashes['style']}; img-src data: blob:; media-src data: blob:; "
+    f'style-src {hashes["style"]}; img-src data: blob:; media-src data: blob:; '
     "connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
   )

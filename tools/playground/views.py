@@ -96,7 +96,9 @@ class Clusters(Classes):
     super().__init__(kind)
     self._model = model
     names = dict.fromkeys(relevance.assignment_names(model.backbone).values())
-    of_stage = {name: num_clusters[int(name.split('_')[1]) - 1] for name in names}
+    of_stage = {
+      name: num_clusters[int(name.split('_')[1]) - 1] for name in names
+    }
     self.sizes = {name: size for name, size in of_stage.items() if size}
 
   def example(self, asked):
@@ -116,9 +118,7 @@ class Clusters(Classes):
     images = batch['image']
     if f'on/{next(iter(self.sizes))}' in batch:
       scales = {name: batch[f'on/{name}'] for name in self.sizes}
-      logits, _ = relevance.apply_scaled(
-        self._model, variables, images, scales
-      )
+      logits, _ = relevance.apply_scaled(self._model, variables, images, scales)
       return {'own': _in_units(task, logits)}
     own = self._kind.outputs(task, variables, batch)
     logits = own.get('logits', jnp.zeros((images.shape[0], 1)))
@@ -258,7 +258,10 @@ class Blanks(View):
     if asked.by == 'tokens':
       return values, files, {'values': values}
     filled = [
-      {key: values[f'{key}{suffix}'] for key in ('text', 'words', 'probability')}
+      {
+        key: values[f'{key}{suffix}']
+        for key in ('text', 'words', 'probability')
+      }
       for suffix in ('', '_2', '_3')
       if f'text{suffix}' in values
     ]
@@ -377,6 +380,6 @@ def as_text(held: bytes) -> str:
 
 def _in_units(task, logits: jax.Array) -> dict[str, jax.Array]:
   scale = getattr(task, 'scale', None)
-  return {'logits': logits} if scale is None else {
-    'numbers': scale.in_units(logits)
-  }
+  return (
+    {'logits': logits} if scale is None else {'numbers': scale.in_units(logits)}
+  )

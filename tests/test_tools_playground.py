@@ -1,0 +1,398 @@
+"""The playground answers as predict.py does, and refuses what it should."""
+
+import base64
+import functools
+import io
+import json
+import struct
+import sys
+import threading
+import zlib
+
+import jax
+import numpy as np
+import PIL.Image
+import pytest
+from absl.testing import flagsaver
+
+import predict
+from configs.paca_vit import digits_on_photos
+from data.images import predictions
+from paca_vit import relevance
+from tests import exported_runs, odd_images
+from tests.playground_servers import as_text, ask, make_run, request, serving
+from tools.playground import __main__ as playground
+from tools.playground import inputs, server
+from train_lib import run_files, sharding, trained
+
+PICTURE = odd_images.encode(odd_images.COLOURS, 'PNG')
+CLUSTERS = {'stage_1': 5, 'stage_2': 3}
+
+
+def small_config():
+  config = digits_on_photos.get_config('tiny')
+  config.model.update(channels=(4, 8), depths=(1, 2), num_clusters=(5, 3))
+  config.model.num_heads = (1, 1)
+  return config
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('playground') / 'small'
+  folder.mkdir()
+  return exported_runs.make_run(folder, small_config())
+
+
+@pytest.fixture(scope='module')
+def port(workdir):
+  config = run_files.read_config(workdir)
+  with serving([playground.Run(workdir, config)]) as port:
+    yield port
+
+
+class ByHand:
+  """The model itself, of PICTURE."""
+
+  def __init__(self, workdir):
+    config = run_files.read_config(workdir)
+    kind = predictions.make_predictions(config, None)
+    image = kind.example(PICTURE)['image'][None]
+    mesh = sharding.make_mesh(config.mesh)
+    batch = {'image': np.repeat(image, mesh.size, 0)}
+    task, state = trained.load(config, workdir, mesh, batch)
+    variables = jax.device_get(state.eval_variables)
+
+    @jax.jit
+    def logits(scales):
+      scales = {name: x[None] for name, x in scales.items()}
+      return relevance.apply_scaled(task.model, variables, image, scales)[0][0]
+
+    self.logits = logits
+
+  def probabilities(self, **off):
+    scales = {name: np.ones(n, np.float32) for name, n in CLUSTERS.items()}
+    for name, clusters in off.items():
+      scales[name][clusters] = 0
+    return np.asarray(jax.nn.softmax(self.logits(scales)))
+
+  def slope(self, name, m, best, step=0.02):
+    """Of a class's logit by the factor on a cluster, by differences."""
+    found = []
+    for sign in (1, -1):
+      scales = {name: np.ones(n, np.float32) for name, n in CLUSTERS.items()}
+      scales[name][m] += sign * step
+      found.append(float(self.logits(scales)[best]))
+    return (found[0] - found[1]) / (2 * step)
+
+
+@pytest.fixture(scope='module')
+def by_hand(workdir):
+  return ByHand(workdir)
+
+
+def test_an_answer_is_what_predict_says(port, workdir):
+  answer = ask(port, picture=as_text(PICTURE))
+  (found,) = predict.load(workdir)([PICTURE])
+  probabilities = answer['probabilities']
+  assert len(probabilities) == 10
+  assert int(np.argmax(probabilities)) == found.values['label']
+  np.testing.assert_allclose(
+    max(probabilities), found.values['probability'], atol=2e-5
+  )
+
+
+def test_a_cluster_that_is_off_is_gone_from_every_block(port, by_hand):
+  """And all on, which another path computes, is no cluster off."""
+  ask_with = functools.partial(ask, port, picture=as_text(PICTURE))
+  for off in ({}, {'stage_1': [4]}, {'stage_1': [0, 4], 'stage_2': [1, 2]}):
+    np.testing.assert_allclose(
+      ask_with(off=off)['probabilities'],
+      by_hand.probabilities(**off),
+      atol=2e-5,
+    )
+  without = by_hand.probabilities(stage_2=[0, 1, 2])
+  assert np.abs(by_hand.probabilities() - without).max() > 1e-3
+  assert ask_with(off={'stage_1': []})['layers']  # as if nothing was off
+
+
+def test_maps_and_relevance_are_the_models(port, by_hand):
+  answer = ask(port, picture=as_text(PICTURE))
+  layers = {layer['name']: layer for layer in answer['layers']}
+  assert {name: x['shape'][0] for name, x in layers.items()} == CLUSTERS
+  best = int(np.argmax(answer['probabilities']))
+  for name, layer in layers.items():
+    shares = np.frombuffer(base64.b64decode(layer['data']), np.uint8)
+    maps = shares.reshape(layer['shape']) / 255
+    maps *= np.float32(layer['largest'])[:, None, None]
+    # Weights of a cluster sum to 1 over the patches, but for rounding.
+    np.testing.assert_allclose(maps.sum((1, 2)), 1, atol=0.03)
+    for m, found in enumerate(layer['relevance']):
+      expected = by_hand.slope(name, m, best)
+      assert found == pytest.approx(expected, rel=0.02, abs=2e-4)
+    assert max(map(abs, layer['relevance'])) > 1e-3
+  assert answer['seen'].startswith('data:image/png;base64,')
+  seen = base64.b64decode(answer['seen'].partition(',')[2])
+  assert PIL.Image.open(io.BytesIO(seen)).size == (256, 256)
+
+
+def test_the_page_and_what_runs_are(port):
+  status, headers, page = request(port, 'GET', '/')
+  assert status == 200 and headers['content-type'].startswith('text/html')
+  policy = headers['content-security-policy']
+  assert "default-src 'none'" in policy and 'unsafe' not in policy
+  assert headers['x-frame-options'] == 'DENY'
+  assert b'http://' not in page and b'https://' not in page
+  assert b'src="' not in page  # no script or picture of another address
+  (run,) = json.loads(request(port, 'GET', '/api/runs')[2])['runs']
+  assert run['status'] == 'ready' and run['takes'] == 'picture'
+  assert run['sizes'] == CLUSTERS and run['name'] == 'small'
+
+
+def test_examples_are_the_evaluations_own(port):
+  found = ask(port, '/api/example', index=3)
+  (url,) = found['pictures']
+  picture = PIL.Image.open(io.BytesIO(base64.b64decode(url.partition(',')[2])))
+  assert picture.size == (64, 64) and 0 <= int(found['label']) <= 9
+  assert found != ask(port, '/api/example', index=4)
+  answer = ask(port, picture=url.partition(',')[2])
+  assert answer['probabilities']
+
+
+def test_requests_at_once_each_get_their_own_answer(port):
+  """Two tabs, with different clusters off."""
+  offs = [{}, {'stage_1': [0]}, {'stage_2': [0, 1]}, {'stage_2': [2]}]
+  alone = [ask(port, picture=as_text(PICTURE), off=off) for off in offs]
+  found = [None] * 8
+
+  def run(i):
+    found[i] = ask(port, picture=as_text(PICTURE), off=offs[i % 4])
+
+  threads = [threading.Thread(target=run, args=(i,)) for i in range(8)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  for i, answer in enumerate(found):
+    assert answer['probabilities'] == alone[i % 4]['probabilities']
+
+
+def bomb(side):
+  """A PNG of few bytes that claims so many pixels."""
+  header = struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0)
+  chunk = b'IHDR' + header
+  start = b'\x89PNG\r\n\x1a\n' + struct.pack('>I', len(header)) + chunk
+  return start + struct.pack('>I', zlib.crc32(chunk)) + PICTURE[33:]
+
+
+OK = {'run': 0, 'picture': as_text(PICTURE)}
+ODD = odd_images.wrong()
+# name: (status, part of the error, method, path, body, headers)
+REFUSED = {
+  'foreign origin': (403, 'Origin', {'Origin': 'http://evil.example'}),
+  'origin of another port': (403, 'Origin', {'Origin': 'http://127.0.0.1:1'}),
+  'origin null': (403, 'Origin', {'Origin': 'null'}),
+  'https origin': (403, 'Origin', {'Origin': 'https://127.0.0.1:{port}'}),
+  'foreign host': (403, 'Host', {'Host': 'evil.example'}),
+  'rebound host': (403, 'Host', {'Host': 'evil.example:{port}'}),
+  'host without port': (403, 'Host', {'Host': '127.0.0.1'}),
+  'no host': (400, '', {'Host': None}),
+  'two hosts': (400, '', {'Host': ['127.0.0.1:{port}', 'evil.example']}),
+  'cross-site fetch': (403, 'Sec-Fetch-Site', {'Sec-Fetch-Site': 'cross-site'}),
+  'form': (415, 'json', {'Content-Type': 'application/x-www-form-urlencoded'}),
+  'plain text': (415, 'json', {'Content-Type': 'text/plain'}),
+  'no content type': (415, 'json', {'Content-Type': None}),
+  'compressed': (415, 'Encoding', {'Content-Encoding': 'gzip'}),
+  'declared too long': (413, 'MiB', {'Content-Length': str(2**40)}),
+}
+BODIES = {
+  'nothing': (400, 'JSON', b''),
+  'no JSON': (400, 'JSON', b'{"run": 0,'),
+  'no UTF-8': (400, 'JSON', b'{"run": "\xff"}'),
+  'a list': (400, 'object', [0]),
+  'nested without end': (400, 'JSON', b'[' * 200_000),
+  'NaN': (400, 'NaN', b'{"run": NaN}'),
+  'infinity': (400, 'Infinity', b'{"run": 0, "off": {"stage_1": [Infinity]}}'),
+  'no run': (400, 'run: expected', {'picture': OK['picture']}),
+  'run out of range': (400, 'expected 0 to 0', OK | {'run': 1}),
+  'negative run': (400, 'expected 0 to 0', OK | {'run': -1}),
+  'run as truth': (400, 'whole number', OK | {'run': True}),
+  'run as fraction': (400, 'whole number', OK | {'run': 0.5}),
+  'unknown field': (400, "'path'", OK | {'path': '/etc/passwd'}),
+  'no picture': (400, 'picture: expected a file', {'run': 0}),
+  'picture as path': (400, 'base64', OK | {'picture': '/etc/passwd!'}),
+  'picture as address': (400, 'base64', OK | {'picture': 'file:///etc/x'}),
+  'empty picture': (400, 'empty', OK | {'picture': ''}),
+  'wrong base64': (400, 'base64', OK | {'picture': 'a' * 5}),
+  'text as picture': (
+    400,
+    'expected an image',
+    OK | {'picture': as_text(b'?')},
+  ),
+  'half a picture': (400, 'broken', OK | {'picture': as_text(PICTURE[:60])}),
+  'svg': (400, 'image', OK | {'picture': as_text(b'<svg xmlns="x"/>')}),
+  'postscript': (400, 'image', OK | {'picture': as_text(b'%!PS-Adobe-3.0\n')}),
+  'bomb': (400, 'too many', OK | {'picture': as_text(bomb(8_000))}),
+  'large bomb': (400, 'image', OK | {'picture': as_text(bomb(60_000))}),
+  'off as list': (400, 'off: expected', OK | {'off': [1]}),
+  'off of no stage': (400, "'stage_9'", OK | {'off': {'stage_9': [0]}}),
+  'cluster out of range': (400, '0 to 4', OK | {'off': {'stage_1': [5]}}),
+  'negative cluster': (400, '0 to 4', OK | {'off': {'stage_1': [-1]}}),
+  'huge cluster': (400, '0 to 2', OK | {'off': {'stage_2': [10**30]}}),
+  'cluster as text': (400, 'whole number', OK | {'off': {'stage_1': ['0']}}),
+  'clusters as number': (400, 'list', OK | {'off': {'stage_1': 3}}),
+}
+PATHS = {
+  'GET /etc/passwd': 404,
+  'GET /../../etc/passwd': 404,
+  'GET /%2e%2e/%2e%2e/etc/passwd': 404,
+  'GET /page.html': 404,
+  'GET //etc/passwd': 404,
+  'GET /api/answer': 405,
+  'GET /api/': 404,
+  'GET /?file=/etc/passwd': 200,  # The page: nobody reads what is asked.
+  'PUT /': 405,
+  'DELETE /api/runs': 405,
+  'POST /': 405,
+  'POST /api/runs': 405,
+  'POST /api/nothing': 404,
+  'OPTIONS /api/answer': 405,
+  'TRACE /': 405,
+}
+
+
+def check_refused(port, status, text, found):
+  assert found[0] == status, found
+  assert found[1].get('x-content-type-options') == 'nosniff' or not text
+  assert 'access-control-allow-origin' not in found[1]
+  if text:
+    error = json.loads(found[2])['error']
+    assert text in error and '\n' not in error and 'Traceback' not in error
+  assert ask(port, picture=OK['picture'])['probabilities']  # It still serves.
+
+
+@pytest.mark.parametrize('name', REFUSED)
+def test_requests_of_others_are_refused(port, name):
+  status, text, headers = REFUSED[name]
+  headers = {
+    k.replace('-', '_'): [x.format(port=port) for x in v]
+    if isinstance(v, list)
+    else v and v.format(port=port)
+    for k, v in headers.items()
+  }
+  found = request(port, 'POST', '/api/answer', OK, **headers)
+  check_refused(port, status, text, found)
+
+
+@pytest.mark.parametrize('name', BODIES)
+def test_wrong_bodies_are_refused(port, name):
+  status, text, body = BODIES[name]
+  found = request(port, 'POST', '/api/answer', body)
+  check_refused(port, status, text, found)
+
+
+@pytest.mark.parametrize('line', PATHS)
+def test_no_other_address_answers(port, line):
+  found = request(port, *line.split())
+  assert found[0] == PATHS[line]
+  assert b'root:' not in found[2]
+  if found[0] != 200:
+    assert found[1]['x-frame-options'] == 'DENY'
+
+
+def test_a_body_that_declares_no_length_is_cut(port):
+  """In chunks, more than is taken: refused as soon as it is too much."""
+  import http.client
+
+  connection = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
+  chunk = b'x' * 2**20
+  chunks = (chunk for _ in range(inputs.MAX_BODY // 2**20 + 8))
+  try:
+    connection.request(
+      *('POST', '/api/answer', chunks),
+      headers={'Content-Type': 'application/json'},
+      encode_chunked=True,
+    )
+    assert connection.getresponse().status == 413
+  except (BrokenPipeError, ConnectionResetError):
+    pass  # The server hung up before all was sent.
+  connection.close()
+  assert ask(port, picture=OK['picture'])['probabilities']
+
+
+def test_own_pages_may_ask(port):
+  for name in ('127.0.0.1', 'localhost'):
+    found = request(
+      *(port, 'POST', '/api/answer', OK),
+      Host=f'{name}:{port}',
+      Origin=f'http://{name}:{port}',
+      Sec_Fetch_Site='same-origin',
+    )
+    assert found[0] == 200
+
+
+def test_until_a_run_is_ready_it_says_so(tmp_path):
+  run = make_run(tmp_path / 'slow', small_config())
+  started, go_on = threading.Event(), threading.Event()
+  answer = run._answer
+
+  def waiting(asked):
+    started.set()
+    go_on.wait(60)
+    return answer(asked)
+
+  run._answer = waiting
+  with serving([run], wait=False) as port:
+    started.wait(60)
+    (about,) = json.loads(request(port, 'GET', '/api/runs')[2])['runs']
+    assert about['status'] == 'warming' and about['steps'] == 2
+    status, _, held = request(port, 'POST', '/api/answer', OK)
+    assert status == 503 and 'not ready' in json.loads(held)['error']
+    run._answer = None  # Nothing needs to be compiled for this test.
+    go_on.set()
+
+
+def test_only_this_machine_is_listened_to():
+  with playground.listen(0) as listener:
+    assert listener.getsockname()[0] == '127.0.0.1'
+    port = listener.getsockname()[1]
+    with pytest.raises(ValueError, match=f'--port: {port} cannot be used'):
+      playground.listen(port)
+
+
+def test_policy_is_of_the_pages_own_script():
+  page = '<style>a {}</style><script>b()</script>'
+  policy = server.content_policy(page)
+  assert policy != server.content_policy(page.replace('b()', 'c()'))
+  assert policy != server.content_policy(page.replace('a {}', 'c {}'))
+
+
+def run_program(**flags):
+  """Until it would serve: what stops it before is its SystemExit."""
+  with flagsaver.flagsaver():
+    playground.flags.FLAGS([sys.argv[0]])
+    for name, value in ({'config': None} | flags).items():
+      if value is not None:
+        setattr(playground.flags.FLAGS, name, value)
+    playground.main(['playground'])
+
+
+@pytest.mark.parametrize(
+  'module, text',
+  [
+    ('perceiver_io.tasks.arrays', 'predict.py predicts for it'),
+    ('perceiver_io.tasks.behavioural_cloning', 'predict.py predicts for it'),
+    ('paca_vit.tasks.video_classification', 'the page cannot show paca_vit'),
+  ],
+)
+def test_tasks_that_cannot_be_shown_are_named(tmp_path, module, text):
+  config = small_config()
+  config.task.module = module
+  run_files.write(str(tmp_path), config, None, 'a config')
+  with pytest.raises(SystemExit, match=text) as stopped:
+    run_program(workdir=str(tmp_path))
+  assert module in str(stopped.value) and '\n' not in str(stopped.value)
+
+
+def test_no_run_is_one_line(tmp_path):
+  with pytest.raises(SystemExit, match='^--workdir: expected the folder of a'):
+    run_program(workdir=str(tmp_path))
