@@ -1,9 +1,6 @@
 """The playground as its visitors meet it: a real browser, a real server."""
 
-import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import PIL.Image
@@ -15,33 +12,24 @@ from configs.perceiver_io import (
   mnist5k,
   optical_flow,
 )
-from tests import exported_runs
+from tests import exported_runs, playground_pages
+from tests.playground_pages import (
+  ActionChains,
+  By,
+  Keys,
+  Page,
+  Program,
+  make_driver,
+)
 from tests.playground_servers import make_run, serving
-from tests.processes import ROOT, environment
-
-BROWSER, DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
-try:
-  from selenium import webdriver
-  from selenium.common import exceptions
-  from selenium.webdriver.common.action_chains import ActionChains
-  from selenium.webdriver.common.by import By
-  from selenium.webdriver.common.keys import Keys
-  from selenium.webdriver.support.ui import WebDriverWait
-except ModuleNotFoundError:
-  webdriver = None
 
 pytestmark = [
   pytest.mark.full,
   pytest.mark.skipif(
-    not (BROWSER and DRIVER and webdriver),
+    not playground_pages.is_installed(),
     reason='needs Chromium, its driver and Selenium: make test-playground',
   ),
 ]
-FLAGS = (
-  *('--headless', '--no-sandbox', '--disable-gpu', '--disable-quic'),
-  *('--no-first-run', '--disable-background-networking'),
-  *('--disable-component-update', '--disable-sync', '--window-size=1200,1400'),
-)
 
 
 def small_config(seed=0):
@@ -54,14 +42,7 @@ def small_config(seed=0):
 
 @pytest.fixture(scope='module')
 def driver(tmp_path_factory):
-  options = webdriver.ChromeOptions()
-  options.binary_location = BROWSER
-  profile = tmp_path_factory.mktemp('profile')
-  for flag in (*FLAGS, f'--user-data-dir={profile}'):
-    options.add_argument(flag)
-  options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
-  service = webdriver.ChromeService(DRIVER)
-  with webdriver.Chrome(options=options, service=service) as driver:
+  with make_driver(tmp_path_factory.mktemp('profile')) as driver:
     yield driver
 
 
@@ -72,100 +53,11 @@ def workdir(tmp_path_factory):
   return exported_runs.make_run(folder, small_config())
 
 
-class Program:
-  """The program as a user starts it, and kills it."""
-
-  def __init__(self, workdir, port=0):
-    self._process = subprocess.Popen(
-      [sys.executable, '-m', 'tools.playground', f'--workdir={workdir}']
-      + [f'--port={port}'],
-      cwd=ROOT,
-      env=environment(),
-      stdout=subprocess.PIPE,
-      text=True,
-    )
-    line = self._process.stdout.readline()
-    assert line.startswith('Open http://127.0.0.1:'), line
-    self.address = line.split()[1]
-
-  def end(self, how=signal.SIGINT):
-    self._process.send_signal(how)
-    return self._process.wait(60)
-
-
 @pytest.fixture(scope='module')
 def program(workdir):
   program = Program(workdir)
   yield program
   assert program.end() == 0  # Ctrl-C is no failure.
-
-
-class Page:
-  """An open page of the playground."""
-
-  def __init__(self, driver, address):
-    self.driver = driver
-    driver.get_log('browser')
-    driver.get(address)
-    self.wait(
-      lambda: self.all('article') and 'Ready' in self.all('article')[0].text
-    )
-
-  def wait(self, condition, seconds=120):
-    wait = WebDriverWait(
-      self.driver,
-      seconds,
-      0.05,
-      (exceptions.StaleElementReferenceException, IndexError, ValueError),
-    )
-    return wait.until(lambda _: condition())
-
-  def all(self, selector):
-    return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-  def one(self, selector):
-    (found,) = self.all(selector)
-    return found
-
-  def draw(self, *places):
-    """A stroke over the drawing, places from its centre."""
-    canvas = self.one('#drawing')
-    chain = ActionChains(self.driver, duration=10)
-    chain.move_to_element_with_offset(canvas, *places[0]).click_and_hold()
-    for place in places[1:]:
-      chain.move_to_element_with_offset(canvas, *place)
-    chain.release().perform()
-
-  def drawn(self):
-    """Draws a seven, and waits for what is said of all of it."""
-    self.draw((-60, -80), (60, -80), (0, 80))
-    self.settled()
-
-  def settled(self):
-    """Waits until no run computes."""
-    script = (
-      'return !preparing && runs.every((x) => !x.busy && !x.again && x.answer)'
-    )
-    self.wait(lambda: self.driver.execute_script(script))
-
-  def probabilities(self, run=0):
-    """As the bars have them, in percent by class."""
-    rows = self.all('article')[run].find_elements(By.CSS_SELECTOR, '.bars tr')
-    found = {}
-    for row in rows:
-      name, value = row.text.replace('<', '').split('%')[0].split()
-      found[name] = float(value)
-    return found
-
-  def cluster(self, stage, m, run=0):
-    return self.all('article')[run].find_elements(
-      By.CSS_SELECTOR, f'.layer:nth-of-type({stage}) [data-cluster="{m}"]'
-    )[0]
-
-  def errors(self):
-    """Of the console: also what the content policy forbids."""
-    logs = self.driver.get_log('browser')
-    return [x for x in logs if 'ERR_CONNECTION' not in x['message']]
 
 
 @pytest.fixture
@@ -360,11 +252,11 @@ def test_blanks_are_filled(driver, tmp_path):
     field = page.one('#text')
     field.clear()
     field.send_keys('a [MASK] b [MASK]')
-    page.wait(lambda: len(page.all('.filled:last-of-type button')) >= 2)
+    page.wait(lambda: len(page.all('.filled:last-of-type > li')) == 2)
     page.settled()
-    words = page.all('.filled button')
-    chosen = words[0].text
-    words[0].click()
+    word = page.all('.filled button')[0]
+    chosen = word.get_attribute('textContent')
+    word.click()
     assert field.get_attribute('value') == f'a {chosen} b [MASK]'
     page.all('input[value=tokens]')[0].click()
     page.wait(lambda: 'blank 1' in page.one('.bars').text)
