@@ -15,7 +15,7 @@ import predict
 from perceiver_io.evaluators import attention_maps
 from tests import odd_images
 from tests.playground_servers import as_text, make_run
-from tools.playground import views
+from tools.playground import parts
 from tools.playground.inputs import Refused
 from train_lib import prediction, run_files, sharding, trained
 
@@ -146,6 +146,11 @@ def test_blanks_are_filled_as_predict_does(opened):
   assert answer['filled'][0]['probability'] == pytest.approx(
     values['probability'], rel=1e-3
   )
+  assert ''.join(answer['tokens']) == 'a ▢ b'  # the shortest word: one byte
+  together, few = answer['layers']
+  assert together['shape'] == [1, 1, 5] and few['shape'][1:] == [1, 5]
+  shares = np.frombuffer(base64.b64decode(together['data']), np.uint8) / 255
+  assert (shares * together['largest'][0]).sum() == pytest.approx(1, abs=0.02)
   answer = run.answer(BODIES['blanks'] | {'by': 'tokens'})
   values = predicted(run, BODIES['blanks']['text'], by='tokens').values
   assert answer['values'] == values
@@ -209,6 +214,6 @@ def test_a_film_is_shown_beside_its_reconstruction(opened, tmp_path):
 
 def test_a_grid_is_found_or_none_is_shown():
   weights = np.random.default_rng(0).uniform(size=(3, 48))
-  assert views.on_grid(weights, (6, 8, 1)).shape == (3, 6, 8)
-  assert views.on_grid(weights, (24, 32, 3)).shape == (3, 6, 8)
-  assert views.on_grid(weights, (5, 10, 3)) is None
+  assert parts.on_grid(weights, (6, 8, 1)).shape == (3, 6, 8)
+  assert parts.on_grid(weights, (24, 32, 3)).shape == (3, 6, 8)
+  assert parts.on_grid(weights, (5, 10, 3)) is None

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from data import image_files
-from tools.playground import inputs, views
+from tools.playground import inputs, kinds, parts, views
 from tools.playground.inputs import Asked
 from train_lib import pipeline, prediction, run_files
 from train_lib import task as task_lib
@@ -43,10 +43,10 @@ class Run:
       FileNotFoundError: there is no run.
     """
     self.name = pathlib.Path(workdir).resolve().name
-    self.takes = views.kind_of(config).takes
+    self.takes = kinds.kind_of(config).takes
     self._config = config
     self._task = task_lib.make_task(config)
-    self._view = views.make_view(config, workdir, self._task)
+    self._view = kinds.make_view(config, workdir, self._task)
     self.sizes = self._view.sizes
     module = importlib.import_module(config.data.module)
     self.classes = run_files.read_classes(workdir) or getattr(
@@ -218,11 +218,11 @@ def _grey_picture() -> bytes:
 def _as_url(raw: Any) -> str:
   """A raw image of a data set: a file's bytes, or pixels [H, W, 1 or 3]."""
   if isinstance(raw, bytes):
-    return views.png(image_files.read_image(raw))
+    return parts.png(image_files.read_image(raw))
   pixels = np.asarray(raw)
   if pixels.ndim == 3 and pixels.shape[-1] == 1:
     pixels = pixels[..., 0]
-  return views.png(PIL.Image.fromarray(pixels))
+  return parts.png(PIL.Image.fromarray(pixels))
 
 
 def _one_line(error: Exception) -> str:

@@ -7,31 +7,24 @@ data URLs and maps as bytes.
 Shapes: K classes, M clusters (or latents), h, w of a stage's map.
 """
 
-import base64
-import importlib
-import io
 import pathlib
 import tempfile
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import PIL.Image
 
 from paca_vit import classifier, relevance
-from perceiver_io import perceiver
 from perceiver_io.evaluators import attention_maps
+from tools.playground import parts
 from tools.playground.inputs import Asked
-from train_lib import pictures, prediction
 from train_lib.task import Task
 
 PyTree = Any
-_NUM_LATENTS = 8  # shown, those that read the fewest inputs
-_SEEN_SIDE = 256
-_LARGEST_SIDE_OF_MAPS = 256
+_BLANK = '▢'
 _FLO_HEADER = 12  # bytes before the vectors of Middlebury's format
 
 
@@ -65,7 +58,7 @@ class View:
   def details(self, asked, output, values, files) -> dict[str, Any]:
     del asked, output
     shown = [
-      {'title': title, 'url': png(files[suffix])}
+      {'title': title, 'url': parts.png(files[suffix])}
       for suffix, title in self.titles.items()
       if suffix in files
     ]
@@ -82,7 +75,7 @@ class Classes(View):
       return {'values': values}
     logits = np.asarray(own['logits'], np.float64)
     weights = np.exp(logits - logits.max())
-    return {'probabilities': rounded(weights / weights.sum())}
+    return {'probabilities': parts.rounded(weights / weights.sum())}
 
 
 class Clusters(Classes):
@@ -132,10 +125,12 @@ class Clusters(Classes):
     if 'maps' not in output:
       return answer
     layers = [
-      layer(name, maps, relevance=rounded(output['relevance'][name]))
+      parts.layer(
+        name, maps, relevance=parts.rounded(output['relevance'][name])
+      )
       for name, maps in output['maps'].items()
     ]
-    return answer | {'seen': seen(output['image']), 'layers': layers}
+    return answer | {'seen': parts.seen(output['image']), 'layers': layers}
 
 
 class Latents(Classes):
@@ -151,19 +146,10 @@ class Latents(Classes):
 
   def details(self, asked, output, values, files):
     answer = super().details(asked, output, values, files)
-    answer['seen'] = seen(output['image'])
-    maps = on_grid(output['weights'], output['image'].shape)
+    answer['seen'] = parts.seen(output['image'])
+    maps = parts.on_grid(output['weights'], output['image'].shape)
     if maps is not None:
-      chosen = np.argsort(attention_maps.inputs_read(output['weights']))
-      chosen = chosen[:_NUM_LATENTS]
-      answer['layers'] = [
-        layer('all latents together', maps.mean(axis=0, keepdims=True)),
-        layer(
-          f'the {len(chosen)} latents that read the fewest inputs',
-          maps[chosen],
-          numbers=chosen.tolist(),
-        ),
-      ]
+      answer['layers'] = parts.latents(maps)
     return answer
 
 
@@ -186,8 +172,8 @@ class Masks(View):
   def details(self, asked, output, values, files):
     answer = super().details(asked, output, values, files)
     if output.get('maps'):
-      answer['seen'] = seen(output['image'])
-      answer['layers'] = [layer(*item) for item in output['maps'].items()]
+      answer['seen'] = parts.seen(output['image'])
+      answer['layers'] = [parts.layer(*item) for item in output['maps'].items()]
     return answer
 
 
@@ -204,7 +190,7 @@ class Tags(View):
 
   def details(self, asked, output, values, files):
     del asked, values, files
-    return {'probabilities': rounded(output['own'])}
+    return {'probabilities': parts.rounded(output['own'])}
 
 
 class Films(View):
@@ -215,7 +201,7 @@ class Films(View):
     with tempfile.TemporaryDirectory(prefix='playground-') as folder:
       path = pathlib.Path(folder, 'film.mp4')
       files['.mp4'](str(path))
-      answer['film'] = url('video/mp4', path.read_bytes())
+      answer['film'] = parts.url('video/mp4', path.read_bytes())
     return answer
 
 
@@ -230,19 +216,25 @@ class Flow(View):
     vectors = np.frombuffer(files['.flo'], '<f4', offset=_FLO_HEADER)
     unit = max(float(np.abs(vectors).max()), 1e-6) / 32_767
     steps = np.round(vectors / unit).astype('<i2')
-    vectors = {'data': as_text(steps.tobytes()), 'unit': unit}
+    vectors = {'data': parts.as_text(steps.tobytes()), 'unit': unit}
     return answer | {
-      'seen': png(PIL.Image.fromarray(asked.given[0])),
+      'seen': parts.png(PIL.Image.fromarray(asked.given[0])),
       'vectors': vectors | {'height': height, 'width': width},
     }
 
 
 class Blanks(View):
-  """Texts with blanks: words of any length, or single tokens."""
+  """Texts with blanks, words of any length or single tokens, and what latents
+  read of the text with the shortest of them."""
 
-  def __init__(self, kinds: Mapping[str, Any]):
+  def __init__(self, kinds: Mapping[str, Any], tokenizer: Any, reads: bool):
+    """Args:
+    kinds: of predictions, 'words' and 'tokens'.
+    tokenizer: of the run.
+    reads: whether the model has latents.
+    """
     super().__init__(kinds['words'])
-    self._kinds = kinds
+    self._kinds, self._tokenizer, self._reads = kinds, tokenizer, reads
 
   def example(self, asked):
     example = self._kinds[asked.by].example(asked.given)
@@ -251,12 +243,18 @@ class Blanks(View):
 
   def outputs(self, task, variables, batch):
     kind = self._kinds['tokens' if 'by_tokens' in batch else 'words']
-    return {'own': kind.outputs(task, variables, batch)}
+    outputs = {'own': kind.outputs(task, variables, batch)}
+    if not self._reads:
+      return outputs
+    first = {name: batch[name][:, 0] for name in ('ids', 'input_mask')}
+    weights = attention_maps.latent_weights(task.predict, variables, first)
+    return outputs | first | {'weights': weights.mean(axis=1)}  # over heads
 
   def result(self, asked, output):
     values, files = self._kinds[asked.by].result(asked.given, output['own'])
+    read = self._read(output) if self._reads else {}
     if asked.by == 'tokens':
-      return values, files, {'values': values}
+      return values, files, {'values': values} | read
     filled = [
       {
         key: values[f'{key}{suffix}']
@@ -265,117 +263,17 @@ class Blanks(View):
       for suffix in ('', '_2', '_3')
       if f'text{suffix}' in values
     ]
-    return values, files, {'filled': filled}
+    return values, files, {'filled': filled} | read
 
-
-class Kind(NamedTuple):
-  """What a run takes, as `inputs.FIELDS` has it, and the view of it."""
-
-  takes: str
-  view: type[View]
-
-
-KINDS = {
-  'data.images.predictions': Kind('picture', Classes),
-  'data.language.filled': Kind('blanks', Blanks),
-  'data.language.predictions': Kind('text', Classes),
-  'data.sound.predictions': Kind('sound', Tags),
-  'paca_vit.evaluators.depth_predictions': Kind('picture', Depths),
-  'paca_vit.evaluators.detection_predictions': Kind('picture', Objects),
-  'paca_vit.evaluators.mask_predictions': Kind('picture', Masks),
-  'perceiver_io.evaluators.clip_predictions': Kind('film', Films),
-  'perceiver_io.evaluators.flow_predictions': Kind('pair', Flow),
-}
-
-
-def kind_of(config: ml_collections.ConfigDict) -> Kind:
-  """Raises a ValueError if the page has no view of the config's task."""
-  module = importlib.import_module(config.task.module)
-  name = getattr(module, 'PREDICTIONS', None)
-  if name not in KINDS:
-    raise ValueError(
-      f'--workdir: the page cannot show {config.task.module}'
-      + ('; predict.py predicts for it.' if name else '.')
-    )
-  return KINDS[name]
-
-
-def make_view(
-  config: ml_collections.ConfigDict, workdir: str, task: Task
-) -> View:
-  """The view of a run; raises a ValueError if there is none."""
-  view = kind_of(config).view
-  kind = prediction.make_kind(config, workdir, {})
-  if view is Blanks:
-    by_token = prediction.make_kind(config, workdir, {'by': 'tokens'})
-    return Blanks({'words': kind, 'tokens': by_token})
-  if view is Masks:
-    return Masks(kind, 'window' in prediction.evaluation(config))
-  if view is Classes:
-    model = getattr(task, 'model', None)
-    # Inside of a loop over layers no cluster can be switched off.
-    if isinstance(model, classifier.PacaViT) and not config.model.scan_layers:
-      if any(config.model.num_clusters):
-        return Clusters(kind, model, config.model.num_clusters)
-    of_images = kind_of(config).takes == 'picture'
-    if of_images and isinstance(
-      model, perceiver.Perceiver | perceiver.PooledPerceiver
-    ):
-      return Latents(kind)
-  return view(kind)
-
-
-def layer(name: str, maps: np.ndarray, **more: Any) -> dict[str, Any]:
-  """Maps [M, h, w], 0 or above, as bytes that are shares of their largest."""
-  largest = maps.max(axis=(1, 2))
-  shares = maps / np.maximum(largest, 1e-30)[:, None, None]
-  data = np.round(255 * shares).astype(np.uint8).tobytes()
-  return {
-    'name': name,
-    'shape': list(maps.shape),
-    'data': as_text(data),
-    'largest': [float(f'{x:.3g}') for x in largest],
-    **more,
-  }
-
-
-def on_grid(weights: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-  """Weights [M, inputs] as [M, h, w]; None if inputs are no grid over images.
-
-  Args:
-    weights: of each input.
-    shape: H, W, C of the image.
-  """
-  height, width = shape[:2]
-  step = round((height * width / weights.shape[1]) ** 0.5)
-  grid = height // max(step, 1), width // max(step, 1)
-  fits = grid[0] * grid[1] == weights.shape[1]
-  if not fits or max(grid) > _LARGEST_SIDE_OF_MAPS:
-    return None
-  return weights.reshape(-1, *grid)
-
-
-def seen(image: np.ndarray) -> str:
-  """The picture [H, W, C] as the model saw it."""
-  return png(PIL.Image.fromarray(pictures.tile(image, _SEEN_SIDE)))
-
-
-def rounded(x: np.ndarray) -> list[float]:
-  return [round(float(value), 5) for value in np.ravel(x)]
-
-
-def png(picture: PIL.Image.Image) -> str:
-  file = io.BytesIO()
-  picture.convert('RGB').save(file, 'png', compress_level=1)
-  return url('image/png', file.getvalue())
-
-
-def url(kind: str, held: bytes) -> str:
-  return f'data:{kind};base64,{as_text(held)}'
-
-
-def as_text(held: bytes) -> str:
-  return base64.b64encode(held).decode('ascii')
+  def _read(self, output) -> dict[str, Any]:
+    """The tokens of the text, and who reads them."""
+    length = int(output['input_mask'].sum())
+    tokens = [
+      _BLANK if i == self._tokenizer.mask_id else self._tokenizer.decode([i])
+      for i in output['ids'][:length].tolist()
+    ]
+    weights = output['weights'][:, :length]
+    return {'tokens': tokens, 'layers': parts.latents(weights[:, None])}
 
 
 def _in_units(task, logits: jax.Array) -> dict[str, jax.Array]:
