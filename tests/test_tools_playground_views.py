@@ -164,14 +164,20 @@ def test_blanks_are_filled_as_predict_does(opened):
       run.answer(body)
 
 
-def test_classes_of_two_texts(opened):
-  run = opened('perceiver_io.glue:tiny')
-  assert run.about()['pairs']
-  answer = checked(run.answer(BODIES['text']))
-  values = predicted(run, list(BODIES['text'].values())).values
-  assert max(answer['probabilities']) == pytest.approx(
-    values['probability'], abs=2e-5
-  )
+def test_classes_of_a_text_or_two(opened):
+  run = opened('perceiver_io.finetune_text:tiny')
+  both = BODIES['text']
+  for body, given in (
+    (both, list(both.values())),
+    (both | {'text2': ''}, both['text']),
+  ):
+    answer = checked(run.answer(body))
+    values = predicted(run, given).values
+    assert max(answer['probabilities']) == pytest.approx(
+      values['probability'], abs=2e-5
+    )
+  assert run.about()['classes'] == ['art', 'music', 'sport']
+  assert run.example(4)['texts']
   with pytest.raises(Refused, match='not empty'):
     run.answer({'text': ' '})
 

@@ -55,7 +55,6 @@ class Run:
     self._predictor = prediction.Predictor(
       config, workdir, best, kind=self._view
     )
-    self._takes_two = self.takes == 'text' and self._like_has_two_texts()
     self._lock = threading.Lock()
     self._examples = None
     self._status = {'status': 'waiting', 'step': 0, 'steps': 1, 'doing': ''}
@@ -69,7 +68,6 @@ class Run:
       'takes': self.takes,
       'classes': list(self.classes) if self.classes else None,
       'sizes': dict(self.sizes),
-      'pairs': self._takes_two,
     } | self._status
 
   def warm_up(self) -> None:
@@ -116,8 +114,7 @@ class Run:
       return self._answer(Asked(inputs.text(body, 'text'), by=by))
     if self.takes == 'text':
       texts = [inputs.text(body, name) for name in names]
-      texts = [x for x in texts if x.strip()] if self._takes_two else texts[:1]
-      return self._answer(Asked(texts))
+      return self._answer(Asked([x for x in texts if x.strip()]))
     pictures = [self._picture(body, name) for name in names]
     if self.takes == 'pair':
       return self._answer(Asked(tuple(pictures)))
@@ -169,11 +166,6 @@ class Run:
       raise inputs.Refused(text)
     return found.details | {'seconds': round(seconds, 4)}
 
-  def _like_has_two_texts(self) -> bool:
-    module = importlib.import_module(self._config.data.module)
-    like = module.synthetic(self._config.data.split)[0]
-    return len(like['texts']) > 1
-
   def _warm_inputs(self) -> Sequence[tuple[str, Callable[[], Asked]]]:
     """(what is being done, an invented request) of all that is compiled."""
     doing = 'reading weights, compiling the prediction'
@@ -193,8 +185,7 @@ class Run:
       frame = np.full(size, 128, np.uint8)
       return [(doing, lambda: Asked((frame, frame)))]
     if self.takes == 'text':
-      count = 2 if self._takes_two else 1
-      return [(doing, lambda: Asked(['A text.'] * count))]
+      return [(doing, lambda: Asked(['A text.']))]
     if self.takes == 'blanks':
       one, two = _WARM_TEXTS
       return [
