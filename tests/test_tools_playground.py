@@ -2,12 +2,12 @@
 
 import base64
 import functools
+import http.client
 import io
 import json
-import struct
 import sys
 import threading
-import zlib
+import time
 
 import jax
 import numpy as np
@@ -19,13 +19,13 @@ import predict
 from configs.paca_vit import digits_on_photos
 from data.images import predictions
 from paca_vit import relevance
-from tests import exported_runs, odd_images
+from tests import exported_runs
+from tests.playground_refusals import BODIES, OK, PATHS, PICTURE, REFUSED
 from tests.playground_servers import as_text, ask, make_run, request, serving
 from tools.playground import __main__ as playground
 from tools.playground import inputs, server
 from train_lib import run_files, sharding, trained
 
-PICTURE = odd_images.encode(odd_images.COLOURS, 'PNG')
 CLUSTERS = {'stage_1': 5, 'stage_2': 3}
 
 
@@ -176,90 +176,6 @@ def test_requests_at_once_each_get_their_own_answer(port):
     assert answer['probabilities'] == alone[i % 4]['probabilities']
 
 
-def bomb(side):
-  """A PNG of few bytes that claims so many pixels."""
-  header = struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0)
-  chunk = b'IHDR' + header
-  start = b'\x89PNG\r\n\x1a\n' + struct.pack('>I', len(header)) + chunk
-  return start + struct.pack('>I', zlib.crc32(chunk)) + PICTURE[33:]
-
-
-OK = {'run': 0, 'picture': as_text(PICTURE)}
-ODD = odd_images.wrong()
-# name: (status, part of the error, method, path, body, headers)
-REFUSED = {
-  'foreign origin': (403, 'Origin', {'Origin': 'http://evil.example'}),
-  'origin of another port': (403, 'Origin', {'Origin': 'http://127.0.0.1:1'}),
-  'origin null': (403, 'Origin', {'Origin': 'null'}),
-  'https origin': (403, 'Origin', {'Origin': 'https://127.0.0.1:{port}'}),
-  'foreign host': (403, 'Host', {'Host': 'evil.example'}),
-  'rebound host': (403, 'Host', {'Host': 'evil.example:{port}'}),
-  'host without port': (403, 'Host', {'Host': '127.0.0.1'}),
-  'no host': (400, '', {'Host': None}),
-  'two hosts': (400, '', {'Host': ['127.0.0.1:{port}', 'evil.example']}),
-  'cross-site fetch': (403, 'Sec-Fetch-Site', {'Sec-Fetch-Site': 'cross-site'}),
-  'form': (415, 'json', {'Content-Type': 'application/x-www-form-urlencoded'}),
-  'plain text': (415, 'json', {'Content-Type': 'text/plain'}),
-  'no content type': (415, 'json', {'Content-Type': None}),
-  'compressed': (415, 'Encoding', {'Content-Encoding': 'gzip'}),
-  'declared too long': (413, 'MiB', {'Content-Length': str(2**40)}),
-}
-BODIES = {
-  'nothing': (400, 'JSON', b''),
-  'no JSON': (400, 'JSON', b'{"run": 0,'),
-  'no UTF-8': (400, 'JSON', b'{"run": "\xff"}'),
-  'a list': (400, 'object', [0]),
-  'nested without end': (400, 'JSON', b'[' * 200_000),
-  'NaN': (400, 'NaN', b'{"run": NaN}'),
-  'infinity': (400, 'Infinity', b'{"run": 0, "off": {"stage_1": [Infinity]}}'),
-  'no run': (400, 'run: expected', {'picture': OK['picture']}),
-  'run out of range': (400, 'expected 0 to 0', OK | {'run': 1}),
-  'negative run': (400, 'expected 0 to 0', OK | {'run': -1}),
-  'run as truth': (400, 'whole number', OK | {'run': True}),
-  'run as fraction': (400, 'whole number', OK | {'run': 0.5}),
-  'unknown field': (400, "'path'", OK | {'path': '/etc/passwd'}),
-  'no picture': (400, 'picture: expected a file', {'run': 0}),
-  'picture as path': (400, 'base64', OK | {'picture': '/etc/passwd!'}),
-  'picture as address': (400, 'base64', OK | {'picture': 'file:///etc/x'}),
-  'empty picture': (400, 'empty', OK | {'picture': ''}),
-  'wrong base64': (400, 'base64', OK | {'picture': 'a' * 5}),
-  'text as picture': (
-    400,
-    'expected an image',
-    OK | {'picture': as_text(b'?')},
-  ),
-  'half a picture': (400, 'broken', OK | {'picture': as_text(PICTURE[:60])}),
-  'svg': (400, 'image', OK | {'picture': as_text(b'<svg xmlns="x"/>')}),
-  'postscript': (400, 'image', OK | {'picture': as_text(b'%!PS-Adobe-3.0\n')}),
-  'bomb': (400, 'too many', OK | {'picture': as_text(bomb(8_000))}),
-  'large bomb': (400, 'image', OK | {'picture': as_text(bomb(60_000))}),
-  'off as list': (400, 'off: expected', OK | {'off': [1]}),
-  'off of no stage': (400, "'stage_9'", OK | {'off': {'stage_9': [0]}}),
-  'cluster out of range': (400, '0 to 4', OK | {'off': {'stage_1': [5]}}),
-  'negative cluster': (400, '0 to 4', OK | {'off': {'stage_1': [-1]}}),
-  'huge cluster': (400, '0 to 2', OK | {'off': {'stage_2': [10**30]}}),
-  'cluster as text': (400, 'whole number', OK | {'off': {'stage_1': ['0']}}),
-  'clusters as number': (400, 'list', OK | {'off': {'stage_1': 3}}),
-}
-PATHS = {
-  'GET /etc/passwd': 404,
-  'GET /../../etc/passwd': 404,
-  'GET /%2e%2e/%2e%2e/etc/passwd': 404,
-  'GET /page.html': 404,
-  'GET //etc/passwd': 404,
-  'GET /api/answer': 405,
-  'GET /api/': 404,
-  'GET /?file=/etc/passwd': 200,  # The page: nobody reads what is asked.
-  'PUT /': 405,
-  'DELETE /api/runs': 405,
-  'POST /': 405,
-  'POST /api/runs': 405,
-  'POST /api/nothing': 404,
-  'OPTIONS /api/answer': 405,
-  'TRACE /': 405,
-}
-
-
 def check_refused(port, status, text, found):
   assert found[0] == status, found
   assert found[1].get('x-content-type-options') == 'nosniff' or not text
@@ -301,8 +217,6 @@ def test_no_other_address_answers(port, line):
 
 def test_a_body_that_declares_no_length_is_cut(port):
   """In chunks, more than is taken: refused as soon as it is too much."""
-  import http.client
-
   connection = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
   chunk = b'x' * 2**20
   chunks = (chunk for _ in range(inputs.MAX_BODY // 2**20 + 8))
@@ -333,12 +247,11 @@ def test_own_pages_may_ask(port):
 def test_until_a_run_is_ready_it_says_so(tmp_path):
   run = make_run(tmp_path / 'slow', small_config())
   started, go_on = threading.Event(), threading.Event()
-  answer = run._answer
 
-  def waiting(asked):
+  def waiting(asked):  # where it would compile
     started.set()
     go_on.wait(60)
-    return answer(asked)
+    return {}
 
   run._answer = waiting
   with serving([run], wait=False) as port:
@@ -347,8 +260,9 @@ def test_until_a_run_is_ready_it_says_so(tmp_path):
     assert about['status'] == 'warming' and about['steps'] == 2
     status, _, held = request(port, 'POST', '/api/answer', OK)
     assert status == 503 and 'not ready' in json.loads(held)['error']
-    run._answer = None  # Nothing needs to be compiled for this test.
     go_on.set()
+    while not run.is_ready:
+      time.sleep(0.01)
 
 
 def test_only_this_machine_is_listened_to():
