@@ -265,6 +265,20 @@ def test_until_a_run_is_ready_it_says_so(tmp_path):
       time.sleep(0.01)
 
 
+def test_a_run_that_cannot_be_warmed_up_says_why(tmp_path, capsys):
+  run = make_run(tmp_path / 'broken', small_config())
+
+  def broken(asked):
+    raise FileNotFoundError('no\ncheckpoint')
+
+  run._answer = broken
+  playground.warm_up([run])
+  about = run.about()
+  assert about['status'] == 'failed' and not run.is_ready
+  assert about['doing'] == 'FileNotFoundError: no checkpoint'
+  assert 'Traceback' in capsys.readouterr().err
+
+
 def test_only_this_machine_is_listened_to():
   with playground.listen(0) as listener:
     assert listener.getsockname()[0] == '127.0.0.1'
