@@ -61,8 +61,7 @@ test-export: $(VENV)/.export
 	$(RUN) -m pytest -m full tests/test_tools_export_formats.py
 
 test-playground: $(VENV)/.playground
-	$(RUN) -m pytest -m 'full or not full' tests/test_tools_playground.py \
-	  tests/test_tools_playground_browser.py
+	$(RUN) -m pytest -m 'full or not full' tests/test_tools_playground*.py
 
 tpu-compile: $(VENV)/.tpu-compile
 	$(RUN) -m pytest tests/tpu

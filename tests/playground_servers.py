@@ -7,10 +7,19 @@ import json
 import threading
 import time
 
+from configs.paca_vit import digits_on_photos
 from tests import exported_runs
 from tools.playground import __main__ as playground
 from tools.playground.runs import Run
 from train_lib import run_files
+
+
+def small_config():
+  """Of a PaCa-ViT that compiles in seconds."""
+  config = digits_on_photos.get_config('tiny')
+  config.model.update(channels=(4, 8), depths=(1, 2), num_clusters=(5, 3))
+  config.model.num_heads = (1, 1)
+  return config
 
 
 def make_run(folder, config, classes=None):

@@ -5,7 +5,6 @@ import functools
 import http.client
 import io
 import json
-import sys
 import threading
 import time
 
@@ -13,27 +12,25 @@ import jax
 import numpy as np
 import PIL.Image
 import pytest
-from absl.testing import flagsaver
 
 import predict
-from configs.paca_vit import digits_on_photos
 from data.images import predictions
 from paca_vit import relevance
 from tests import exported_runs
 from tests.playground_refusals import BODIES, OK, PATHS, PICTURE, REFUSED
-from tests.playground_servers import as_text, ask, make_run, request, serving
+from tests.playground_servers import (
+  as_text,
+  ask,
+  make_run,
+  request,
+  serving,
+  small_config,
+)
 from tools.playground import __main__ as playground
-from tools.playground import inputs, server
+from tools.playground import inputs
 from train_lib import run_files, sharding, trained
 
 CLUSTERS = {'stage_1': 5, 'stage_2': 3}
-
-
-def small_config():
-  config = digits_on_photos.get_config('tiny')
-  config.model.update(channels=(4, 8), depths=(1, 2), num_clusters=(5, 3))
-  config.model.num_heads = (1, 1)
-  return config
 
 
 @pytest.fixture(scope='module')
@@ -277,50 +274,3 @@ def test_a_run_that_cannot_be_warmed_up_says_why(tmp_path, capsys):
   assert about['status'] == 'failed' and not run.is_ready
   assert about['doing'] == 'FileNotFoundError: no checkpoint'
   assert 'Traceback' in capsys.readouterr().err
-
-
-def test_only_this_machine_is_listened_to():
-  with playground.listen(0) as listener:
-    assert listener.getsockname()[0] == '127.0.0.1'
-    port = listener.getsockname()[1]
-    with pytest.raises(ValueError, match=f'--port: {port} cannot be used'):
-      playground.listen(port)
-
-
-def test_policy_is_of_the_pages_own_script():
-  page = '<style>a {}</style><script>b()</script>'
-  policy = server.content_policy(page)
-  assert policy != server.content_policy(page.replace('b()', 'c()'))
-  assert policy != server.content_policy(page.replace('a {}', 'c {}'))
-
-
-def run_program(**flags):
-  """Until it would serve: what stops it before is its SystemExit."""
-  with flagsaver.flagsaver():
-    playground.flags.FLAGS([sys.argv[0]])
-    for name, value in ({'config': None} | flags).items():
-      if value is not None:
-        setattr(playground.flags.FLAGS, name, value)
-    playground.main(['playground'])
-
-
-@pytest.mark.parametrize(
-  'module, text',
-  [
-    ('perceiver_io.tasks.arrays', 'predict.py predicts for it'),
-    ('perceiver_io.tasks.behavioural_cloning', 'predict.py predicts for it'),
-    ('paca_vit.tasks.video_classification', 'the page cannot show paca_vit'),
-  ],
-)
-def test_tasks_that_cannot_be_shown_are_named(tmp_path, module, text):
-  config = small_config()
-  config.task.module = module
-  run_files.write(str(tmp_path), config, None, 'a config')
-  with pytest.raises(SystemExit, match=text) as stopped:
-    run_program(workdir=str(tmp_path))
-  assert module in str(stopped.value) and '\n' not in str(stopped.value)
-
-
-def test_no_run_is_one_line(tmp_path):
-  with pytest.raises(SystemExit, match='^--workdir: expected the folder of a'):
-    run_program(workdir=str(tmp_path))

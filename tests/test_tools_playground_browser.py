@@ -6,7 +6,6 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from configs.paca_vit import digits_on_photos
 from configs.perceiver_io import (
   masked_language_modelling,
   mnist5k,
@@ -21,7 +20,7 @@ from tests.playground_pages import (
   Program,
   make_driver,
 )
-from tests.playground_servers import make_run, serving
+from tests.playground_servers import make_run, serving, small_config
 
 pytestmark = [
   pytest.mark.full,
@@ -30,14 +29,6 @@ pytestmark = [
     reason='needs Chromium, its driver and Selenium: make test-playground',
   ),
 ]
-
-
-def small_config(seed=0):
-  config = digits_on_photos.get_config('tiny')
-  config.seed = seed
-  config.model.update(channels=(4, 8), depths=(1, 1), num_clusters=(5, 3))
-  config.model.num_heads = (1, 1)
-  return config
 
 
 @pytest.fixture(scope='module')
