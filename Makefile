@@ -7,6 +7,8 @@
 # Another Python: make test PYTHON=python3.13 (its folder is .venv-3.13).
 # make parity: set up PyTorch and compare with the models of transformers.
 # make test-export: set up ONNX and LiteRT and export every task to each format.
+# make test-playground: set up Chromium (Debian, as root) and test the page of
+#   tools/playground in it.
 # make tpu-compile: set up the TPU's compiler and compile for eight TPU v5e.
 # make docs: build the site from docs/ and the docstrings, into site/.
 # make compile-check: docs/compile-check.md anew, half an hour on two cores.
@@ -25,12 +27,13 @@ DEMO := runs/demo
 CONFIG := configs/paca_vit/digits_on_photos.py:demo
 
 .PHONY: demo lint test test-all test-slow test-newest parity tpu-compile
-.PHONY: test-export compile-check docs clean
+.PHONY: test-export test-playground compile-check docs clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
 	$(RUN) eval.py --config=$(CONFIG) --workdir=$(DEMO)
 	$(RUN) -m tools.report --workdir=$(DEMO)
+	@echo 'Play with it: $(RUN) -m tools.playground --workdir=$(DEMO)'
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
@@ -56,6 +59,9 @@ parity: $(VENV)/.parity
 
 test-export: $(VENV)/.export
 	$(RUN) -m pytest -m full tests/test_tools_export_formats.py
+
+test-playground: $(VENV)/.playground
+	$(RUN) -m pytest -m 'full or not full' tests/test_tools_playground*.py
 
 tpu-compile: $(VENV)/.tpu-compile
 	$(RUN) -m pytest tests/tpu
@@ -85,6 +91,12 @@ $(VENV)/.export: $(VENV)/.installed
 	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --editable '.[onnx,litert]'
 	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --no-deps \
 	  jax2onnx litert-converter
+	touch $@
+
+$(VENV)/.playground: $(VENV)/.installed
+	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --editable '.[browser]'
+	{ command -v chromium && command -v chromedriver; } || \
+	  { apt-get update && apt-get install --yes chromium chromium-driver; }
 	touch $@
 
 $(VENV)/.tpu-compile: $(VENV)/.installed

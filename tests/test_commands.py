@@ -50,6 +50,9 @@ ELSEWHERE = {  # pattern of the command: why not here, and where instead
   r'tools\.compile_check': "needs the TPU's compiler: make tpu-compile",
   r'benchmarks\.peers': 'needs PyTorch: make parity',
   r'benchmarks\.kernels': "needs a GPU's profile",
+  r'tools\.playground': (
+    'serves until it is ended: tests/test_tools_playground*.py'
+  ),
   r'tools\.export': "needs a run of one's own: tests/test_tools_export.py",
   r'benchmarks\.(attention_memory|detection_ops|full_size|scaling|high_res)': (
     'one size, its own: minutes and GiB; tests/test_benchmarks_*.py'

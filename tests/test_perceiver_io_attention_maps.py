@@ -71,6 +71,35 @@ def test_weights_give_what_the_attention_returns(num_heads):
   )
 
 
+def test_masked_inputs_are_not_read():
+  """The others' weights are those of a text that ends before them."""
+  model = models.masked_language_modelling(
+    vocab_size=9,
+    max_length=6,
+    token_channels=8,
+    num_latents=LATENTS,
+    latent_channels=8,
+    qk_channels=8,
+    num_heads=2,
+    num_self_attends=1,
+  )
+  ids = np.int32([[3, 1, 4, 1, 0, 0]])
+  mask = np.float32([[1, 1, 1, 1, 0, 0]])
+  shapes = jax.eval_shape(model.init, jax.random.key(0), ids)
+  variables = golden_paca.random_variables(shapes)
+
+  def predict(variables, batch):
+    return model.apply(variables, batch[0], input_mask=batch[1])
+
+  whole = attention_maps.latent_weights(predict, variables, (ids, mask))
+  short = attention_maps.latent_weights(
+    predict, variables, (ids[:, :4], mask[:, :4])
+  )
+  np.testing.assert_array_equal(whole[..., 4:], 0)
+  np.testing.assert_allclose(whole[..., :4], short, rtol=0, atol=1e-6)
+  assert np.std(short) > 0.001
+
+
 def test_latents_that_ask_nothing_read_all_inputs(tmp_path):
   task, variables = make()
   query = variables['params']['encoder']['cross_attend_0']['attention']['query']

@@ -94,6 +94,7 @@ class Predictor:
     workdir: str,
     best: bool = False,
     options: Mapping[str, Any] | None = None,
+    kind: Predictions | None = None,
   ):
     """Opens a run.
 
@@ -102,22 +103,12 @@ class Predictor:
       workdir: the run's.
       best: the best checkpoint instead of the last.
       options: of the kind of predictions; numbers may be texts.
+      kind: another than `make_kind` makes of these.
 
     Raises:
       ValueError: the run's task has no predictions, or no such option.
     """
-    module = importlib.import_module(config.task.module)
-    if not hasattr(module, 'PREDICTIONS'):
-      raise ValueError(
-        'config.task.module: there are no predictions for '
-        f'{config.task.module}.'
-      )
-    kind = importlib.import_module(module.PREDICTIONS)
-    self._kind = kind.make_predictions(
-      config,
-      run_files.read_classes(workdir),
-      **_checked(kind.make_predictions, options or {}),
-    )
+    self._kind = kind or make_kind(config, workdir, options or {})
     self._config, self._workdir, self._best = config, workdir, best
     self._mesh = sharding.make_mesh(config.mesh)
     self._sharding = sharding.batch_sharding(self._mesh)
@@ -218,6 +209,32 @@ class Predictor:
       lambda variables, batch: self._kind.outputs(task, variables, batch),
     )
     return lambda batch: apply(state.eval_variables, batch)
+
+
+def make_kind(
+  config: ml_collections.ConfigDict, workdir: str, options: Mapping[str, Any]
+) -> Predictions:
+  """What the module makes that the task's module names as PREDICTIONS.
+
+  Args:
+    config: the run's.
+    workdir: the run's.
+    options: of the kind of predictions; numbers may be texts.
+
+  Raises:
+    ValueError: the run's task has no predictions, or no such option.
+  """
+  module = importlib.import_module(config.task.module)
+  if not hasattr(module, 'PREDICTIONS'):
+    raise ValueError(
+      f'config.task.module: there are no predictions for {config.task.module}.'
+    )
+  kind = importlib.import_module(module.PREDICTIONS)
+  return kind.make_predictions(
+    config,
+    run_files.read_classes(workdir),
+    **_checked(kind.make_predictions, options),
+  )
 
 
 def evaluation(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

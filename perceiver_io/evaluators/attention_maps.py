@@ -87,11 +87,13 @@ def latent_weights(
 ) -> jax.Array:
   """The weights [B, H, N, M] of the encoder's first cross-attend.
 
+  Inputs that are masked have none; an example must have one that is not.
+
   Args:
     predict: a task's; called on the other two arguments.
 
   Raises:
-    ValueError: it applies no encoder, or one whose inputs are masked.
+    ValueError: it applies no encoder, or one with masks of latents.
   """
   found = []
 
@@ -102,9 +104,12 @@ def latent_weights(
       and context.method_name == '__call__'
       and module.path[-3:] == ('encoder', 'cross_attend_0', 'attention')
     ):
-      if any(mask is not None for mask in kwargs.values()):
-        raise ValueError('predict: found masked inputs, expected all to count.')
-      found.append(_weights(module, *args))
+      masks = {name: x for name, x in kwargs.items() if x is not None}
+      if masks.keys() - {'input_mask'}:
+        raise ValueError(
+          f'predict: found {sorted(masks)}; expected no mask but input_mask.'
+        )
+      found.append(_weights(module, *args, **masks))
     return next_method(*args, **kwargs)
 
   with nn.intercept_methods(capture):
@@ -114,7 +119,7 @@ def latent_weights(
   return found[0]
 
 
-def _weights(module, queries, inputs):
+def _weights(module, queries, inputs, input_mask=None):
   def project(x, name):
     weights = module.variables['params'][name]
     x = x.astype(jnp.float32) @ weights['kernel'] + weights['bias']
@@ -122,6 +127,8 @@ def _weights(module, queries, inputs):
 
   q, k = project(queries, 'query'), project(inputs, 'key')
   logits = jnp.einsum('BNHD,BMHD->BHNM', q, k) * q.shape[-1] ** -0.5
+  if input_mask is not None:
+    logits = jnp.where(input_mask[:, None, None] > 0, logits, -jnp.inf)
   return jax.nn.softmax(logits, axis=-1)
 
 
