@@ -144,10 +144,10 @@ class ViT(nn.Module):
       kernel_init=_normal,
       name='patches',
     )(images)
-    x = x.reshape(len(x), -1, self.channels)
+    x = x.reshape(x.shape[0], -1, self.channels)
     if self.class_token:
       token = self.param('class_token', _normal, (1, self.channels))
-      token = jnp.broadcast_to(token, (len(x), *token.shape))
+      token = jnp.broadcast_to(token, (x.shape[0], *token.shape))
       x = jnp.concatenate([token, x], axis=1)
     x += self.param('positions', _normal, x.shape[1:])
     for i in range(self.num_layers):
