@@ -17,13 +17,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from perceiver_paca import layers
-from perceiver_paca.ops import depthwise_conv
+from perceiver_paca.ops import depthwise_conv, product
 from perceiver_paca.ops.mesh import whole_examples
 
 LayerNorm = functools.partial(layers.LayerNorm, epsilon=1e-6)
-Linear = functools.partial(nn.Dense, kernel_init=nn.initializers.normal(0.02))
+_Dense = functools.partial(nn.Dense, dot_general=product.dot_general)
+Linear = functools.partial(_Dense, kernel_init=nn.initializers.normal(0.02))
 _conv_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
-Conv1x1 = functools.partial(nn.Dense, kernel_init=_conv_init)
+Conv1x1 = functools.partial(_Dense, kernel_init=_conv_init)
 
 
 class _Conv(nn.Conv):

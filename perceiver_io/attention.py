@@ -14,12 +14,13 @@ from flax import linen as nn
 
 from perceiver_paca import layers
 from perceiver_paca.ops import attention as attention_ops
-from perceiver_paca.ops import folded_attention
+from perceiver_paca.ops import folded_attention, product
 from perceiver_paca.ops.mesh import examples_apart
 
 Dtype = jax.typing.DTypeLike
 
 LayerNorm = functools.partial(layers.LayerNorm, epsilon=1e-5)
+Dense = functools.partial(nn.Dense, dot_general=product.dot_general)
 
 
 class LinearMap(nn.Module):
@@ -125,7 +126,7 @@ class Attention(nn.Module):
     else:
       k, v = _project(inputs, wk, bk), _project(inputs, wv, bv)
       out = attention_ops.attention(q, k, v, **options)
-    return nn.Dense(
+    return Dense(
       self.output_channels or v_channels, dtype=self.dtype, name='output'
     )(out.reshape(*out.shape[:2], v_channels))
 
@@ -136,7 +137,7 @@ class Attention(nn.Module):
 
 def _project(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
   """[B, N, C], [C, H, D] and [H, D] -> [B, N, H, D]."""
-  flat = x @ kernel.reshape(kernel.shape[0], -1)
+  flat = product.dot_general(x, kernel.reshape(kernel.shape[0], -1))
   return flat.reshape(*x.shape[:-1], *bias.shape) + bias
 
 
@@ -153,11 +154,11 @@ class Mlp(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     channels = x.shape[-1]
-    x = nn.Dense(
-      self.widening_factor * channels, dtype=self.dtype, name='hidden'
-    )(x)
+    x = Dense(self.widening_factor * channels, dtype=self.dtype, name='hidden')(
+      x
+    )
     x = examples_apart(nn.gelu(x, approximate=True))
-    return nn.Dense(channels, dtype=self.dtype, name='output')(x)
+    return Dense(channels, dtype=self.dtype, name='output')(x)
 
 
 class SelfAttention(nn.Module):

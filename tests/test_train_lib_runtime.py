@@ -1,9 +1,13 @@
-"""Which processes there are."""
+"""Which processes there are, and what was compiled before."""
+
+import subprocess
+import sys
 
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from tests.processes import ROOT, environment
 from train_lib import runtime  # noqa: F401 (its flags)
 
 ADDRESS = {'coordinator_address': 'localhost:1234'}
@@ -31,3 +35,35 @@ def test_a_launcher_tells_what_flags_do_not(monkeypatch):
   monkeypatch.setenv('SLURM_NTASKS', '2')
   with flagsaver.flagsaver(**ADDRESS):
     pass
+
+
+_PROGRAM = """
+import jax
+from absl import flags
+from train_lib import runtime
+
+runtime._WORTH_SAYING = -1e9
+flags.FLAGS(['program'])
+runtime.initialize()
+print(jax.jit(lambda x: x + 1)(1.0))
+"""
+
+
+@pytest.mark.full
+def test_what_was_compiled_before_is_said(tmp_path):
+  said = []
+  for _ in range(2):
+    done = subprocess.run(
+      [sys.executable, '-c', _PROGRAM],
+      cwd=ROOT,
+      env=environment(
+        JAX_COMPILATION_CACHE_DIR=str(tmp_path),
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0',
+        JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES='-1',
+      ),
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    said.append(f'Compiled before ({tmp_path}): ' in done.stdout)
+  assert said == [False, True]

@@ -15,7 +15,7 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from train_lib import checks, joining, profiling
+from train_lib import checks, host_memory, joining, profiling, writer
 
 # How errors begin that a user can mend.
 _MENDABLE = (
@@ -23,6 +23,8 @@ _MENDABLE = (
   r'\S+ is of another arch'
 )
 COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
+_COMPILED_BEFORE = '/jax/compilation_cache/compile_time_saved_sec'
+_WORTH_SAYING = 5.0  # seconds
 
 CONFIG = config_flags.DEFINE_config_file('config')
 WORKDIR = flags.DEFINE_string(
@@ -196,8 +198,9 @@ def config_file() -> str | None:
 def initialize() -> None:
   """Joins the other processes, if there are any, and sets the compile cache.
 
-  To be called before any device is touched.
+  Memory that is freed is kept, too. To be called before any device is touched.
   """
+  host_memory.keep_freed()
   if not flags.FLAGS['verbosity'].present:  # Libraries tell their every step.
     logging.set_verbosity(logging.ERROR)
   if (
@@ -212,6 +215,13 @@ def initialize() -> None:
     jax.config.update(
       'jax_compilation_cache_dir', os.path.expanduser(COMPILE_CACHE_DIR)
     )
+  jax.monitoring.register_event_duration_secs_listener(_say_compiled_before)
+
+
+def _say_compiled_before(event: str, seconds: float, **_) -> None:
+  if event == _COMPILED_BEFORE and seconds > _WORTH_SAYING:
+    folder = jax.config.jax_compilation_cache_dir
+    writer.say(f'Compiled before ({folder}): {seconds:.0f} s saved.')
 
 
 def is_multi_process(environ: Mapping[str, str]) -> bool:
