@@ -48,7 +48,6 @@ ELSEWHERE = {  # pattern of the command: why not here, and where instead
     'needs published files: tests/test_tools_convert_weights.py'
   ),
   r'tools\.compile_check': "needs the TPU's compiler: make tpu-compile",
-  r'benchmarks\.peers': 'needs PyTorch: make parity',
   r'benchmarks\.kernels': "needs a GPU's profile",
   r'tools\.playground': (
     'serves until it is ended: tests/test_tools_playground*.py'
@@ -66,6 +65,13 @@ FLAGS = {  # pattern of the command: the flags that make it small
     'module': 'data.language.python_docs',
     'vocab_size': '300',
     'num_examples': '50',
+  },
+  r'benchmarks\.peers --report': {'check': 'true'},
+  r'benchmarks\.peers': {  # PyTorch's sides: make parity
+    'only': 'input_crop',
+    'sides': 'ours',
+    'passes': '1',
+    'json': '{folder}/peers.json',
   },
   r'benchmarks\.depthwise_conv': {'batch_size': '1'},
   r'benchmarks\.attention_speed': {'tiny': 'true', 'only': 'stage 3'},

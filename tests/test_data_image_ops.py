@@ -61,7 +61,7 @@ def test_crop_boxes_have_the_area_and_aspect_of_the_law():
   rng = np.random.default_rng(0)
   areas, log_aspects, centres = [], [], []
   for _ in range(3000):
-    left, top, width, height = image_ops._crop_box(
+    left, top, width, height = image_ops.crop_box(
       (4000, 4000), rng, SCALE, RATIO
     )
     assert 0 <= left <= 4000 - width and 0 <= top <= 4000 - height
@@ -87,13 +87,13 @@ def test_crop_boxes_have_the_area_and_aspect_of_the_law():
 )
 def test_an_image_that_fits_no_box_is_cropped_in_the_middle(size, box):
   rng = np.random.default_rng(0)
-  found = image_ops._crop_box(size, rng, (0.9, 1.0), RATIO)
+  found = image_ops.crop_box(size, rng, (0.9, 1.0), RATIO)
   assert found == box
 
 
 def test_a_crop_is_what_pil_makes_of_its_box():
   image = PIL.Image.fromarray(noise(100, 120))
-  left, top, width, height = image_ops._crop_box(
+  left, top, width, height = image_ops.crop_box(
     image.size, np.random.default_rng(5), SCALE, RATIO
   )
   found = image_ops.random_resized_crop(

@@ -1,0 +1,1 @@
+"""Ours beside what people use in its place: `python -m benchmarks.peers`."""

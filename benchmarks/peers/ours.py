@@ -1,0 +1,93 @@
+"""Our side of each row: functions that make what does one pass."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Pass = Callable[[], Any]
+
+
+def model(path: str, batch_size: int, mode: str) -> Pass:
+  """A config's model on made-up examples, in float32.
+
+  Args:
+    path: of the config: 'paca_vit.imagenet:tiny_p2cconv_100_0'.
+    batch_size: examples that the model sees.
+    mode: 'predict', the forward pass, or 'train': loss, gradients and AdamW.
+  """
+  import jax
+
+  from benchmarks import one_device
+  from train_lib import host_memory
+
+  host_memory.keep_freed()  # as `train.py` does
+  name, variant = path.split(':')
+  config = importlib.import_module(f'configs.{name}').get_config(variant)
+  config.optim.update(name='adamw', clip_norm=None)
+  if 'mixing' in config.task:  # comes before the model, and no peer has it
+    config.task.mixing = None
+  run, train_step = one_device.make_train_step(config, batch_size)
+  batch, state = next(run.batches), run.init()
+  if mode == 'train':
+    program = train_step.lower(run.state, batch).compile()
+
+    def train():
+      nonlocal state
+      state, scalars = program(state, batch)
+      jax.block_until_ready((state, scalars))
+
+    return train
+
+  def outputs(*args):  # without what only pictures need
+    predicted = run.task.predict(*args)
+    return predicted['logits']
+
+  variables = state.eval_variables
+  program = jax.jit(outputs).lower(variables, batch).compile()
+  del state
+  return lambda: jax.block_until_ready(program(variables, batch))
+
+
+def pipeline(files: Sequence[bytes], recipe: str) -> Pass:
+  """Preprocesses every file once, on this thread.
+
+  Args:
+    files: JPEGs.
+    recipe: 'crop', 'paca' or 'perceiver', see `RECIPES`.
+  """
+  from data.images import imagenet
+
+  rng = np.random.default_rng(0)
+
+  def each():
+    for file in files:
+      example = {'image': file, 'label': 0}
+      imagenet.preprocess(example, train=True, rng=rng, **RECIPES[recipe])
+
+  return each
+
+
+_SIZE = dict(image_size=224, crop_fraction=0.9)
+RECIPES = {
+  'crop': _SIZE,  # and a flip
+  'paca': _SIZE
+  | dict(
+    augment=dict(
+      num_layers=2, magnitude=9.0, magnitude_std=0.5, prob=0.5, increasing=True
+    )
+  ),
+  'perceiver': _SIZE
+  | dict(
+    resize_last=True,
+    augment=dict(
+      num_layers=4,
+      magnitude=5.0,
+      magnitude_std=0.0,
+      prob=1.0,
+      increasing=False,
+      fill=(128, 128, 128),
+    ),
+  ),
+}

@@ -1,0 +1,112 @@
+"""What is compared: rows, and the sides of each."""
+
+import functools
+import io
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks.peers import ours, torch_side
+
+OURS = 'ours'
+_NUM_FILES = 24
+
+
+class Row(NamedTuple):
+  """Attributes:
+  title: for the table.
+  examples: that a pass takes.
+  sides: name -> what makes a function that does one pass; ours first.
+  """
+
+  title: str
+  examples: int
+  sides: dict[str, Callable[[], ours.Pass]]
+
+
+def _perceiver(title, path, peer, batch_size, mode) -> Row:
+  theirs = functools.partial(torch_side.perceiver, peer, batch_size, mode)
+  return Row(
+    f'{title}, {_WORK[mode]}, batch {batch_size}',
+    batch_size,
+    {
+      OURS: functools.partial(ours.model, path, batch_size, mode),
+      'transformers, eager': functools.partial(theirs, compiled=False),
+      'transformers, torch.compile': functools.partial(theirs, compiled=True),
+    },
+  )
+
+
+def _paca(size, mode) -> Row:
+  variant, batch_size = f'{size}_p2cconv_100_0', 8
+  sides = {
+    OURS: functools.partial(
+      ours.model, f'paca_vit.imagenet:{variant}', batch_size, mode
+    )
+  }
+  for layout in ('first', 'last'):
+    for compiled in (False, True):
+      name = f'channels {layout}, {"torch.compile" if compiled else "eager"}'
+      sides[name] = side = functools.partial(
+        torch_side.paca, variant, batch_size, mode, layout == 'last', compiled
+      )
+  sides[f'{name}, freed memory kept'] = functools.partial(side, keep_freed=True)
+  title = f'PaCa-{size.title()}, {_WORK[mode]}, batch {batch_size}'
+  return Row(title, batch_size, sides)
+
+
+def photographs() -> list[bytes]:
+  """JPEGs of scikit-image's photographs, as large as ImageNet's mostly are."""
+  import PIL.Image
+  from skimage import data
+
+  files = []
+  for photograph in (data.astronaut, data.coffee, data.chelsea, data.rocket):
+    image = PIL.Image.fromarray(photograph())
+    scale = 500 / max(image.size)
+    image = image.resize([round(side * scale) for side in image.size])
+    file = io.BytesIO()
+    image.save(file, 'JPEG', quality=90)
+    files.append(file.getvalue())
+  return files * (_NUM_FILES // len(files))
+
+
+def _pipeline(title, recipe) -> Row:
+  def side(make):
+    return make(photographs(), recipe)
+
+  return Row(
+    f'Input pipeline, {title}, one thread',
+    _NUM_FILES,
+    {
+      OURS: functools.partial(side, ours.pipeline),
+      "timm's steps on Pillow": functools.partial(side, torch_side.pipeline),
+    },
+  )
+
+
+_WORK = dict(predict='forward', train='training step')
+_LANGUAGE = (
+  'Language model, 2,048 bytes',
+  'perceiver_io.masked_language_modelling:base_bytes',
+  'PerceiverForMaskedLM',
+)
+_FOURIER = (
+  'Perceiver on ImageNet, Fourier features',
+  'perceiver_io.imagenet:fourier',
+  'PerceiverForImageClassificationFourier',
+)
+ROWS = {
+  'language_forward_1': _perceiver(*_LANGUAGE, 1, 'predict'),
+  'language_forward_8': _perceiver(*_LANGUAGE, 8, 'predict'),
+  'language_step_1': _perceiver(*_LANGUAGE, 1, 'train'),
+  'language_step_8': _perceiver(*_LANGUAGE, 8, 'train'),
+  'fourier_forward_1': _perceiver(*_FOURIER, 1, 'predict'),
+  **{
+    f'paca_{size}_{short}': _paca(size, mode)
+    for size in ('tiny', 'small')
+    for short, mode in (('forward', 'predict'), ('step', 'train'))
+  },
+  'input_crop': _pipeline('crop and flip', 'crop'),
+  'input_paca': _pipeline("PaCa's RandAugment", 'paca'),
+  'input_perceiver': _pipeline("the Perceiver's RandAugment", 'perceiver'),
+}
