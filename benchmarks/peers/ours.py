@@ -58,7 +58,9 @@ def pipeline(files: Sequence[bytes], recipe: str) -> Pass:
     recipe: 'crop', 'paca' or 'perceiver', see `RECIPES`.
   """
   from data.images import imagenet
+  from train_lib import host_memory
 
+  host_memory.keep_freed()  # as `train.py` does
   rng = np.random.default_rng(0)
 
   def each():

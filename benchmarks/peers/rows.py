@@ -14,12 +14,10 @@ _NUM_FILES = 24
 class Row(NamedTuple):
   """Attributes:
   title: for the table.
-  examples: that a pass takes.
   sides: name -> what makes a function that does one pass; ours first.
   """
 
   title: str
-  examples: int
   sides: dict[str, Callable[[], ours.Pass]]
 
 
@@ -27,7 +25,6 @@ def _perceiver(title, path, peer, batch_size, mode) -> Row:
   theirs = functools.partial(torch_side.perceiver, peer, batch_size, mode)
   return Row(
     f'{title}, {_WORK[mode]}, batch {batch_size}',
-    batch_size,
     {
       OURS: functools.partial(ours.model, path, batch_size, mode),
       'transformers, eager': functools.partial(theirs, compiled=False),
@@ -51,7 +48,7 @@ def _paca(size, mode) -> Row:
       )
   sides[f'{name}, freed memory kept'] = functools.partial(side, keep_freed=True)
   title = f'PaCa-{size.title()}, {_WORK[mode]}, batch {batch_size}'
-  return Row(title, batch_size, sides)
+  return Row(title, sides)
 
 
 def photographs() -> list[bytes]:
@@ -75,8 +72,7 @@ def _pipeline(title, recipe) -> Row:
     return make(photographs(), recipe)
 
   return Row(
-    f'Input pipeline, {title}, one thread',
-    _NUM_FILES,
+    f'Input pipeline, {_NUM_FILES} photographs, {title}',
     {
       OURS: functools.partial(side, ours.pipeline),
       "timm's steps on Pillow": functools.partial(side, torch_side.pipeline),

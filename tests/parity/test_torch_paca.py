@@ -1,6 +1,6 @@
 """The PaCa-ViT of PyTorch that ours is timed against is the authors'.
 
-  make parity
+make parity
 """
 
 import numpy as np
