@@ -159,27 +159,26 @@ def _correlate(x, gradient, k):
     if batch % size == 0 and (size == 1 or size * width * channels <= _TILE)
   )
 
-  def row(array, image, h):
-    inside = (h >= 0) & (h < height)
-    start = (image, jnp.clip(h, 0, height - 1), 0, 0)
-    window = lax.dynamic_slice(array, start, (group, 1, width, channels))
-    return jnp.where(inside, window[:, 0].astype(dtype), 0)
+  around = (padding, padding)
+  padded = jnp.pad(x, ((0, 0), around, around, (0, 0)))
+
+  def row(array, image, h, w):
+    part = (group, 1, width, channels)
+    return lax.dynamic_slice(array, (image, h, w, 0), part).astype(dtype)
 
   def correlate_row(i):
     """[k, C]: the gradient of row i of the kernel."""
 
     def add(step, sums):
       image, h = step // height * group, step % height
-      gradient_row = row(gradient, image, h)
-      x_row = row(x, image, h + i - padding)
-      x_row = jnp.pad(x_row, ((0, 0), (padding, padding), (0, 0)))
+      gradient_row = row(gradient, image, h, 0)
       return tuple(
-        total + x_row[:, j : j + width] * gradient_row
+        total + row(padded, image, h + i, j) * gradient_row
         for j, total in enumerate(sums)
       )
 
-    zeros = jnp.zeros((group, width, channels), dtype)
+    zeros = jnp.zeros((group, 1, width, channels), dtype)
     sums = lax.fori_loop(0, batch // group * height, add, (zeros,) * k)
-    return jnp.stack([jnp.sum(total, axis=(0, 1)) for total in sums])
+    return jnp.stack([jnp.sum(total, axis=(0, 1, 2)) for total in sums])
 
   return lax.map(correlate_row, jnp.arange(k))
