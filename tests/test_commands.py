@@ -73,6 +73,11 @@ FLAGS = {  # pattern of the command: the flags that make it small
     'passes': '1',
     'json': '{folder}/peers.json',
   },
+  r'benchmarks\.layer_kinds': {
+    'batch_size': '1',
+    'image_size': '32',
+    'passes': '1',
+  },
   r'benchmarks\.depthwise_conv': {'batch_size': '1'},
   r'benchmarks\.attention_speed': {'tiny': 'true', 'only': 'stage 3'},
   r'benchmarks\.throughput': {'batch_size': '2', 'steps': '1'},

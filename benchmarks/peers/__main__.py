@@ -33,7 +33,7 @@ from benchmarks.peers import report, worker
 from tools.output import CHECK
 
 _ONLY = flags.DEFINE_list('only', None, 'Rows; all if not given.')
-_SIDES = flags.DEFINE_list('sides', None, 'What their names begin with; or all')
+_SIDES = flags.DEFINE_list('sides', None, 'What their names begin with.')
 _THREADS = flags.DEFINE_integer('threads', 2, 'Of each side.', lower_bound=1)
 _PASSES = flags.DEFINE_integer('passes', 9, 'Timed, of each.', lower_bound=1)
 _JSON = flags.DEFINE_string('json', None, 'File that keeps the rows.')

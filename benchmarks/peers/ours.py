@@ -9,20 +9,24 @@ import numpy as np
 Pass = Callable[[], Any]
 
 
-def model(path: str, batch_size: int, mode: str) -> Pass:
+def model(
+  path: str, batch_size: int, mode: str, keep_freed: bool = True
+) -> Pass:
   """A config's model on made-up examples, in float32.
 
   Args:
     path: of the config: 'paca_vit.imagenet:tiny_p2cconv_100_0'.
     batch_size: examples that the model sees.
     mode: 'predict', the forward pass, or 'train': loss, gradients and AdamW.
+    keep_freed: with glibc set as `train.py` sets it, see `host_memory`.
   """
   import jax
 
   from benchmarks import one_device
   from train_lib import host_memory
 
-  host_memory.keep_freed()  # as `train.py` does
+  if keep_freed:
+    host_memory.keep_freed()
   name, variant = path.split(':')
   config = importlib.import_module(f'configs.{name}').get_config(variant)
   config.optim.update(name='adamw', clip_norm=None)

@@ -35,11 +35,11 @@ def _perceiver(title, path, peer, batch_size, mode) -> Row:
 
 def _paca(size, mode) -> Row:
   variant, batch_size = f'{size}_p2cconv_100_0', 8
-  sides = {
-    OURS: functools.partial(
-      ours.model, f'paca_vit.imagenet:{variant}', batch_size, mode
-    )
-  }
+  mine = functools.partial(
+    ours.model, f'paca_vit.imagenet:{variant}', batch_size, mode
+  )
+  given_back = functools.partial(mine, keep_freed=False)
+  sides = {OURS: mine, 'freed memory given back, ours': given_back}
   for layout in ('first', 'last'):
     for compiled in (False, True):
       name = f'channels {layout}, {"torch.compile" if compiled else "eager"}'
