@@ -10,7 +10,11 @@ Pass = Callable[[], Any]
 
 
 def model(
-  path: str, batch_size: int, mode: str, keep_freed: bool = True
+  path: str,
+  batch_size: int,
+  mode: str,
+  num_parts: int = 1,
+  keep_freed: bool = True,
 ) -> Pass:
   """A config's model on made-up examples, in float32.
 
@@ -18,6 +22,7 @@ def model(
     path: of the config: 'paca_vit.imagenet:tiny_p2cconv_100_0'.
     batch_size: examples that the model sees.
     mode: 'predict', the forward pass, or 'train': loss, gradients and AdamW.
+    num_parts: of the batch, which are computed one after the other.
     keep_freed: with glibc set as `train.py` sets it, see `host_memory`.
   """
   import jax
@@ -32,7 +37,7 @@ def model(
   config.optim.update(name='adamw', clip_norm=None)
   if 'mixing' in config.task:  # comes before the model, and no peer has it
     config.task.mixing = None
-  run, train_step = one_device.make_train_step(config, batch_size)
+  run, train_step = one_device.make_train_step(config, batch_size, num_parts)
   batch, state = next(run.batches), run.init()
   if mode == 'train':
     program = train_step.lower(run.state, batch).compile()
@@ -44,9 +49,14 @@ def model(
 
     return train
 
-  def outputs(*args):  # without what only pictures need
-    predicted = run.task.predict(*args)
-    return predicted['logits']
+  def outputs(variables, batch):
+    def of_part(part):  # without what only pictures need
+      return run.task.predict(variables, part)['logits']
+
+    parts = jax.tree.map(
+      lambda x: x.reshape(num_parts, -1, *x.shape[1:]), batch
+    )
+    return jax.lax.map(of_part, parts) if num_parts > 1 else of_part(batch)
 
   variables = state.eval_variables
   program = jax.jit(outputs).lower(variables, batch).compile()
