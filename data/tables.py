@@ -7,7 +7,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,15 +67,53 @@ def label_column(path, row: Mapping[str, str], beside: str) -> str:
   return found[0]
 
 
-def number(where: str, text: str) -> float:
-  """A finite number; else a ValueError that says where."""
+def number(where: str, text: str, name: str = 'number') -> float:
+  """A finite number; else a ValueError that says where, in which column."""
   try:
     value = float(text)
   except ValueError:
     value = math.nan
   if not math.isfinite(value):
-    raise ValueError(f'{where}: number: expected a number, found {text!r}.')
+    raise ValueError(f'{where}: {name}: expected a number, found {text!r}.')
   return value
+
+
+class Part(NamedTuple):
+  """What of a file of sound or video is meant, in seconds; None: to its end."""
+
+  path: pathlib.Path
+  start: float = 0.0
+  end: float | None = None
+
+  def __str__(self) -> str:
+    if not self.start and self.end is None:
+      return str(self.path)
+    end = 'its end' if self.end is None else f'{self.end:g}'
+    return f'{self.path} ({self.start:g} to {end})'
+
+
+def file(table: str | os.PathLike, row: Mapping[str, str]) -> pathlib.Path:
+  """The file that a row names, relative to its table."""
+  return pathlib.Path(table).parent / pathlib.Path(row['file']).expanduser()
+
+
+def part(table: str | os.PathLike, row: Mapping[str, str]) -> Part:
+  """The file of a row, from its `start` to its `end`, if it has them.
+
+  Raises:
+    ValueError: naming table and line, whose times are none.
+  """
+  where = f'{table}, line {row["line"]}'
+  start, end = (
+    number(where, row[name], name) if row.get(name) else default
+    for name, default in (('start', 0.0), ('end', None))
+  )
+  if start < 0 or (end is not None and end <= start):
+    raise ValueError(
+      f'{where}: expected 0 <= start < end in seconds, found {start:g} '
+      f'and {row.get("end", "")!r}.'
+    )
+  return Part(file(table, row), start, end)
 
 
 def derived_of_labels(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

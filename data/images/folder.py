@@ -67,7 +67,10 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
 
 
 def labelled_files(
-  data_dir: str | None, suffixes: Sequence[str], what: str
+  data_dir: str | None,
+  suffixes: Sequence[str],
+  what: str,
+  as_parts: bool = False,
 ) -> tuple[pathlib.Path, dict[str, list]]:
   """The folder or table, and split -> [(file, label, a number if a float)].
 
@@ -75,6 +78,7 @@ def labelled_files(
     data_dir: see the top of this file.
     suffixes: of the files, in lower case.
     what: they are, for errors.
+    as_parts: files are `tables.Part`; a table may have start and end.
 
   Raises:
     FileNotFoundError, ValueError: see `source`.
@@ -86,9 +90,15 @@ def labelled_files(
     )
   root = pathlib.Path(data_dir).expanduser()
   if root.is_dir():
-    return root, _of_folders(root, suffixes, what)
+    found = _of_folders(root, suffixes, what)
+    if as_parts:
+      found = {
+        split: [(tables.Part(path), label) for path, label in pairs]
+        for split, pairs in found.items()
+      }
+    return root, found
   if root.suffix.lower() in tables.SUFFIXES:
-    return root, _of_table(root)
+    return root, _of_table(root, as_parts)
   raise FileNotFoundError(
     f'config.data.data_dir: expected a folder or a table '
     f'({", ".join(tables.SUFFIXES)}), found neither at {data_dir}.'
@@ -173,8 +183,8 @@ def _of_classes(root, suffixes, what) -> list[tuple[pathlib.Path, str]]:
   return found
 
 
-def _of_table(path: pathlib.Path) -> dict[str, list]:
-  """Split -> [(path, class)]."""
+def _of_table(path: pathlib.Path, as_parts: bool) -> dict[str, list]:
+  """Split -> [(path or part, class)]."""
   found, seen = collections.defaultdict(list), {}
   rows = tables.read(path, ('file',))
   kind = tables.label_column(path, rows[0], 'file')
@@ -183,18 +193,16 @@ def _of_table(path: pathlib.Path) -> dict[str, list]:
     for name in ('file', kind):
       if not row.get(name):
         raise ValueError(f'{where}: expected a {name}, found none.')
-    if row['file'] in seen:
-      raise ValueError(
-        f'{where}: {row["file"]} is in line {seen[row["file"]]}, too.'
-      )
-    seen[row['file']] = row['line']
+    file = tables.part(path, row) if as_parts else tables.file(path, row)
+    if file in seen:
+      raise ValueError(f'{where}: {row["file"]} is in line {seen[file]}, too.')
+    seen[file] = row['line']
     if 'split' in row:
       if not row['split']:
         raise ValueError(f'{where}: expected a split, found none.')
       split = row['split']
     else:
       split = splits.by_hash(row.get('group') or row['file'])
-    file = path.parent / pathlib.Path(row['file']).expanduser()
     label = row[kind]
     if kind == 'number':
       label = tables.number(where, label)
