@@ -11,6 +11,7 @@ Letters: T frames, H and W height and width, S samples.
 """
 
 import contextlib
+import fractions
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -48,10 +49,20 @@ class _Frame(NamedTuple):
   aspect: float
 
 
+def read_rate(path: str) -> fractions.Fraction:
+  """Frames a second of a file's pictures.
+
+  Raises:
+    MediaError: it has none, or cannot be opened.
+  """
+  with _naming(path), av.open(path) as container:
+    return _track(container, 'video').average_rate or fractions.Fraction(25)
+
+
 def read_video(
   path: str,
   *,
-  fps: float,
+  fps: float | fractions.Fraction,
   size: int,
   start: float = 0.0,
   end: float | None = None,
@@ -64,7 +75,7 @@ def read_video(
 def read_frames(
   path: str,
   *,
-  fps: float,
+  fps: float | fractions.Fraction,
   size: int | None,
   start: float = 0.0,
   end: float | None = None,
@@ -151,7 +162,7 @@ def write_video(
   path: str,
   video: Iterable[np.ndarray],
   *,
-  fps: int,
+  fps: float | fractions.Fraction,
   audio: np.ndarray | None = None,
   rate: int = 48_000,
 ) -> None:
@@ -212,14 +223,7 @@ def _decode(
 
 def _decode_from(path, kind, place: float, stop) -> Iterator[_Frame]:
   with av.open(path) as container:
-    tracks = [
-      track
-      for track in getattr(container.streams, kind)
-      if not track.disposition & Disposition.attached_pic  # an album's cover
-    ]
-    if not tracks:
-      raise NoTrackError(f'found no {kind} track')
-    track = tracks[0]
+    track = _track(container, kind)
     track.thread_type = 'AUTO'
     aspect = float(getattr(track, 'sample_aspect_ratio', None) or 1)
     first = (container.start_time or 0) / av.time_base
@@ -257,6 +261,17 @@ def _decode_from(path, kind, place: float, stop) -> Iterator[_Frame]:
       )
     if end is None:
       raise NoTrackError(f'its {kind} track is empty')
+
+
+def _track(container, kind: str) -> av.stream.Stream:
+  tracks = [
+    track
+    for track in getattr(container.streams, kind)
+    if not track.disposition & Disposition.attached_pic  # an album's cover
+  ]
+  if not tracks:
+    raise NoTrackError(f'found no {kind} track')
+  return tracks[0]
 
 
 def _duration(frame, track) -> float:
