@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data import folders, image_files, splits, tables
+from data import doubts, folders, image_files, splits, tables
 from data.images import imagenet
 
 _SPLITS = ('train', 'training', 'validation', 'valid', 'val', 'dev', 'test')
@@ -96,9 +96,13 @@ def labelled_files(
         split: [(tables.Part(path), label) for path, label in pairs]
         for split, pairs in found.items()
       }
+  elif root.suffix.lower() in tables.SUFFIXES:
+    found = _of_table(root, as_parts)
+  else:
+    found = None
+  if found is not None:
+    doubts.say(root, found, what)
     return root, found
-  if root.suffix.lower() in tables.SUFFIXES:
-    return root, _of_table(root, as_parts)
   raise FileNotFoundError(
     f'config.data.data_dir: expected a folder or a table '
     f'({", ".join(tables.SUFFIXES)}), found neither at {data_dir}.'
@@ -157,7 +161,13 @@ def _of_folders(root, suffixes, what) -> dict[str, list]:
   """Split -> [(path, class)]."""
   inner = folders.subfolders(root)
   named = [folder for folder in inner if folder.name.lower() in _SPLITS]
-  if len(named) == len(inner) > 1 and all(map(folders.subfolders, named)):
+  if len(named) > 1 and all(map(folders.subfolders, named)):
+    beside = [folder.name for folder in inner if folder not in named]
+    if beside:
+      raise ValueError(
+        f'{root}: expected folders of splits alone, or of classes; found '
+        f'{beside} beside {[folder.name for folder in named]}.'
+      )
     return {x.name: _of_classes(x, suffixes, what) for x in inner}
   found = collections.defaultdict(list)
   for path, label in _of_classes(root, suffixes, what):

@@ -23,6 +23,8 @@ from av.stream import Disposition
 
 # Formats that store no duration, for which FFmpeg guesses one.
 _NO_DURATION = ('aac', 'mp3')
+# A playlist that poses as a film opens no other file of the net's.
+_OPTIONS = {'protocol_whitelist': 'file'}
 _MAX_MISSING = 0.5  # seconds, of a file that counts as complete
 # Seconds in which nothing comes, before a time stamp counts as wrong: a single
 # one would fill any memory.
@@ -55,7 +57,7 @@ def read_rate(path: str) -> fractions.Fraction:
   Raises:
     MediaError: it has none, or cannot be opened.
   """
-  with _naming(path), av.open(path) as container:
+  with _naming(path), av.open(path, options=_OPTIONS) as container:
     return _track(container, 'video').average_rate or fractions.Fraction(25)
 
 
@@ -222,7 +224,7 @@ def _decode(
 
 
 def _decode_from(path, kind, place: float, stop) -> Iterator[_Frame]:
-  with av.open(path) as container:
+  with av.open(path, options=_OPTIONS) as container:
     track = _track(container, kind)
     track.thread_type = 'AUTO'
     aspect = float(getattr(track, 'sample_aspect_ratio', None) or 1)
