@@ -270,7 +270,8 @@ def test_what_an_example_lacks_is_as_if_dropped():
   """In evaluation, too, and of that example alone."""
   task, variables, batch = make_task()
   has = np.float32([1, 0, 1, 1])
-  found = task.predict(variables, {**batch, 'has_image': has})['probabilities']
+  lacking = {**batch, 'has_image': has}
+  found = np.asarray(task.predict(variables, lacking)['probabilities'])
   plain = np.asarray(task.predict(variables, batch)['probabilities'])
   gone = [
     task.model.apply(
