@@ -128,8 +128,9 @@ def main(argv):
   done = [done[i] for i in sorted(done)]
   if output:
     write(done, output)
-    for name, text in predictor.summary(done).items() if in_folder else ():
-      pathlib.Path(output, name).write_text(text)
+    for name, held in predictor.summary(done).items() if in_folder else ():
+      path = pathlib.Path(output, name)
+      held(path) if callable(held) else path.write_text(held)
     print(f'{len(done)} predictions: {output}')
   else:
     for x in done:

@@ -11,6 +11,16 @@ import ml_collections
 Reference = ml_collections.FieldReference
 
 
+# What timm's recipes do to the images of a batch, see `train_lib.mixing`.
+MIXING = dict(
+  mixup_alpha=0.8,
+  cutmix_alpha=1.0,
+  prob=1.0,
+  switch_prob=0.5,
+  erasing_prob=0.25,
+)
+
+
 def check_variant(variant: str, variants: Iterable[str]) -> None:
   """Raises a ValueError that names all if `variant` is none of them."""
   if variant not in variants:
@@ -179,6 +189,24 @@ def derive(*outputs: str, epochs: float = 20.0) -> dict:
     linear_probe=False,
     outputs=outputs,
   )
+
+
+class _Off(ml_collections.FieldReference):
+  """None, of a section; it knows what the section would be."""
+
+  def __init__(self, section: dict):
+    super().__init__(None, field_type=ml_collections.ConfigDict)
+    self.section = section
+
+
+def off(**section) -> ml_collections.FieldReference:
+  """A section that is off: None.
+
+  An option of it on the command line, --config.task.mixing.mixup_alpha=0.2,
+  makes it `section` with that option. What is on is switched off by
+  --config.task.mixing=None.
+  """
+  return _Off(section)
 
 
 def from_scratch() -> dict:

@@ -37,7 +37,8 @@ def files(
 
   Suffixes are compared without case. Files that begin with a dot and
   file managers' litter are passed by; what else lies there is counted on
-  stdout.
+  stdout, and so are folders that are not looked into: those of a folder that
+  is not searched recursively, and links to folders, which may be rings.
 
   Args:
     folder: to look in.
@@ -53,14 +54,21 @@ def files(
   entries = [
     p
     for p in (root.rglob('*') if recursive else root.iterdir())
-    if all(map(_is_meant, p.relative_to(root).parts)) and not p.is_dir()
+    if all(map(_is_meant, p.relative_to(root).parts))
   ]
+  inner = [p for p in entries if p.is_dir()]
+  entries = [p for p in entries if not p.is_dir()]
   found = sorted(p for p in entries if p.suffix.lower() in suffixes)
   others = collections.Counter(
     p.suffix.lower() or p.name
     for p in entries
     if p.suffix.lower() not in suffixes
   )
+  others['folders'] = len(inner)
+  if recursive:
+    others['links to folders'] = sum(p.is_symlink() for p in inner)
+    del others['folders']
+  others = +others  # what there is
   if others:
     kinds = ', '.join(f'{n} {suffix}' for suffix, n in sorted(others.items()))
     say_once(f'{folder}: passed by {kinds}; expected {", ".join(suffixes)}.')
@@ -101,11 +109,17 @@ def read_text(path: str | os.PathLike) -> str:
     raise ValueError(f'{path}: cannot be read: {e.strerror}.') from e
   utf16 = data[:2] in (b'\xff\xfe', b'\xfe\xff')
   try:
-    return data.decode('utf-16' if utf16 else 'utf-8-sig')
+    text = data.decode('utf-16' if utf16 else 'utf-8-sig')
   except UnicodeDecodeError as e:
     raise ValueError(
       f'{path}: expected text in UTF-8; byte {e.start} is {data[e.start]:#x}.'
     ) from None
+  if '\0' in text:
+    raise ValueError(
+      f'{path}: expected text in UTF-8, found a zero; the first bytes of '
+      'UTF-16 must say so.'
+    )
+  return text
 
 
 def read_lines(path: str | os.PathLike) -> tuple[str, ...]:

@@ -1,18 +1,21 @@
 """Tables of users' own: CSV, TSV and JSON lines."""
 
+import collections
 import csv
 import io
 import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from data import folders
 
+csv.field_size_limit(1 << 30)  # Texts may be books.
 SUFFIXES = ('.csv', '.tsv', '.jsonl')
 
 
@@ -67,15 +70,54 @@ def label_column(path, row: Mapping[str, str], beside: str) -> str:
   return found[0]
 
 
-def number(where: str, text: str) -> float:
-  """A finite number; else a ValueError that says where."""
+def number(where: str, text: str, name: str = 'number') -> float:
+  """A finite number; else a ValueError that says where, in which column."""
   try:
     value = float(text)
   except ValueError:
     value = math.nan
   if not math.isfinite(value):
-    raise ValueError(f'{where}: number: expected a number, found {text!r}.')
+    raise ValueError(f'{where}: {name}: expected a number, found {text!r}.')
   return value
+
+
+class Part(NamedTuple):
+  """What of a file of sound or video is meant, in seconds; None: to its end."""
+
+  path: pathlib.Path
+  start: float = 0.0
+  end: float | None = None
+
+  def __str__(self) -> str:
+    if not self.start and self.end is None:
+      return str(self.path)
+    end = 'its end' if self.end is None else f'{self.end:g}'
+    return f'{self.path} ({self.start:g} to {end})'
+
+
+def file(table: str | os.PathLike, row: Mapping[str, str]) -> pathlib.Path:
+  """The file that a row names, relative to its table."""
+  name = row['file'].replace('\\', '/')  # as Windows writes it
+  return pathlib.Path(table).parent / pathlib.Path(name).expanduser()
+
+
+def part(table: str | os.PathLike, row: Mapping[str, str]) -> Part:
+  """The file of a row, from its `start` to its `end`, if it has them.
+
+  Raises:
+    ValueError: naming table and line, whose times are none.
+  """
+  where = f'{table}, line {row["line"]}'
+  start, end = (
+    number(where, row[name], name) if row.get(name) else default
+    for name, default in (('start', 0.0), ('end', None))
+  )
+  if start < 0 or (end is not None and end <= start):
+    raise ValueError(
+      f'{where}: expected 0 <= start < end in seconds, found {start:g} '
+      f'and {row.get("end", "")!r}.'
+    )
+  return Part(file(table, row), start, end)
 
 
 def derived_of_labels(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -96,16 +138,33 @@ def derived_of_labels(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _csv_rows(path, text: str) -> list[dict[str, str]]:
-  first = text.lstrip().split('\n', 1)[0]
+  first = text.lstrip().splitlines()[0] if text.strip() else ''
   delimiter = max(',;\t', key=first.count)
-  reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
+  if pathlib.Path(path).suffix.lower() == '.tsv':
+    delimiter = '\t'
+  told = re.fullmatch('sep=([,;\t])', first.strip(' \r').lower())  # by Excel
+  if told:
+    delimiter = told[1]
+  # Strict: else a quote that is not closed takes all rows after it.
+  reader = csv.reader(
+    io.StringIO(text, newline=''), delimiter=delimiter, strict=True
+  )
   rows, header = [], None
   try:
     for fields in reader:
       if not any(field.strip() for field in fields):
         continue
       if header is None:
+        if told:
+          told = None
+          continue
         header = [name.strip().lower() for name in fields]
+        twice = [x for x, n in collections.Counter(header).items() if n > 1]
+        if twice:
+          raise ValueError(
+            f'{path}, line {reader.line_num}: expected columns that differ, '
+            f'found {twice[0]!r} twice.'
+          )
         continue
       if len(fields) != len(header):
         raise ValueError(
@@ -132,8 +191,19 @@ def _json_rows(path, text: str) -> list[dict[str, str]]:
     if not isinstance(values, dict):
       raise ValueError(f'{path}, line {number}: expected an object {{...}}.')
     row = {
-      name.strip().lower(): '' if value is None else str(value).strip()
+      name.strip().lower(): _json_text(f'{path}, line {number}: {name}', value)
       for name, value in values.items()
     }
     rows.append(row | {'line': str(number)})
   return rows
+
+
+def _json_text(where: str, value: Any) -> str:
+  """A text, number or null as a text; of several labels a|b."""
+  if isinstance(value, list) and all(isinstance(x, str) for x in value):
+    value = '|'.join(value)
+  if isinstance(value, list | dict):
+    raise ValueError(
+      f'{where}: expected a text or a number, found {str(value)[:40]}.'
+    )
+  return '' if value is None else str(value).strip()

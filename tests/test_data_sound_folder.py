@@ -59,7 +59,7 @@ def test_several_labels_of_a_table(tmp_path):
     ('file\na.wav\n', 'either label or number'),
     (
       'file,label,split\nx.wav,a,train\ny.wav,b,train\n',
-      'no sound can be read; the first: .*x.wav',
+      'none of the sounds can be read; the first: .*x.wav',
     ),
   ],
 )

@@ -208,6 +208,51 @@ def test_sounds(tmp_path):
   assert row.split(',')[0] == 'new/tone.wav' and 'high' in row
 
 
+def write_clips(folder):
+  """Two classes of moving squares; of each one without sound, and a sound."""
+  media_files = pytest.importorskip('tests.media_files')
+  for kind in ('down', 'right'):
+    (folder / 'clips' / kind).mkdir(parents=True)
+    for i in range(10):
+      path = folder / f'clips/{kind}/{i}.mp4'
+      media_files.write_moving(path, kind, 0.7, sound=i > 0, seed=i)
+  (folder / 'new').mkdir()
+  media_files.write_moving(folder / 'new/a.mp4', 'down', 0.7)
+  media_files.write_moving(folder / 'new/silent.mp4', 'right', sound=False)
+  (folder / 'new/half.mp4').write_bytes(b'half')
+
+
+@pytest.mark.full
+def test_clips(tmp_path):
+  write_clips(tmp_path)
+  said, predicted = run_all('Clips', tmp_path, expected_code=1)
+  assert '2 classes (down, right)' in said and 'half.mp4' in predicted.stderr
+  rows = (tmp_path / 'seen.csv').read_text().splitlines()[1:]
+  assert [row.split(',')[0] for row in rows] == ['new/a.mp4', 'new/silent.mp4']
+
+
+@pytest.mark.full
+def test_clips_with_sound(tmp_path):
+  write_clips(tmp_path)
+  (tmp_path / 'clips/right/blind.wav').parent.mkdir(exist_ok=True)
+  write_wave(tmp_path / 'clips/right/blind.wav', np.full(16_000, 900))
+  said, _ = run_all('Clips with sound', tmp_path, expected_code=1)
+  assert '2 classes (down, right)' in said
+  rows = (tmp_path / 'both.csv').read_text().splitlines()[1:]
+  assert [row.split(',')[0] for row in rows] == ['new/a.mp4', 'new/silent.mp4']
+
+
+@pytest.mark.full
+def test_reconstructed_clips(tmp_path):
+  write_clips(tmp_path)
+  run_all('Reconstructed clips', tmp_path, expected_code=1)
+  lines = (tmp_path / 'again/predictions.jsonl').read_text().splitlines()
+  both, silent = map(json.loads, lines)
+  assert 'sound_psnr' in both and both['video_psnr'] > 3
+  assert 'video_psnr' in silent and 'sound_psnr' not in silent
+  assert (tmp_path / 'again/silent.mp4').stat().st_size > 500
+
+
 def test_a_new_kind_of_array_is_a_config():
   code = re.findall(r'```python\n(.*?)```', DOC, re.S)[0]
   assert len(code.splitlines()) <= 40

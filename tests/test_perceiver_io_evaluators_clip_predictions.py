@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs.perceiver_io import kinetics as config_file
-from data.video import kinetics
+from data.video import jpegs, kinetics
 from perceiver_io.evaluators import clip_predictions
 
 
@@ -14,7 +14,7 @@ def test_a_film_and_its_reconstruction(tmp_path):
   kind = clip_predictions.make_predictions(config, None)
   raw = kinetics.synthetic('test', 1)[0]
   frames = np.stack(
-    [kinetics._decode(x, kinetics.IMAGE_SIZE) for x in raw['video']]
+    [jpegs.decode(x, kinetics.IMAGE_SIZE) for x in raw['video']]
   )
   path = str(tmp_path / 'a.mp4')
   media.write_video(

@@ -7,9 +7,10 @@ import pytest
 
 import predict
 from configs.perceiver_io import optical_flow as config_lib
-from data.flow import flow_io
+from data.flow import films, flow_io
 from perceiver_io import tiling
 from perceiver_io.evaluators import flow_predictions
+from tests.test_predict import run_program
 from train_lib import checkpoint, run_files, setup
 
 SIZE = (67, 51)  # A tile of `tiny` is 48 x 64: higher, and less wide.
@@ -90,6 +91,58 @@ def test_what_is_no_pair_is_said(run, tmp_path):
   assert 'b.png' in wrong.error
 
 
+def test_a_film_is_its_frames(run, tmp_path):
+  media = pytest.importorskip('data.video.media')
+  rng = np.random.default_rng(0)
+  coarse = rng.integers(0, 256, (4, 8, 10, 3), dtype=np.uint8)
+  frames = coarse.repeat(8, axis=1).repeat(8, axis=2)
+  path = tmp_path / 'new' / 'film.mp4'
+  path.parent.mkdir()
+  media.write_video(str(path), frames, fps=10)
+  output = tmp_path / 'motion'
+  run_program(run[0], path, output=str(output))
+  names = [f'film_{i:04d}' for i in range(3)]
+  assert sorted(x.name for x in output.iterdir()) == sorted(
+    [f'{x}.{kind}' for x in names for kind in ('flo', 'png')]
+    + ['film.mp4', 'predictions.jsonl']
+  )
+  shown = list(media.read_frames(path, fps=10, size=None))
+  predictor = predict.load(run[0])
+  expected = predictor([tuple(shown[1:3])])[0].files['.flo']
+  found, _ = flow_io.decode_flo((output / 'film_0001.flo').read_bytes(), '')
+  np.testing.assert_allclose(
+    found, flow_io.decode_flo(expected, '')[0], rtol=1e-3, atol=1e-3
+  )
+  motion = list(media.read_frames(output / 'film.mp4', fps=10, size=None))
+  assert len(motion) == 3 and motion[0].shape == (64, 160, 3)
+  assert abs(motion[1][:, :80].astype(int) - shown[1]).mean() < 8
+
+
+def test_films_that_cannot_be_used(run, tmp_path):
+  media = pytest.importorskip('data.video.media')
+  frame = np.zeros((16, 16, 3), np.uint8)
+  for name, count in (('one.mp4', 1), ('a/film.mp4', 2), ('b/film.mp4', 2)):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    media.write_video(str(tmp_path / name), [frame] * count, fps=25)
+  (tmp_path / 'half.mp4').write_bytes(b'half')
+  names = ('one.mp4', 'half.mp4', 'a/film.mp4', 'b/film.mp4')
+  _, wrong = predict.load(run[0]).expand([str(tmp_path / x) for x in names])
+  assert 'one.mp4: expected two frames or more' in wrong[0]
+  assert 'half.mp4: Invalid data' in wrong[1]
+  assert 'b/film.mp4: expected films of different names' in wrong[2]
+
+
+def test_a_films_frames_in_any_order(tmp_path):
+  media = pytest.importorskip('data.video.media')
+  levels = np.arange(40, dtype=np.uint8) * 6
+  frames = np.broadcast_to(levels[:, None, None, None], (40, 16, 16, 3))
+  media.write_video(str(tmp_path / 'a.mp4'), frames, fps=25)
+  film = films.Film(tmp_path / 'a.mp4')
+  assert film.num_frames == 40 and film.rate == 25
+  for i in (0, 1, 39, 3, 5, 4, 38):
+    assert abs(film.frame(i).mean() - levels[i]) < 4
+
+
 @pytest.mark.parametrize(
   'options, message',
   [
@@ -110,7 +163,7 @@ def test_a_scale_is_undone_in_the_flow(tmp_path):
   frames = kind.example((pixels, pixels))['frames']
   assert frames.shape == (2, 20, 30, 3)
   found = np.broadcast_to(np.float32([3, -1]), (20, 30, 2))
-  values, files = kind.result((pixels, pixels), found)
+  values, files, _ = kind.result((pixels, pixels), found)
   flow, _ = flow_io.decode_flo(files['.flo'], '')
   assert flow.shape == (40, 60, 2)
   np.testing.assert_allclose(flow, np.broadcast_to([6, -2], (40, 60, 2)))

@@ -245,3 +245,28 @@ def test_memory_decides_the_chunks_and_nothing_else(variables):
 def test_psnr_of_a_perfect_copy_is_infinite():
   x = np.ones((1, 3), 'f')
   assert autoencoding.Psnr.of(x, x, np.ones(1, 'f')).compute() == math.inf
+
+
+def test_what_a_clip_lacks_does_not_count(variables):
+  """Neither in the loss nor in the metrics: of all others it is the mean."""
+  task = make_task()
+  batch = make_batch()
+  lacking = {**batch, 'has_audio': np.float32([0, 1, 1])}
+
+  def parts(batch):
+    loss, aux = task.loss(variables, batch, jax.random.key(0))
+    return float(loss), jax.tree.map(float, aux.scalars)
+
+  loss, scalars = parts(lacking)
+  first = {**batch, 'mask': np.float32([1, 0, 0])}
+  second = {**batch, 'mask': np.float32([0, 1, 0])}
+  (loss_1, parts_1), (loss_2, parts_2) = parts(first), parts(second)
+  assert scalars['audio_loss'] == pytest.approx(parts_2['audio_loss'], rel=1e-4)
+  expected = (loss_1 + loss_2 - WEIGHTS['audio'] * parts_1['audio_loss']) / 2
+  assert loss == pytest.approx(expected, rel=1e-4)
+  found = task.metrics(variables, lacking)
+  alone = task.metrics(variables, second)
+  for name in ('audio_psnr', 'audio_psnr_of_silence'):
+    assert found[name].compute() == pytest.approx(alone[name].compute(), 1e-4)
+  both = task.metrics(variables, batch)
+  assert found['image_psnr'].compute() == both['image_psnr'].compute()

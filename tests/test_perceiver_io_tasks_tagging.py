@@ -270,3 +270,26 @@ def test_the_linear_model_learns_what_is_linear():
   assert found == {'map': 100.0, 'accuracy': 1.0}
   shuffled = fitted[0], rng.permutation(fitted[1])
   assert linear_sounds.linear_results(shuffled, measured)['accuracy'] < 0.8
+
+
+def test_what_an_example_lacks_is_as_if_dropped():
+  """In evaluation, too, and of that example alone."""
+  task, variables, batch = make_task()
+  has = np.float32([1, 0, 1, 1])
+  lacking = {**batch, 'has_image': has}
+  found = np.asarray(task.predict(variables, lacking)['probabilities'])
+  plain = np.asarray(task.predict(variables, batch)['probabilities'])
+  gone = [
+    task.model.apply(
+      variables,
+      {
+        'audio': batch['audio'][:, i],
+        'image': np.zeros(batch['image'][:, i].shape, 'f'),
+      },
+    )
+    for i in range(3)
+  ]
+  expected = special.expit(np.stack(gone, axis=1).astype(float)).mean(axis=1)
+  np.testing.assert_allclose(found[1], expected[1], atol=1e-5)
+  np.testing.assert_allclose(found[[0, 2, 3]], plain[[0, 2, 3]], atol=1e-6)
+  assert np.abs(found[1] - plain[1]).max() > 1e-4

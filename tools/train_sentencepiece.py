@@ -4,7 +4,8 @@
   python -m tools.train_sentencepiece --model=english.model
 
 The model's path is then --config.data.preprocess.tokenizer_model of
-configs/perceiver_io/masked_language_modelling.py:base_sentencepiece.
+configs/perceiver_io/masked_language_modelling.py:base_sentencepiece. Of a
+user's own table it is --module=data.language.table --data_dir=TABLE.
 """
 
 import importlib
@@ -32,10 +33,13 @@ def main(argv):
   source = module.source('train', DATA_DIR.value)
   count = min(NUM_EXAMPLES.value, len(source))
   chosen = np.linspace(0, len(source) - 1, count).astype(int)
-  texts = (source[i] for i in chosen)
-  tokenizer.train_sentencepiece(
-    (x['text'][: x['span']] for x in texts), MODEL.value, VOCAB_SIZE.value
-  )
+  texts = (text for i in chosen for text in _texts(source[i]))
+  tokenizer.train_sentencepiece(texts, MODEL.value, VOCAB_SIZE.value)
+
+
+def _texts(raw: dict) -> list[str]:
+  """Those of a raw example: of documents, or of a table's row."""
+  return raw['texts'] if 'texts' in raw else [raw['text'][: raw['span']]]
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ from typing import Any
 
 import ml_collections
 
-from train_lib import optim, pipeline, run_files
+from train_lib import optim, pipeline, run_files, sections
 
 _ENTRY = re.compile(r'^\s+((?:\w+, )*\w+)(?: \[[^\]]*\])?: (.*)$')
 _WIDTH, _LONGEST = 72, 240  # letters
@@ -33,11 +33,21 @@ def describe(
     shown = repr(value)
     if value is None and 'derive' in config:
       shown = 'None: from the data, or off'
+    section, _, name = path.rpartition('.')
+    on = sections.when_on(_at(config, section), name)
+    if on is not None:
+      shown = f'None: off, or with --config.{path}.<option> {dict(on)}'
     yield f'--config.{path}={shown}' + (f'   ({may_be})' if may_be else '')
     meaning = _meaning(config, path)
     if meaning:
       short = textwrap.shorten(meaning, _LONGEST, placeholder=' ...')
       yield textwrap.indent(textwrap.fill(short, _WIDTH), '    ')
+
+
+def _at(config, path: str) -> ml_collections.ConfigDict:
+  for key in filter(None, path.split('.')):
+    config = config[key]
+  return config
 
 
 def _leaves(config, path='') -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,7 @@ import concurrent.futures
 import importlib
 import inspect
 import itertools
+import pathlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -81,7 +82,8 @@ class Predictions(Protocol):
     """`values` and `files` of a Prediction; `details` where there are.
 
     A kind that has details also has `summary(predictions) -> {name: text}`,
-    files that are written once for all inputs.
+    files that are written once for all inputs; or functions that write them to
+    a path, beside which the inputs' files are.
     """
 
 
@@ -140,8 +142,11 @@ class Predictor:
         return [], [str(e)]
     return inputs, wrong
 
-  def summary(self, predictions: Sequence[Prediction]) -> dict[str, str]:
-    """Name -> text of files about all inputs that could be read."""
+  def summary(
+    self, predictions: Sequence[Prediction]
+  ) -> dict[str, str | Callable[[pathlib.Path], None]]:
+    """Name -> file about all inputs that could be read: a text, or a function
+    that writes it to a path."""
     if not hasattr(self._kind, 'summary'):
       return {}
     return self._kind.summary(predictions)

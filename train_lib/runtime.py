@@ -15,7 +15,14 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from train_lib import checks, host_memory, joining, profiling, writer
+from train_lib import (
+  checks,
+  host_memory,
+  joining,
+  profiling,
+  sections,
+  writer,
+)
 
 # How errors begin that a user can mend.
 _MENDABLE = (
@@ -142,6 +149,9 @@ def parse_flags(argv: list[str]) -> list[str]:
       raise FileNotFoundError(f'--config: there is no Python file {file}')
     if any(re.fullmatch('--?config=', x) for x in argv):
       raise ValueError('--config: found nothing; expected a Python file.')
+    if any(re.match(r'--?config\.', x) for x in argv) and file:
+      argv = sections.switched_on(argv, _in_file(argv))
+      sys.argv[:] = argv  # Where the flag of configs looks for options.
     return flags.FLAGS(argv)
   except (AttributeError, KeyError) as e:
     frames = traceback.extract_tb(e.__traceback__)
@@ -163,29 +173,34 @@ def _config_of(argv: list[str]) -> str:
   return named[-1] if named else ''
 
 
-def _elsewhere(name: str, argv: list[str]) -> str:
-  """Where in the config that was meant there is such an option."""
+def _in_file(argv: list[str]) -> ml_collections.ConfigDict:
+  """What --config names, as it stands in its file."""
   file, _, variant = _config_of(argv).partition(':')
   spec = importlib.util.spec_from_file_location('meant', file)
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
-  config = module.get_config(*[variant] if variant else [])
+  return module.get_config(*[variant] if variant else [])
+
+
+def _elsewhere(name: str, argv: list[str]) -> str:
+  """Where in the config that was meant there is such an option or section."""
   paths = collections.defaultdict(list)
-  for path in _paths(config):
-    paths[path.rpartition('.')[2]].append(f'--config.{path}')
+  for path in _paths(_in_file(argv)):
+    paths[path.removesuffix('.').rpartition('.')[2]].append(f'--config.{path}')
   like = difflib.get_close_matches(name, paths, n=2, cutoff=0.75)
   found = [path for x in like for path in paths[x]][:4]
   return f'; there is {" and ".join(found)}' if found else ''
 
 
 def _paths(config: ml_collections.ConfigDict, path: str = '') -> list[str]:
-  inner = [
-    _paths(x, f'{path}{key}.')
-    if isinstance(x, ml_collections.ConfigDict)
-    else [f'{path}{key}']
-    for key, x in config.items()
-  ]
-  return [name for names in inner for name in names]
+  """Of all options, and of sections, which end in a dot."""
+  found = []
+  for key, x in config.items():
+    if isinstance(x, ml_collections.ConfigDict):
+      found += [f'{path}{key}.', *_paths(x, f'{path}{key}.')]
+    else:
+      found.append(f'{path}{key}')
+  return found
 
 
 def config_file() -> str | None:

@@ -27,7 +27,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.task = dict(
     module='paca_vit.tasks.classification',
     label_smoothing=0.1,
-    mixing=ml_collections.config_dict.placeholder(ml_collections.ConfigDict),
+    mixing=common.off(**common.MIXING),
   )
   config.model = models.model('demo')  # stages of 16 x 16 and 8 x 8 patches
   config.model.in_channels = 3

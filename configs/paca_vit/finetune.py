@@ -39,7 +39,7 @@ def get_config(
     y_mean=config_dict.placeholder(tuple),
     y_std=config_dict.placeholder(tuple),
     label_smoothing=0.1,
-    mixing=config_dict.placeholder(ml_collections.ConfigDict),
+    mixing=common.off(**common.MIXING),
   )
   small = variant in ('demo', 'tiny')
   config.model = models.model('demo' if small else variant)

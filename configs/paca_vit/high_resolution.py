@@ -33,9 +33,7 @@ def get_config(variant: str = '512') -> ml_collections.ConfigDict:
     imagenet.NUM_TRAIN, config.data.get_ref('batch_size')
   )
   config.num_steps = 30 * steps_per_epoch
-  config.task.mixing = ml_collections.config_dict.placeholder(
-    ml_collections.ConfigDict
-  )
+  config.task.mixing = common.off(**common.MIXING)
   config.data.preprocess.update(image_size=int(size), crop_fraction=1.0)
   config.optim = common.adamw(lr=1e-5, end_lr=1e-7)
   config.optim.weight_decay = 1e-8

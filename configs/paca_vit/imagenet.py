@@ -34,13 +34,7 @@ def get_config(
   config.task = dict(
     module='paca_vit.tasks.classification',
     label_smoothing=0.1,
-    mixing=dict(
-      mixup_alpha=0.8,
-      cutmix_alpha=1.0,
-      prob=1.0,
-      switch_prob=0.5,
-      erasing_prob=0.25,
-    ),
+    mixing=dict(common.MIXING),
   )
   config.model = models.model(variant)
 

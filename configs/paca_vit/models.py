@@ -3,11 +3,14 @@
 import ml_collections
 from ml_collections import config_dict
 
+from configs import common
 from paca_vit import variants
 
 VARIANTS = tuple(variants.CLASSIFIERS)
 # Those with a published Mask R-CNN.
 MASK_RCNN_VARIANTS = tuple(variants.DETECTORS)
+# As beside a UPerNet.
+_AUXILIARY_HEAD = dict(channels=256, dropout_rate=0.1)
 
 
 def model(variant: str) -> ml_collections.ConfigDict:
@@ -42,7 +45,7 @@ def _known(variant: str) -> str:
 def _segmenter(sizes: dict) -> ml_collections.ConfigDict:
   config = _section(sizes)
   if config.auxiliary_head is None:
-    config.auxiliary_head = config_dict.placeholder(ml_collections.ConfigDict)
+    config.auxiliary_head = common.off(**_AUXILIARY_HEAD)
   return config
 
 
@@ -111,5 +114,5 @@ def demo_segmenter(num_classes: int) -> ml_collections.ConfigDict:
   config.decode_head = dict(
     kind='PacaHead', num_clusters=num_classes, channels=48, dropout_rate=0.1
   )
-  config.auxiliary_head = config_dict.placeholder(ml_collections.ConfigDict)
+  config.auxiliary_head = common.off(**_AUXILIARY_HEAD)
   return config

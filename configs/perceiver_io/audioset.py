@@ -25,6 +25,9 @@ NUM_TRAIN = 1_700_000
 _placeholder = ml_collections.config_dict.placeholder
 # 60 frames of 80 bands: 4,800 inputs, as published.
 _MEL = dict(hop=1_024, window=2_048, num_bands=80)
+_SPEC_AUGMENT = dict(
+  num_time_masks=2, max_time=20, num_band_masks=2, max_bands=10
+)
 _SPLITS = {
   seen: (f'{name}/unbalanced_train_segments', f'{name}/eval_segments')
   for seen, name in ((True, 'audio_video'), (False, 'audio'))
@@ -71,8 +74,8 @@ def _audioset(sizes: dict) -> ml_collections.ConfigDict:
     rate=48_000,
     num_samples=61_440,
     num_clips=16,
-    spectrogram=_section(_MEL if mel else None),
-    spec_augment=_section(None),
+    spectrogram=ml_collections.ConfigDict(_MEL) if mel else common.off(**_MEL),
+    spec_augment=common.off(**_SPEC_AUGMENT),
     num_frames=32 if 'image' in modalities else _placeholder(int),
   )
   steps_per_epoch = common.num_batches(
@@ -123,10 +126,8 @@ def _klettres(kind: str) -> ml_collections.ConfigDict:
     rate=16_000,
     num_samples=32_000,
     num_clips=16,
-    spectrogram=_section(dict(hop=320, window=1_024, num_bands=64)),
-    spec_augment=_section(
-      dict(num_time_masks=2, max_time=20, num_band_masks=2, max_bands=10)
-    ),
+    spectrogram=dict(hop=320, window=1_024, num_bands=64),
+    spec_augment=dict(_SPEC_AUGMENT),
     num_frames=_placeholder(int),
   )
   config.evals.test.every_steps = 500
@@ -150,13 +151,6 @@ def _make_tiny(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   config.checkpoint.every_steps = 2
   config.data.source, config.data.preprocess.num_clips = 'synthetic', 2
   return config
-
-
-def _section(options: dict | None):
-  """A section that --config may replace by None, or is None."""
-  if options is None:
-    return _placeholder(ml_collections.ConfigDict)
-  return ml_collections.ConfigDict(options)
 
 
 def _data(

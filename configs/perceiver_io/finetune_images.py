@@ -25,6 +25,7 @@ def get_config(variant: str = 'conv') -> ml_collections.ConfigDict:
   small = variant in ('demo', 'tiny')
   config = finetune.get_config('tiny' if variant == 'tiny' else 'demo')
   config.task.module = 'perceiver_io.tasks.classification'
+  config.task.mixing = common.off(mixup_alpha=0.2)
   if small:
     config.model = mnist5k.get_config('fourier').model
     side = config.data.preprocess.image_size

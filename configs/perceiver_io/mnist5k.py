@@ -40,7 +40,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
   config.task = dict(
     module='perceiver_io.tasks.classification',
     label_smoothing=0.1,
-    mixing=config_dict.placeholder(ml_collections.ConfigDict),
+    mixing=common.off(mixup_alpha=0.2),
   )
   positions = variant.removesuffix('_permuted')
   config.model = config_dict.create(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data import folders, image_files, splits, tables
+from data import doubts, folders, image_files, splits, tables
 from data.images import imagenet
 
 _SPLITS = ('train', 'training', 'validation', 'valid', 'val', 'dev', 'test')
@@ -67,7 +67,10 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
 
 
 def labelled_files(
-  data_dir: str | None, suffixes: Sequence[str], what: str
+  data_dir: str | None,
+  suffixes: Sequence[str],
+  what: str,
+  as_parts: bool = False,
 ) -> tuple[pathlib.Path, dict[str, list]]:
   """The folder or table, and split -> [(file, label, a number if a float)].
 
@@ -75,6 +78,7 @@ def labelled_files(
     data_dir: see the top of this file.
     suffixes: of the files, in lower case.
     what: they are, for errors.
+    as_parts: files are `tables.Part`; a table may have start and end.
 
   Raises:
     FileNotFoundError, ValueError: see `source`.
@@ -86,9 +90,19 @@ def labelled_files(
     )
   root = pathlib.Path(data_dir).expanduser()
   if root.is_dir():
-    return root, _of_folders(root, suffixes, what)
-  if root.suffix.lower() in tables.SUFFIXES:
-    return root, _of_table(root)
+    found = _of_folders(root, suffixes, what)
+    if as_parts:
+      found = {
+        split: [(tables.Part(path), label) for path, label in pairs]
+        for split, pairs in found.items()
+      }
+  elif root.suffix.lower() in tables.SUFFIXES:
+    found = _of_table(root, as_parts)
+  else:
+    found = None
+  if found is not None:
+    doubts.say(root, found, what)
+    return root, found
   raise FileNotFoundError(
     f'config.data.data_dir: expected a folder or a table '
     f'({", ".join(tables.SUFFIXES)}), found neither at {data_dir}.'
@@ -147,7 +161,13 @@ def _of_folders(root, suffixes, what) -> dict[str, list]:
   """Split -> [(path, class)]."""
   inner = folders.subfolders(root)
   named = [folder for folder in inner if folder.name.lower() in _SPLITS]
-  if len(named) == len(inner) > 1 and all(map(folders.subfolders, named)):
+  if len(named) > 1 and all(map(folders.subfolders, named)):
+    beside = [folder.name for folder in inner if folder not in named]
+    if beside:
+      raise ValueError(
+        f'{root}: expected folders of splits alone, or of classes; found '
+        f'{beside} beside {[folder.name for folder in named]}.'
+      )
     return {x.name: _of_classes(x, suffixes, what) for x in inner}
   found = collections.defaultdict(list)
   for path, label in _of_classes(root, suffixes, what):
@@ -173,8 +193,8 @@ def _of_classes(root, suffixes, what) -> list[tuple[pathlib.Path, str]]:
   return found
 
 
-def _of_table(path: pathlib.Path) -> dict[str, list]:
-  """Split -> [(path, class)]."""
+def _of_table(path: pathlib.Path, as_parts: bool) -> dict[str, list]:
+  """Split -> [(path or part, class)]."""
   found, seen = collections.defaultdict(list), {}
   rows = tables.read(path, ('file',))
   kind = tables.label_column(path, rows[0], 'file')
@@ -183,18 +203,16 @@ def _of_table(path: pathlib.Path) -> dict[str, list]:
     for name in ('file', kind):
       if not row.get(name):
         raise ValueError(f'{where}: expected a {name}, found none.')
-    if row['file'] in seen:
-      raise ValueError(
-        f'{where}: {row["file"]} is in line {seen[row["file"]]}, too.'
-      )
-    seen[row['file']] = row['line']
+    file = tables.part(path, row) if as_parts else tables.file(path, row)
+    if file in seen:
+      raise ValueError(f'{where}: {row["file"]} is in line {seen[file]}, too.')
+    seen[file] = row['line']
     if 'split' in row:
       if not row['split']:
         raise ValueError(f'{where}: expected a split, found none.')
       split = row['split']
     else:
       split = splits.by_hash(row.get('group') or row['file'])
-    file = path.parent / pathlib.Path(row['file']).expanduser()
     label = row[kind]
     if kind == 'number':
       label = tables.number(where, label)

@@ -1,22 +1,17 @@
 """Your own sounds: a folder a class, or a table.
 
 As data/images/folder.py, with files of sound, or of video, whose sound is
-taken. Of a table a label may be several, `dog|rain`. All is decoded when the
-data set is opened, and kept in memory: 115 MB an hour. What cannot be read is
-left out, named and counted.
+taken. Of a table a label may be several, `dog|rain`, and the columns start and
+end, in seconds, may tell parts of files. All is decoded when the data set is
+opened, and kept in memory: 115 MB an hour. What cannot be read is left out,
+named and counted.
 """
 
-import concurrent.futures
-import functools
-import os
-import pathlib
 from typing import Any
 
-import numpy as np
-
-from data import folders, splits
-from data.images import folder
+from data import clips, folders
 from data.sound import audioset, klettres
+from data.tables import Part
 
 RATE = klettres.RATE
 _SUFFIXES = (*folders.SOUND_SUFFIXES, *folders.VIDEO_SUFFIXES)
@@ -31,45 +26,21 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
   Raises:
     FileNotFoundError, ValueError: naming what cannot be used.
   """
-  root, examples = folder.labelled_files(data_dir, _SUFFIXES, 'sounds')
-  if any(isinstance(x, float) for pairs in examples.values() for _, x in pairs):
-    raise ValueError(f'{root}: expected a column label, found numbers.')
-  classes = folder.sort_names(
-    {
-      name
-      for pairs in examples.values()
-      for _, label in pairs
-      for name in _names(label)
-    }
+  return clips.labelled(
+    split, data_dir, suffixes=_SUFFIXES, what='sounds', read=read_file
   )
-  if len(classes) < 2:
-    raise ValueError(
-      f'{root}: expected two classes or more, found {list(classes)}.'
-    )
-  split = splits.called(split, examples)
-  pairs = examples[split]
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    sounds = list(pool.map(_read, (path for path, _ in pairs)))
-  found = [
-    {
-      'audio': sound,
-      'labels': np.int32([classes.index(name) for name in _names(label)]),
-      'file_name': str(path),
-      'classes': classes,
-    }
-    for (path, label), sound in zip(pairs, sounds, strict=True)
-    if isinstance(sound, np.ndarray)
-  ]
-  broken = [sound for sound in sounds if isinstance(sound, str)]
-  for message in broken[:20]:
-    folders.say_once(f'Left out: {message}')
-  if broken:
-    folders.say_once(
-      f'{root}: {len(broken)} of {len(sounds)} sounds cannot be read.'
-    )
-  if not found:
-    raise ValueError(f'{root}: no sound can be read; the first: {broken[0]}')
-  return found
+
+
+def read_file(part: Part) -> dict[str, Any]:
+  """`audio` int16 [S].
+
+  Raises:
+    ValueError: naming the file, which is broken or silent.
+  """
+  from data.video import media  # an optional extra
+
+  path, start, end = part
+  return {'audio': media.read_audio(str(path), rate=RATE, start=start, end=end)}
 
 
 def synthetic(split: str, num_examples: int = 40) -> list[dict[str, Any]]:
@@ -79,24 +50,3 @@ def synthetic(split: str, num_examples: int = 40) -> list[dict[str, Any]]:
     x | {'labels': x['labels'] % 4, 'file_name': f'{i}', 'classes': classes}
     for i, x in enumerate(klettres.synthetic(split, num_examples))
   ]
-
-
-def _names(label: str) -> list[str]:
-  return [name.strip() for name in label.split('|') if name.strip()]
-
-
-def _read(path: pathlib.Path) -> np.ndarray | str:
-  """Samples, or what is wrong."""
-  try:
-    return _samples(path, path.stat().st_mtime_ns)
-  except (ValueError, OSError) as e:
-    text = ' '.join(str(e).split())
-    return text if str(path) in text else f'{path}: {text}'
-
-
-@functools.lru_cache(None)
-def _samples(path: pathlib.Path, modified: int) -> np.ndarray:
-  del modified  # The file is still the same.
-  from data.video import media  # an optional extra
-
-  return media.read_audio(str(path), rate=RATE)

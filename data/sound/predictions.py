@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import os
 import pathlib
 from typing import Any
 
@@ -11,6 +10,8 @@ import numpy as np
 
 from data import folders
 from data.sound import audioset
+from data.tables import Part
+from data.video.predictions import expand_parts
 from train_lib import prediction
 
 
@@ -33,15 +34,9 @@ def make_predictions(
   return Sounds(data, classes, top)
 
 
-def expand_media(given: str) -> list[pathlib.Path]:
-  """A file, or all sounds and videos in a folder."""
-  if not os.path.isdir(given):
-    return [pathlib.Path(given)]
-  suffixes = (*folders.SOUND_SUFFIXES, *folders.VIDEO_SUFFIXES)
-  found = folders.files(given, suffixes)
-  if not found:
-    raise ValueError(f'{given}: expected sounds or videos, found none.')
-  return found
+def expand_media(given: str) -> list[Part]:
+  """A file, all sounds and videos in a folder, or those that a table names."""
+  return expand_parts(given, (*folders.SOUND_SUFFIXES, *folders.VIDEO_SUFFIXES))
 
 
 class Sounds:
@@ -58,7 +53,15 @@ class Sounds:
     self._preprocess = functools.partial(
       module.preprocess, train=False, rng=None, **options
     )
-    self._rate, self._sees = options.rate, options.num_frames is not None
+    self._unknown = {'labels': np.zeros(0, np.int32)}
+    sees = options.get('num_frames') is not None
+    if hasattr(module, 'read_file'):
+      self._read, self._needs_video = module.read_file, False
+      if sees:
+        self._unknown['video'] = []
+    else:
+      self._read = functools.partial(_read, rate=options.rate, sees=sees)
+      self._needs_video = sees
     self._classes = classes or getattr(module, 'CLASSES', None)
     self._top = top
     self.batch_size = data_config.batch_size
@@ -67,21 +70,14 @@ class Sounds:
 
   def example(self, given: Any) -> dict[str, np.ndarray]:
     """Of a file, or of samples int16 [S] at the data set's rate."""
-    raw = {'labels': np.zeros(0, np.int32)}
     if isinstance(given, np.ndarray):
-      raw['audio'] = given
-      if self._sees:
+      raw = {'audio': given}
+      if self._needs_video:
         raise ValueError('expected a file of video: this run sees, too.')
     else:
-      from data.video import media  # samples need no PyAV
-
-      raw['audio'] = media.read_audio(str(given), rate=self._rate)
-      if self._sees:
-        frames = media.read_video(
-          str(given), fps=audioset.FPS, size=audioset.SIZE
-        )
-        raw['video'] = [audioset.as_jpeg(frame) for frame in frames]
-    example = self._preprocess(raw)
+      part = given if isinstance(given, Part) else Part(pathlib.Path(given))
+      raw = self._read(part)
+    example = self._preprocess(self._unknown | raw)
     return {name: x for name, x in example.items() if name != 'labels'}
 
   def outputs(self, task, variables, batch):
@@ -96,3 +92,18 @@ class Sounds:
       values[f'label{suffix}'] = self._classes[k] if self._classes else int(k)
       values[f'probability{suffix}'] = round(float(output[k]), 6)
     return values, {}
+
+
+def _read(part: Part, rate: int, sees: bool) -> dict[str, Any]:
+  """`audio` and, if it is seen, `video`, as AudioSet's."""
+  from data.video import media  # samples need no PyAV
+
+  path, start, end = part
+  bounds = {'start': start, 'end': end}
+  raw = {'audio': media.read_audio(str(path), rate=rate, **bounds)}
+  if sees:
+    frames = media.read_video(
+      str(path), fps=audioset.FPS, size=audioset.SIZE, **bounds
+    )
+    raw['video'] = [audioset.as_jpeg(frame) for frame in frames]
+  return raw

@@ -11,7 +11,6 @@ frames tells the film and, by construction, nothing of the order: whoever sees
 only that is right in at most half of the cases.
 """
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +19,11 @@ import PIL.Image
 import tensorflow_datasets as tfds
 
 from data import image_ops, tfds_source
+from data.tables import Part
+from data.video import jpegs
 
 FILMS = ('bigbuckbunny', 'bikes', 'carphone_pristine')
+CLASSES = tuple(f'{x}, {o}' for x in FILMS for o in ('in order', 'shuffled'))
 NUM_CLASSES = 2 * len(FILMS)
 FPS, STORED_SIZE = 25, 72
 NUM_WINDOWS = 10  # of a second, evenly spread; they overlap
@@ -67,7 +69,7 @@ class Films(tfds.core.GeneratorBasedBuilder):
           yield (
             f'{name}_{second}',
             {
-              'video': [_encode(frame) for frame in frames],
+              'video': [jpegs.encode(frame) for frame in frames],
               'film': name,
               'second': second,
             },
@@ -79,6 +81,18 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
   [0, NUM_WINDOWS) and `shuffled`, 0 or 1.
   """
   return _windows(tfds_source.prepare_and_open(Films, split, data_dir))
+
+
+def read_file(part: Part) -> dict[str, Any]:
+  """A window of any film: of none of those that are known, in order."""
+  from data.video import media
+
+  path, start, end = part
+  frames = media.read_frames(
+    str(path), fps=FPS, size=STORED_SIZE, start=start, end=end
+  )
+  unknown = {'film': 0, 'second': 0, 'window': NUM_WINDOWS // 2, 'shuffled': 0}
+  return {'video': jpegs.encode_all(frames), **unknown}
 
 
 def synthetic(split: str, num_examples: int = 40) -> list[dict[str, Any]]:
@@ -94,7 +108,7 @@ def synthetic(split: str, num_examples: int = 40) -> list[dict[str, Any]]:
     ]
     seconds.append(
       {
-        'video': [_encode(frame) for frame in frames],
+        'video': [jpegs.encode(frame) for frame in frames],
         'film': np.int64(i % len(FILMS)),
         'second': np.int32(i),
       }
@@ -139,25 +153,16 @@ def preprocess(
   start = round(window * last / (NUM_WINDOWS - 1))
   if train:
     start = rng.integers(last, endpoint=True)
-  frames = example['video'][start::frame_stride][:num_frames]
-  size = image_size * 9 // 8
-  frames = np.stack([_decode(frame, size) for frame in frames])
-  margin = size - image_size
-  top = left = margin // 2
-  brightness = 1.0
-  if train:
-    top, left = rng.integers(margin, size=2, endpoint=True)
-    brightness = rng.uniform(0.7, 1.3)
-    if rng.random() < 0.5:
-      frames = frames[:, :, ::-1]
-  frames = frames[:, top : top + image_size, left : left + image_size]
+  frames = jpegs.window(
+    example['video'], start, frame_stride, num_frames, image_size * 9 // 8
+  )
+  frames = jpegs.crop(frames, image_size, rng if train else None)
   if example['shuffled']:
     own = [int(example['film']), int(example['second']), window]
     order = (rng if train else np.random.default_rng(own)).permutation(
       num_frames
     )
     frames = frames[order]
-  frames = np.clip(frames * brightness, 0, 255).astype(np.uint8)
   return {
     'image': np.stack(
       [image_ops.normalize(PIL.Image.fromarray(x), _MEAN, _STD) for x in frames]
@@ -173,14 +178,3 @@ def _windows(seconds):
     for window in range(NUM_WINDOWS)
     for shuffled in (0, 1)
   ]
-
-
-def _encode(frame: np.ndarray) -> bytes:
-  file = io.BytesIO()
-  PIL.Image.fromarray(frame).save(file, 'JPEG', quality=92)
-  return file.getvalue()
-
-
-def _decode(file: bytes, size: int) -> np.ndarray:
-  image = PIL.Image.open(io.BytesIO(file))
-  return np.asarray(image.resize((size, size), PIL.Image.Resampling.BOX))

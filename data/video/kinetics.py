@@ -19,7 +19,6 @@ Letters: T frames, H and W height and width, S samples.
 import collections
 import concurrent.futures
 import csv
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ import PIL.Image
 import tensorflow_datasets as tfds
 
 from data import folders, tfds_source
+from data.video import jpegs
 
 FPS, RATE, IMAGE_SIZE = 25, 48_000, 224
 SAMPLES_PER_FRAME = RATE // FPS
@@ -61,13 +61,8 @@ def make_clip(video: np.ndarray, audio: np.ndarray) -> dict[str, Any]:
   """
   num_samples = len(video) * SAMPLES_PER_FRAME
   audio = audio[:num_samples]
-  frames = []
-  for frame in video:
-    file = io.BytesIO()
-    PIL.Image.fromarray(frame).save(file, 'JPEG', quality=92)
-    frames.append(file.getvalue())
   return {
-    'video': frames,
+    'video': jpegs.encode_all(video),
     'audio': np.pad(audio, (0, num_samples - len(audio))),
   }
 
@@ -275,9 +270,7 @@ def preprocess(
     )
   last = len(frames) - num_frames
   start = rng.integers(last + 1) if train else last // 2
-  image = np.stack(
-    [_decode(frame, image_size) for frame in frames[start:][:num_frames]]
-  )
+  image = jpegs.window(frames, start, 1, num_frames, image_size)
   audio = example['audio'][start * SAMPLES_PER_FRAME :][:window]
   audio = audio.reshape(num_samples, -1).mean(axis=1) * (gain / 2**15)
   return {
@@ -285,13 +278,6 @@ def preprocess(
     'audio': np.clip(audio, -1, 1)[:, None].astype(np.float32),
     'label': np.int32(example['label']),
   }
-
-
-def _decode(file: bytes, size: int) -> np.ndarray:
-  image = PIL.Image.open(io.BytesIO(file))
-  if image.size != (size, size):
-    image = image.resize((size, size), PIL.Image.BOX)
-  return np.asarray(image)
 
 
 def prepare(

@@ -9,6 +9,8 @@ import ml_collections
 from paca_vit import kmeans, video
 from paca_vit.tasks import classification
 
+PREDICTIONS = 'data.video.predictions'
+
 
 def make_task(
   config: ml_collections.ConfigDict, model: ml_collections.ConfigDict

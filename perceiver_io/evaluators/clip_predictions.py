@@ -3,7 +3,7 @@
 import functools
 import importlib
 import math
-import os
+import pathlib
 from typing import Any
 
 import ml_collections
@@ -11,6 +11,7 @@ import numpy as np
 
 from data.images import predictions
 from data.sound.predictions import expand_media
+from data.tables import Part
 from data.video import kinetics
 from perceiver_io.evaluators import reconstructions
 from train_lib import prediction
@@ -34,6 +35,7 @@ class Clips:
     classes: tuple[str, ...] | None,
   ):
     module = importlib.import_module(data_config.module)
+    self._read = getattr(module, 'read_file', _read)
     self._preprocess = functools.partial(
       module.preprocess, train=False, rng=None, **data_config.preprocess
     )
@@ -41,34 +43,35 @@ class Clips:
 
   expand = staticmethod(expand_media)
 
-  def example(self, given: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Of a file with video and sound."""
-    from data.video import media  # training without films needs no PyAV
-
-    video = media.read_video(
-      str(given), fps=kinetics.FPS, size=kinetics.IMAGE_SIZE
-    )
-    audio = media.read_audio(str(given), rate=kinetics.RATE)
-    raw = kinetics.make_clip(video, audio)
-    name = str(given).encode()
-    return self._preprocess(raw | {'label': 0, 'file_name': name})
+  def example(self, given: Any) -> dict[str, np.ndarray]:
+    """Of a file with video and sound, or a part of one."""
+    part = given if isinstance(given, Part) else Part(pathlib.Path(given))
+    unknown = {
+      'label': 0,
+      'labels': np.zeros(1, np.int32),
+      'file_name': str(part).encode(),
+    }
+    return self._preprocess(self._read(part) | unknown)
 
   def outputs(self, task, variables, batch):
     """With the clip itself, beside which it is shown."""
-    return {
+    own = {name: x for name, x in batch.items() if name.startswith('has_')}
+    return own | {
       'new': task.predict(variables, batch),
       'image': batch['image'],
       'audio': batch['audio'][..., 0],
     }
 
   def result(self, given: Any, output: dict[str, Any]):
-    """How like the clip it is in dB, and the best classes; `.mp4`, the clip and
-    its reconstruction, and `.png`, frames and waves of both."""
+    """How like the clip it is in dB, of what the clip has, and the best
+    classes; `.mp4`, the clip and its reconstruction, and `.png`, frames and
+    waves of both."""
     del given
     new = output['new']
     values = {
       f'{name}_psnr': _psnr(new[key], output[key])
       for name, key in (('video', 'image'), ('sound', 'audio'))
+      if output.get(f'has_{key}', 1)
     }
     values |= predictions.best_classes(new['label'], self._classes)
     clip = output['image'], output['audio'], new['image'], new['audio']
@@ -80,6 +83,20 @@ class Clips:
       fps=kinetics.FPS,
     )
     return values, {'.mp4': film, '.png': reconstructions.draw(*clip)}
+
+
+def _read(part: Part) -> dict[str, Any]:
+  """`video` and `audio`, as Kinetics'."""
+  from data.video import media  # training without films needs no PyAV
+
+  path, start, end = part
+  bounds = {'start': start, 'end': end}
+  return kinetics.make_clip(
+    media.read_video(
+      str(path), fps=kinetics.FPS, size=kinetics.IMAGE_SIZE, **bounds
+    ),
+    media.read_audio(str(path), rate=kinetics.RATE, **bounds),
+  )
 
 
 def _psnr(x: np.ndarray, target: np.ndarray) -> float:

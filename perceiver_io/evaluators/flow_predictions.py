@@ -1,27 +1,30 @@
 """Motion between two images, for `predict.py`: of any size, by tiles.
 
+Frames of films are images, too, each with the next.
+
 Letters: B batch, H height, W width.
 """
 
-import os
+import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
 import PIL.Image
 
-from data import image_files
+from data import folders, image_files
+from data.flow import films, flow_io
 from data.flow import flow as flow_data
-from data.flow import flow_io
 from perceiver_io import tiling
 
 _TILES_AT_ONCE = 4
 
 
 class Pair(NamedTuple):
-  """Two images, files or pixels uint8 [H, W, 3]; as text the first's name."""
+  """Two images, files, frames of a film or pixels uint8 [H, W, 3]; as text the
+  first's name."""
 
   first: Any
   second: Any
@@ -59,16 +62,34 @@ class Flows:
 
   def __init__(self, tile_size: tuple[int, int], scale: float):
     self._tile_size, self._scale = tile_size, scale
+    self._films = {}
 
   def expand(self, given: str) -> list[Any]:
-    """An image, or the pairs of a folder's images that follow each other."""
-    if not os.path.isdir(given):
-      return [pathlib.Path(given)]
+    """An image, or the pairs of a folder's images, or of a film's frames, that
+    follow each other."""
+    path = pathlib.Path(given)
+    if path.suffix.lower() in folders.VIDEO_SUFFIXES and not path.is_dir():
+      return self._film(path)
+    if not path.is_dir():
+      return [path]
     frames = image_files.image_paths(given)
     if len(frames) < 2:
       raise ValueError(
         f'{given}: expected two images or more, found {len(frames)}.'
       )
+    return [Pair(*pair) for pair in zip(frames, frames[1:], strict=False)]
+
+  def _film(self, path: pathlib.Path) -> list[Pair]:
+    film = films.Film(path)
+    if film.num_frames < 2:
+      raise ValueError(f'{path}: expected two frames or more, found one.')
+    if path.stem in self._films:
+      raise ValueError(
+        f'{path}: expected films of different names, found '
+        f'{self._films[path.stem].path}, too.'
+      )
+    self._films[path.stem] = film
+    frames = [films.Frame(film, i) for i in range(film.num_frames)]
     return [Pair(*pair) for pair in zip(frames, frames[1:], strict=False)]
 
   def joined(self, inputs: Sequence[Any]) -> list[Pair]:
@@ -112,7 +133,8 @@ class Flows:
     )
 
   def result(self, given: Any, output: np.ndarray):
-    """Mean and longest motion in pixels; `.flo`, and colours as `.png`."""
+    """Mean and longest motion in pixels; `.flo`, and colours as `.png`; the
+    film that a frame is of as details."""
     size = _pixels(given[0]).shape[:2]
     flow = output
     if flow.shape[:2] != size:
@@ -126,11 +148,22 @@ class Flows:
       'longest_motion': round(float(length.max()), 3),
     }
     picture = PIL.Image.fromarray(flow_io.colours(flow))
-    return values, {'.flo': flow_io.encode_flo(flow), '.png': picture}
+    film = given[0].film if isinstance(given[0], films.Frame) else None
+    return values, {'.flo': flow_io.encode_flo(flow), '.png': picture}, film
+
+  def summary(self, predictions) -> dict[str, Callable[[pathlib.Path], None]]:
+    """Each film's motion as a film."""
+    found = dict.fromkeys(x.details for x in predictions if x.details)
+    return {
+      f'{film.path.stem}.mp4': functools.partial(films.write_motion, film=film)
+      for film in found
+    }
 
 
 def _pixels(image: Any) -> np.ndarray:
   """uint8 [H, W, 3]"""
   if isinstance(image, np.ndarray):
     return image
+  if isinstance(image, films.Frame):
+    return image.pixels()
   return np.asarray(image_files.read_image(image))

@@ -47,7 +47,9 @@ class Psnr:
 @dataclasses.dataclass(frozen=True)
 class Autoencoding:
   """Batch keys: `image` [B, T, H, W, 3] float32 in [0, 1]; `audio` [B, S, 1]
-  float32 in [-1, 1]; `label` [B] int32; `mask` [B].
+  float32 in [-1, 1]; `label` [B] int32; `mask` [B]; and `has_image`,
+  `has_audio` [B], if there are examples without one of them: it then counts
+  neither in the loss nor in the metrics.
 
   The label is also an input, which is masked for some of the training examples
   and in every evaluation: there the model classifies.
@@ -102,12 +104,15 @@ class Autoencoding:
       target = jnp.take_along_axis(target, chosen[..., None], axis=1)
       errors = jnp.abs(outputs[name].reshape(target.shape) - target)
       parts[name] = jnp.mean(errors.astype(jnp.float32), axis=(1, 2))
+    parts = {
+      name: part * batch.get(f'has_{name}', 1) for name, part in parts.items()
+    }
     total = sum(self.loss_weights[name] * part for name, part in parts.items())
     mask = batch['mask']
     return losses.masked_mean(total, mask), task_lib.LossAux(
       model_state={},
       scalars={
-        f'{name}_loss': losses.masked_mean(part, mask)
+        f'{name}_loss': losses.masked_mean(part, _counting(batch, name))
         for name, part in parts.items()
       },
       weight=jnp.sum(mask),
@@ -120,18 +125,18 @@ class Autoencoding:
     still; of sound silence.
     """
     outputs = self.predict(variables, batch)
-    image, mask = batch['image'], batch['mask']
-    audio = batch['audio'][..., 0]
+    image, audio = batch['image'], batch['audio'][..., 0]
+    seen, heard = _counting(batch, 'image'), _counting(batch, 'audio')
     colour = jnp.mean(image, axis=(1, 2, 3), keepdims=True)
     still = jnp.mean(image, axis=1, keepdims=True)
     correct = jnp.argmax(outputs['label'], axis=-1) == batch['label']
     return {
-      'image_psnr': Psnr.of(outputs['image'], image, mask),
-      'image_psnr_of_mean': Psnr.of(colour, image, mask),
-      'image_psnr_of_still': Psnr.of(still, image, mask),
-      'audio_psnr': Psnr.of(outputs['audio'], audio, mask),
-      'audio_psnr_of_silence': Psnr.of(jnp.zeros_like(audio), audio, mask),
-      'accuracy': metrics.Mean.of(correct, mask),
+      'image_psnr': Psnr.of(outputs['image'], image, seen),
+      'image_psnr_of_mean': Psnr.of(colour, image, seen),
+      'image_psnr_of_still': Psnr.of(still, image, seen),
+      'audio_psnr': Psnr.of(outputs['audio'], audio, heard),
+      'audio_psnr_of_silence': Psnr.of(jnp.zeros_like(audio), audio, heard),
+      'accuracy': metrics.Mean.of(correct, batch['mask']),
     }
 
   def predict(self, variables, batch):
@@ -176,6 +181,11 @@ class Autoencoding:
       name: math.prod(self.model.queries[name].index_dims)
       for name in ('audio', 'image')
     }
+
+
+def _counting(batch, name: str) -> jax.Array:
+  """[B], 1 for the examples that have a modality."""
+  return batch['mask'] * batch.get(f'has_{name}', 1)
 
 
 def _first_points(num_points):

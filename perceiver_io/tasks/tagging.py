@@ -24,7 +24,8 @@ PREDICTIONS = 'data.sound.predictions'
 class Tagging:
   """Batch keys: `audio`, samples in [-1, 1] [B, N, S] or spectrograms [B, N, T,
   F]; `image` [B, N, T, H, W, 3] uint8, if the model sees; `labels` [B, K], 1
-  for those that apply; `mask` [B].
+  for those that apply; `mask` [B]; and `has_audio`, `has_image` [B], if what an
+  example lacks is to be zeros, as after dropout.
 
   What is predicted of an example is the mean over its N clips.
 
@@ -51,7 +52,7 @@ class Tagging:
       kept = jax.random.bernoulli(
         jax.random.fold_in(rng, i), 1 - rate, x.shape[:1]
       )
-      inputs[name] = x * kept.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
+      inputs[name] = x * _like(kept, x)
     logits = self.model.apply(variables, inputs)
     loss = _loss(logits, batch['labels'])
     return losses.masked_mean(loss, batch['mask']), task_lib.LossAux(
@@ -94,7 +95,15 @@ class Tagging:
     if 'image' in batch:
       image = jnp.asarray(batch['image'])[:, i]
       inputs['image'] = image.astype(jnp.float32) / 127.5 - 1
+    for name, x in inputs.items():
+      if f'has_{name}' in batch:
+        inputs[name] = x * _like(batch[f'has_{name}'], x)
     return inputs
+
+
+def _like(weights: jax.Array, x: jax.Array) -> jax.Array:
+  """[B] as [B, 1, ...], in the form of x [B, ...]."""
+  return weights.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
 
 
 def _loss(logits: jax.Array, labels: jax.Array) -> jax.Array:

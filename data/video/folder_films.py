@@ -1,0 +1,79 @@
+"""Your own clips, as `folder` reads them, to be autoencoded.
+
+A clip has one class. Where it has no sound, or no pictures, none is decoded.
+
+Letters: T frames, H and W height and width, S samples.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from data import clips
+from data.video import folder, jpegs, kinetics
+
+read_file = folder.read_file
+
+
+def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
+  """As `folder.source`, with one label.
+
+  Raises:
+    FileNotFoundError, ValueError: naming what cannot be used.
+  """
+  return clips.labelled(
+    split,
+    data_dir,
+    suffixes=folder.SUFFIXES,
+    what='clips',
+    read=read_file,
+    one_label=True,
+  )
+
+
+synthetic = folder.synthetic
+
+
+def preprocess(
+  example: dict[str, Any],
+  *,
+  train: bool,
+  rng: np.random.Generator | None,
+  num_frames: int,
+  image_size: int,
+  num_samples: int,
+  gain: float,
+) -> dict[str, np.ndarray]:
+  """`kinetics.preprocess`, which says what the options are, of any clip.
+
+  The last frame of a short clip stands still, and its sound ends; what it has
+  not is black or silent.
+
+  Returns:
+    `image`, `audio` and `label`, and `has_image` and `has_audio` float32 [], 0
+    where there is none.
+  """
+  per_frame = kinetics.SAMPLES_PER_FRAME
+  video, audio = list(example['video']), example['audio']
+  has_image, has_audio = np.float32(len(video) > 0), np.float32(len(audio) > 0)
+  if not video:
+    black = np.zeros((image_size, image_size, 3), np.uint8)
+    video = [jpegs.encode(black)] * -(-len(audio) // per_frame)
+  video += video[-1:] * (num_frames - len(video))
+  audio = audio[: len(video) * per_frame]
+  whole = {
+    'video': video,
+    'audio': np.pad(audio, (0, len(video) * per_frame - len(audio))),
+    'label': example['labels'][0],
+    'file_name': str(example['file_name']).encode(),
+  }
+  found = kinetics.preprocess(
+    whole,
+    train=train,
+    rng=rng,
+    num_frames=num_frames,
+    image_size=image_size,
+    num_samples=num_samples,
+    gain=gain,
+  )
+  return found | {'has_image': has_image, 'has_audio': has_audio}
