@@ -52,6 +52,8 @@ setuptools.setup(
     'stablehlo': ['flatbuffers>=25'],
     'onnx': ['onnx>=1.20', 'onnx-ir>=1.1', 'onnxruntime>=1.24'],
     'litert': ['ai-edge-litert==2.3.0'],
+    # `tools.export --push`: the hub's own client, which makes the commit.
+    'hub': ['huggingface_hub>=1'],
     'gpu': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
     # What train.py and eval.py need; the extras below have it, too.

@@ -20,6 +20,7 @@ def make_run(folder, config, classes=None):
   config.data.source = 'synthetic'
   config, found = run_files.derived(config)
   config.unlock()
+  folder.mkdir(parents=True, exist_ok=True)
   path = str(folder / 'weights')
   config.init_from.path = path
   shapes = convert_weights.variables_of(config)

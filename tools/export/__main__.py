@@ -10,7 +10,8 @@ stablehlo JAX alone):
   onnx         model.onnx, for onnxruntime and many others
   litert       model.tflite, for LiteRT on phones and boards; of one example
   safetensors  model.safetensors, under published names where there are some,
-               and README.md, a model card; for this library and transformers
+               README.md, a model card, and config.json if transformers has
+               such a model; for this library and for the hub (--push)
 
 The exported file is always run, at batch 1 and, where it takes any, 3: the
 largest difference to the model is printed, and one above 1e-4 of an output's
@@ -25,7 +26,15 @@ import tempfile
 
 from absl import app, flags
 
-from tools.export import card, check, describe, formats, program, run
+from tools.export import (
+  card,
+  check,
+  describe,
+  formats,
+  hub,
+  program,
+  run,
+)
 from tools.output import OUTPUT
 from train_lib import run_files, runtime, trained
 
@@ -48,6 +57,9 @@ PARAMETERS = flags.DEFINE_enum(
   'What they are rounded to and stored in; computed is in float32.',
 )
 LICENCE = flags.DEFINE_string('licence', None, "The weights', for model.json.")
+PUSH = flags.DEFINE_string(
+  'push', None, 'organisation/name on the Hugging Face hub, of safetensors.'
+)
 
 
 def check_output(output: str) -> None:
@@ -119,6 +131,10 @@ def main(argv):
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   name, output = FORMAT.value, OUTPUT.value
   check_output(output)
+  if PUSH.value is not None:
+    if name != card.FORMAT:
+      raise ValueError(f'--push: found --format={name}, expected safetensors.')
+    hub.check_push(PUSH.value)
   size = size_of(SIZE.value)
   if name in formats.FORMATS:
     absent = formats.missing(formats.FORMATS[name])
@@ -155,6 +171,8 @@ def main(argv):
     shutil.rmtree(new, ignore_errors=True)
   print(f'{output}: {", ".join(sorted(os.listdir(output)))}')
   print(text)
+  if PUSH.value is not None:
+    print(hub.push(pathlib.Path(output), PUSH.value))
 
 
 def _umask() -> int:
