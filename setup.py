@@ -105,8 +105,16 @@ setuptools.setup(
     ],
     # Only to *prepare* the official TFDS sets that insist on it.
     'tf': _TRAIN + ['tensorflow>=2.18'],
-    # The site of `make docs`.
-    'docs': ['mkdocs-material>=9.7', 'mkdocstrings[python]>=1', 'ruff>=0.9'],
+    # The site of `make docs`, and its notebooks: kept as text (jupytext),
+    # executed in a kernel, written as Markdown (nbconvert).
+    'docs': [
+      'ipykernel>=6.29',
+      'jupytext>=1.16',
+      'mkdocs-material>=9.7',
+      'mkdocstrings[python]>=1',
+      'nbconvert>=7.16',
+      'ruff>=0.9',
+    ],
     # The TPU's compiler, which needs no TPU.
     'tpu-compile': ['libtpu>=0.0.40'],
   },

@@ -120,7 +120,7 @@ def read(path: pathlib.Path, config: ml_collections.ConfigDict) -> Any:
     name: x if x.dtype.kind in 'biu' else x.astype(np.float32)
     for name, x in files.load(str(path)).items()
   }
-  expected = convert_weights.variables_of(config)
+  expected = convert_weights.variables_of(config, tensors)
   own = flax.traverse_util.flatten_dict(expected, sep='/')
   if own.keys() == tensors.keys():
     return flax.traverse_util.unflatten_dict(tensors, sep='/')

@@ -27,6 +27,7 @@ import tempfile
 from absl import app, flags
 
 from tools.export import (
+  apart,
   card,
   check,
   describe,
@@ -57,6 +58,12 @@ PARAMETERS = flags.DEFINE_enum(
   'What they are rounded to and stored in; computed is in float32.',
 )
 LICENCE = flags.DEFINE_string('licence', None, "The weights', for model.json.")
+QUERIES = flags.DEFINE_integer(
+  'queries',
+  None,
+  'Write encoder and decoder as two files; this many are answered at a time.',
+  lower_bound=1,
+)
 PUSH = flags.DEFINE_string(
   'push', None, 'organisation/name on the Hugging Face hub, of safetensors.'
 )
@@ -135,6 +142,8 @@ def main(argv):
     if name != card.FORMAT:
       raise ValueError(f'--push: found --format={name}, expected safetensors.')
     hub.check_push(PUSH.value)
+  if QUERIES.value is not None and name == card.FORMAT:
+    raise ValueError(f'--queries: found --format={name}, expected a runtime.')
   size = size_of(SIZE.value)
   if name in formats.FORMATS:
     absent = formats.missing(formats.FORMATS[name])
@@ -164,7 +173,7 @@ def main(argv):
     if name == card.FORMAT:
       text = card.write(exportable, new, about, workdir)
     else:
-      text = report(name, export(exportable, name, new, about))
+      text = _exported(exportable, name, new, about)
     new.chmod(0o777 & ~_umask())
     new.replace(pathlib.Path(output).absolute())
   finally:
@@ -173,6 +182,14 @@ def main(argv):
   print(text)
   if PUSH.value is not None:
     print(hub.push(pathlib.Path(output), PUSH.value))
+
+
+def _exported(exportable, name, folder, about) -> str:
+  """What to print of one file, or of two."""
+  if QUERIES.value is None:
+    return report(name, export(exportable, name, folder, about))
+  measured = apart.export(exportable, name, folder, about, QUERIES.value)
+  return '\n'.join(f'{k}: {report(name, x)}' for k, x in measured.items())
 
 
 def _umask() -> int:
