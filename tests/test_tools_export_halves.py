@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs.perceiver_io import arrays, kinetics, mnist5k, optical_flow
+from configs.perceiver_io import arrays, kinetics, optical_flow
 from tests.exported_runs import make_run
 from tools.export import describe, halves, parts, run
 from train_lib import run_files
@@ -43,6 +43,10 @@ def flow(folder):
   return load(config, folder)[0]
 
 
+def autoencoder(folder):
+  return load(kinetics.get_config('tiny'), folder)[0]
+
+
 def ran(half):
   """As a runtime would."""
   function = jax.jit(half.predict)
@@ -53,8 +57,8 @@ def ran(half):
   'make, number',
   [
     (asked, 7),
-    (flow, 999),
-    (lambda folder: load(kinetics.get_config('tiny'), folder)[0], 100),
+    pytest.param(flow, 999, marks=pytest.mark.full),
+    pytest.param(autoencoder, 100, marks=pytest.mark.full),
   ],
   ids=['arrays', 'flow', 'autoencoding'],
 )
@@ -79,12 +83,14 @@ def test_answers_of_some_at_a_time_are_the_models(make, number, tmp_path):
 
 
 def test_models_without_queries_are_refused(tmp_path):
-  exportable, _ = load(mnist5k.get_config('tiny'), tmp_path / 'a')
-  with pytest.raises(ValueError, match='--queries: found a run of percei'):
-    halves.split(exportable, 3)
   exportable, _ = load(of_places(tmp_path), tmp_path / 'b')
   with pytest.raises(ValueError, match='--queries: found a model that is not'):
     halves.split(exportable, 3)
+  config = exportable.config.copy_and_resolve_references()
+  with config.unlocked():
+    config.task.module = 'perceiver_io.tasks.classification'
+  with pytest.raises(ValueError, match='--queries: found a run of perceiver'):
+    halves.split(exportable._replace(config=config), 3)
 
 
 def test_arrays_are_exported_in_the_runs_shapes(tmp_path):
