@@ -51,7 +51,8 @@ setuptools.setup(
     # older Orbax, litert-converter an older immutabledict.
     'stablehlo': ['flatbuffers>=25'],
     'onnx': ['onnx>=1.20', 'onnx-ir>=1.1', 'onnxruntime>=1.24'],
-    'litert': ['ai-edge-litert==2.3.0'],
+    # ai-edge-quantizer: Google's tool for 8 bits (--parameters=int8).
+    'litert': ['ai-edge-litert==2.3.0', 'ai-edge-quantizer>=0.10,<0.11'],
     # `tools.export --push`: the hub's own client, which makes the commit.
     'hub': ['huggingface_hub>=1'],
     'gpu': ['jax[cuda13]'],

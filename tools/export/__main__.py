@@ -34,6 +34,7 @@ from tools.export import (
   formats,
   hub,
   program,
+  quantize,
   run,
 )
 from tools.output import OUTPUT
@@ -54,8 +55,9 @@ OUTPUTS = flags.DEFINE_list(
 PARAMETERS = flags.DEFINE_enum(
   'parameters',
   'float32',
-  ['float32', 'bfloat16', 'float16'],
-  'What they are rounded to and stored in; computed is in float32.',
+  ['float32', 'bfloat16', 'float16', 'int8'],
+  'What they are rounded to and stored in; computed is in float32, with int8, '
+  'of onnx and litert, also in 8 bits, by ranges found on training examples.',
 )
 LICENCE = flags.DEFINE_string('licence', None, "The weights', for model.json.")
 QUERIES = flags.DEFINE_integer(
@@ -90,7 +92,11 @@ def size_of(values: list[str]) -> tuple[int, ...]:
 
 
 def export(
-  exportable: run.Exportable, name: str, folder: pathlib.Path, about: dict
+  exportable: run.Exportable,
+  name: str,
+  folder: pathlib.Path,
+  about: dict,
+  is_int8: bool = False,
 ) -> dict:
   """Writes a runtime's file, model.json and predict.py; returns the check.
 
@@ -99,11 +105,15 @@ def export(
     name: of the format.
     folder: that exists.
     about: see `describe.describe`.
+    is_int8: whether it is then quantised, which the check has as `int8`.
   """
   format_ = formats.FORMATS[name]
   path = folder / format_.file
   is_free = format_.write(path, exportable)
   measured = check.check(exportable, format_, path, is_free)
+  if is_int8:
+    found = quantize.quantize(exportable, name, format_, path)
+    measured = measured | {'int8': found}
   about = {
     'format': name,
     'file': format_.file,
@@ -130,6 +140,8 @@ def report(name: str, measured: dict) -> str:
       f'{which}, batch of 1: p50 {x["p50"]:.2f} ms, p95 {x["p95"]:.2f} ms of '
       f'{x["runs"]} calls'
     )
+  if 'int8' in measured:
+    lines.append(quantize.report(measured['int8']))
   return '\n'.join(lines)
 
 
@@ -152,6 +164,11 @@ def main(argv):
         f'--format={name}: found no package {", ".join(absent)}; '
         f'{formats.FORMATS[name].install}'
       )
+  is_int8 = PARAMETERS.value == 'int8'
+  if is_int8:
+    quantize.check_format(name)
+    if QUERIES.value is not None:
+      raise ValueError('--queries: found --parameters=int8, expected a float.')
   runtime.initialize()
   workdir = runtime.WORKDIR.value
   config = run_files.config_of(runtime.CONFIG.value, workdir)
@@ -162,7 +179,7 @@ def main(argv):
     best=trained.BEST.value,
     size=size,
     outputs=OUTPUTS.value,
-    parameters=PARAMETERS.value,
+    parameters='float32' if is_int8 else PARAMETERS.value,
   )
   about = describe.describe(exportable, workdir, LICENCE.value)
   # All of it or nothing: a model that failed its check is not left behind.
@@ -187,7 +204,8 @@ def main(argv):
 def _exported(exportable, name, folder, about) -> str:
   """What to print of one file, or of two."""
   if QUERIES.value is None:
-    return report(name, export(exportable, name, folder, about))
+    is_int8 = PARAMETERS.value == 'int8'
+    return report(name, export(exportable, name, folder, about, is_int8))
   measured = apart.export(exportable, name, folder, about, QUERIES.value)
   return '\n'.join(f'{k}: {report(name, x)}' for k, x in measured.items())
 
