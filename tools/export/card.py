@@ -128,7 +128,7 @@ def _figures(about):
   metrics = about['figures'].get('metrics', {})
   if not metrics:
     return ['None: the run was not evaluated.']
-  first = about.get('shown', ())
+  first = [x for x in about.get('shown', ()) if x in metrics]
   order = [*first, *sorted(metrics.keys() - set(first))]
   lines = ['| metric | value |', '|---|---|']
   lines += [f'| {key} | {metrics[key]:.4g} |' for key in order]
