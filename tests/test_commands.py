@@ -56,7 +56,8 @@ ELSEWHERE = {  # pattern of the command: why not here, and where instead
   r'\$\(': "a model's workdir: tests/test_zoo_models.py",
   r'tools\.zoo_entry': "needs a run of one's own: tests/test_tools_zoo.py",
   r'tools\.export': "needs a run of one's own: tests/test_tools_export.py",
-  r'benchmarks\.(attention_memory|detection_ops|full_size|scaling|high_res)': (
+  r'benchmarks\.(attention_memory|detection_ops|export|full_size|scaling)|'
+  r'benchmarks\.high_res': (
     'one size, its own: minutes and GiB; tests/test_benchmarks_*.py'
   ),
 }

@@ -58,6 +58,14 @@ sys.meta_path.insert(0, Finder())
 pytestmark = pytest.mark.full
 
 
+def noted(task, name, **what):
+  """For `benchmarks.export`, where the environment says where to."""
+  path = os.environ.get('EXPORT_CELLS')
+  if path:
+    with open(path, 'a') as file:
+      file.write(json.dumps(dict(task=task, format=name, **what)) + '\n')
+
+
 def needs(name):
   absent = formats.missing(formats.FORMATS[name])
   if absent:
@@ -130,14 +138,17 @@ def test_exported_file_is_the_model_and_its_program_runs_alone(
 ):
   needs(name)
   if (task, name) in ENDLESS:
+    noted(task, name, refused='not converted')
     pytest.skip('the converter does not end within minutes')
   workdir, exportable = runs(task)
   about = describe.describe(exportable, workdir, None)
   if (task, name) in REFUSED:
     with pytest.raises(ValueError, match=REFUSED[task, name]):
       program_main.export(exportable, name, tmp_path, about)
+    noted(task, name, refused='refused')
     return
   measured = program_main.export(exportable, name, tmp_path, about)
+  noted(task, name, check=measured)
   assert set(measured['largest_difference']) == set(exportable.outputs)
   # Weights are random, so that no output is 0 by itself.
   assert any(x['of_scale'] > 0 for x in measured['largest_difference'].values())

@@ -13,11 +13,11 @@ import tempfile
 os.chdir('../..')  # from docs/notebooks
 sys.path.insert(0, os.getcwd())
 os.environ['WORK'] = tempfile.mkdtemp()
-NUM_STEPS = 6
-os.environ['NUM_STEPS'] = str(NUM_STEPS)
+STEPS = 6
+os.environ['STEPS'] = str(STEPS)
 os.environ['SMALL'] = (
   '--config=configs/paca_vit/mnist5k.py:tiny '
-  f'--config.num_steps={NUM_STEPS} --config.checkpoint.every_steps={NUM_STEPS}'
+  f'--config.num_steps={STEPS} --config.checkpoint.every_steps={STEPS}'
 )
 
 # %% [markdown]
