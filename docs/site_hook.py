@@ -56,11 +56,16 @@ def executed(path: pathlib.Path, tiny: bool) -> tuple[str, dict[str, bytes]]:
   notebook = jupytext.reads(text, fmt='py:percent')
   options = {'metadata': {'path': str(path.parent)}}
   nbclient.NotebookClient(
-    notebook, timeout=900, kernel_name='python3', resources=options
+    notebook,
+    timeout=900,
+    kernel_name='python3',
+    coalesce_streams=True,
+    resources=options,
   ).execute()
   markdown, found = nbconvert.MarkdownExporter().from_notebook_node(
     notebook, {'unique_key': path.stem}
   )
+  markdown = markdown.replace('```bash\n%%bash\n', '```bash\n')
   return markdown, dict(found.get('outputs', {}))
 
 
