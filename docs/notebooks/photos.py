@@ -46,7 +46,7 @@ print(*sorted(str(x.relative_to(work)) for x in work.glob('photos/*/*')))
 # the classes and the warm-up, is derived and printed.
 
 # %%
-NUM_STEPS = 120
+NUM_STEPS = 60
 os.environ['NUM_STEPS'] = str(NUM_STEPS)
 
 # %% language="bash"
