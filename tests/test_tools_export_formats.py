@@ -36,7 +36,6 @@ CONFIGS = {
 }
 # What converters cannot do, and what they say.
 REFUSED = {
-  ('flow', 'onnx'): 'the exported file does not run',
   ('detection', 'onnx'): 'jax2onnx cannot convert this task',
 }
 # The converter does not end within minutes.
@@ -191,8 +190,6 @@ def test_parameters_of_half_the_bits(name, runs, tmp_path):
 @pytest.mark.parametrize('name', ['onnx', 'litert'])
 def test_eight_bits(name, task, runs, tmp_path):
   needs(name)
-  if (task, name) in REFUSED:
-    pytest.skip('not exported')
   quantize.check_format(name)
   workdir, exportable = runs(task)
   about = describe.describe(exportable, workdir, None)
