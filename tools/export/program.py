@@ -57,7 +57,7 @@ def source(format_: Format, description: dict[str, Any]) -> str:
     "if __name__ == '__main__':",
     '  here = pathlib.Path(__file__).parent',
     "  model = json.loads((here / 'model.json').read_text())",
-    *_loaded(format_.load.__name__, description, apart),
+    *_loaded(format_, description, apart),
     f'  found = {reads}(sys.argv[1:], model{f", {resize}" if resize else ""})',
     '  for name, inputs in found:',
     '    inputs = {key: np.asarray(x)[None] for key, x in inputs.items()}',
@@ -67,10 +67,11 @@ def source(format_: Format, description: dict[str, Any]) -> str:
   return '\n'.join(lines) + '\n'
 
 
-def _loaded(load, description, apart):
+def _loaded(format_, description, apart):
   """Lines that make `predict` of the file, or of two."""
+  load = format_.load.__name__
   if not apart:
-    return [f"  predict = {load}(here / '{description['file']}')"]
+    return [f"  predict = {load}(here / '{format_.file}')"]
   encoder, decoder = description['file']
   return [
     f"  encode = {load}(here / '{encoder}')",
