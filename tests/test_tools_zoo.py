@@ -15,9 +15,7 @@ from tests.exported_runs import make_run
 from tools import zoo, zoo_entry
 from train_lib import run_files, weights
 
-OPTIONS = dict(
-  best=False, parameters='float16', licence='CC0', shown=[], note='A test.'
-)
+OPTIONS = dict(best=False, licence='CC0', shown=[], note='A test.')
 
 
 @pytest.fixture

@@ -21,14 +21,12 @@ from absl import app, flags
 import eval as evaluation
 from tools import zoo
 from tools.export import card, describe, run
+from tools.export.__main__ import LICENCE
 from train_lib import run_files, runtime, trained
 
-TYPE = flags.DEFINE_enum(
-  'parameters', 'float16', ['float16', 'bfloat16', 'float32'], 'Of the file.'
-)
 SHOWN = flags.DEFINE_list('shown', [], 'Metrics that stand first.')
 NOTE = flags.DEFINE_string('note', '', 'A sentence for the card.')
-LICENCE = flags.DEFINE_string('licence', None, 'Of the weights.')
+_STORED = 'float16'
 
 
 def make(
@@ -40,7 +38,7 @@ def make(
     workdir: of the run.
     target: the folder, which must not exist.
     command: that makes it.
-    options: `best`, `parameters`, `licence`, `shown` and `note`, as the flags.
+    options: `best`, `licence`, `shown` and `note`, as the flags.
 
   Returns:
     What was measured, metric -> value.
@@ -55,7 +53,7 @@ def make(
     config,
     workdir,
     best=options['best'],
-    parameters=options['parameters'],
+    parameters=_STORED,
   )
   about = describe.describe(exportable, workdir, options['licence'])
   about |= {'shown': options['shown'], 'note': options['note']}
@@ -100,7 +98,6 @@ def main(argv):
     shlex.join(['python', '-m', 'tools.zoo_entry', *sys.argv[1:]]),
     dict(
       best=trained.BEST.value,
-      parameters=TYPE.value,
       licence=LICENCE.value,
       shown=SHOWN.value,
       note=NOTE.value,
