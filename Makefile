@@ -58,7 +58,10 @@ parity: $(VENV)/.parity
 	$(RUN) -m pytest tests/parity
 
 test-export: $(VENV)/.export
-	$(RUN) -m pytest -m full tests/test_tools_export_formats.py
+	rm -f $(VENV)/export.jsonl
+	EXPORT_CELLS=$(VENV)/export.jsonl $(RUN) -m pytest -m full \
+	  tests/test_tools_export_formats.py
+	$(RUN) -m benchmarks.export --cells=$(VENV)/export.jsonl
 
 test-playground: $(VENV)/.playground
 	$(RUN) -m pytest -m 'full or not full' tests/test_tools_playground*.py

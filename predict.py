@@ -1,5 +1,8 @@
 """Predicts: `python predict.py --workdir=runs/photos new/*.jpg`.
 
+--model=NAME instead of --workdir is a trained model that comes along, one of
+those that `python -m tools.zoo` lists.
+
 Inputs are files or folders of what the run was trained on. Without --output a
 line for each is printed; with --output=NAME.csv or NAME.jsonl it is a row, with
 --output=FOLDER also files, such as masks, and files about all inputs are
@@ -21,6 +24,7 @@ import ml_collections
 import numpy as np
 from absl import app, flags
 
+from tools import zoo
 from tools.output import OUTPUT
 from train_lib import prediction, run_files, runtime, trained
 
@@ -108,8 +112,9 @@ def main(argv):
   output = OUTPUT.value
   in_folder = output and not output.lower().endswith(('.csv', '.jsonl'))
   try:
+    name = zoo.MODEL.value
     predictor = load(
-      runtime.WORKDIR.value,
+      zoo.workdir(name) if name else runtime.WORKDIR.value,
       runtime.CONFIG.value,
       trained.BEST.value,
       **dict(map(_option, OPTION.value)),
@@ -143,7 +148,7 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  flags.mark_flag_as_required('workdir')
+  flags.mark_flags_as_mutual_exclusive(['workdir', 'model'], required=True)
   try:
     runtime.run(main)
   except BrokenPipeError:  # `| head` has seen enough.

@@ -51,7 +51,10 @@ setuptools.setup(
     # older Orbax, litert-converter an older immutabledict.
     'stablehlo': ['flatbuffers>=25'],
     'onnx': ['onnx>=1.20', 'onnx-ir>=1.1', 'onnxruntime>=1.24'],
-    'litert': ['ai-edge-litert==2.3.0'],
+    # ai-edge-quantizer: Google's tool for 8 bits (--parameters=int8).
+    'litert': ['ai-edge-litert==2.3.0', 'ai-edge-quantizer>=0.10,<0.11'],
+    # `tools.export --push`: the hub's own client, which makes the commit.
+    'hub': ['huggingface_hub>=1'],
     'gpu': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
     # What train.py and eval.py need; the extras below have it, too.
@@ -103,8 +106,16 @@ setuptools.setup(
     ],
     # Only to *prepare* the official TFDS sets that insist on it.
     'tf': _TRAIN + ['tensorflow>=2.18'],
-    # The site of `make docs`.
-    'docs': ['mkdocs-material>=9.7', 'mkdocstrings[python]>=1', 'ruff>=0.9'],
+    # The site of `make docs`, and its notebooks: kept as text (jupytext),
+    # executed in a kernel, written as Markdown (nbconvert).
+    'docs': [
+      'ipykernel>=6.29',
+      'jupytext>=1.16',
+      'mkdocs-material>=9.7',
+      'mkdocstrings[python]>=1',
+      'nbconvert>=7.16',
+      'ruff>=0.9',
+    ],
     # The TPU's compiler, which needs no TPU.
     'tpu-compile': ['libtpu>=0.0.40'],
   },

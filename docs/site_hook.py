@@ -1,9 +1,16 @@
-"""What the site has beside docs/: files of the top level, and a reference.
+"""What the site has beside docs/: files of the top level, notebooks executed,
+and a reference.
+
+Notebooks are kept as text, docs/notebooks/*.py, whose cells begin with `# %%`:
+`jupytext --to ipynb docs/notebooks/photos.py` makes one for Jupyter. A build
+executes them; with NOTEBOOKS=tiny in the environment it trains two steps, with
+NOTEBOOKS=text it executes nothing, for who writes other pages.
 
 Pages of docs/ link to files of the repository as a reader of the repository
 sees them, `](../LICENSE)`. Those files become part of the site, as they are.
 """
 
+import os
 import pathlib
 import re
 
@@ -11,6 +18,8 @@ from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parent.parent
 _OUTSIDE = re.compile(r'\]\(\.\./([\w./-]+)\)')
+_NOTEBOOKS = ROOT / 'docs' / 'notebooks'
+_AS_TEXT = re.compile(r'\]\(notebooks/(\w+)\.py\)')
 # In pages of the top level.
 _INSIDE = re.compile(r'\]\(docs/')
 _TOP_LEVEL = ('CONTRIBUTING.md', 'CHANGELOG.md')
@@ -29,6 +38,40 @@ def modules(library: str) -> list[str]:
   return sorted(found)
 
 
+def executed(path: pathlib.Path, how: str) -> tuple[str, dict[str, bytes]]:
+  """A notebook as Markdown, and its pictures by their names.
+
+  Args:
+    path: of the notebook's text.
+    how: 'tiny': what it trains takes two steps; 'text': nothing is executed.
+
+  Raises:
+    nbclient.exceptions.CellExecutionError: a cell fails.
+  """
+  import jupytext
+  import nbclient
+  import nbconvert
+
+  text = path.read_text()
+  if how == 'tiny':
+    text = re.sub(r'^NUM_STEPS = \d+', 'NUM_STEPS = 2', text, flags=re.M)
+  notebook = jupytext.reads(text, fmt='py:percent')
+  options = {'metadata': {'path': str(path.parent)}}
+  if how != 'text':
+    nbclient.NotebookClient(
+      notebook,
+      timeout=900,
+      kernel_name='python3',
+      coalesce_streams=True,
+      resources=options,
+    ).execute()
+  markdown, found = nbconvert.MarkdownExporter().from_notebook_node(
+    notebook, {'unique_key': path.stem}
+  )
+  markdown = markdown.replace('```bash\n%%bash\n', '```bash\n')
+  return markdown, dict(found.get('outputs', {}))
+
+
 def on_files(files, config):
   """Adds the top level's pages, what pages link to, and the reference."""
   outside = {
@@ -39,6 +82,14 @@ def on_files(files, config):
   for name in sorted({*_TOP_LEVEL, *outside} - {'README.md'}):
     text = _INSIDE.sub('](', (ROOT / name).read_text())
     files.append(File.generated(config, name, content=text))
+  how = os.environ.get('NOTEBOOKS', 'whole')
+  for path in sorted(_NOTEBOOKS.glob('*.py')):
+    text, pictures = executed(path, how)
+    name = f'notebooks/{path.stem}.md'
+    files.append(File.generated(config, name, content=text))
+    for picture, content in pictures.items():
+      name = f'notebooks/{picture}'
+      files.append(File.generated(config, name, content=content))
   for library in _LIBRARIES:
     text = f'# {library}\n\n' + '\n'.join(f'::: {x}' for x in modules(library))
     files.append(
@@ -49,6 +100,9 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
   """Links leave docs/ no more."""
-  del page, config, files
+  del config, files
+  if page.file.src_uri.startswith('notebooks/'):
+    return markdown
   markdown = markdown.replace('](../README.md)', '](README.md)')
+  markdown = _AS_TEXT.sub(r'](notebooks/\1.md)', markdown)
   return _OUTSIDE.sub(r'](\1)', markdown)

@@ -153,7 +153,11 @@ def convex_upsample(flow: jax.Array, weights: jax.Array) -> jax.Array:
       that the pixel is in; they sum to 1.
   """
   height, width, factor = weights.shape[1:4]
-  padded = jnp.pad(flow, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
+  # Not `jnp.pad`, which the converter to ONNX pads the examples with, too.
+  padded = jnp.concatenate([flow[:, :1], flow, flow[:, -1:]], axis=1)
+  padded = jnp.concatenate(
+    [padded[:, :, :1], padded, padded[:, :, -1:]], axis=2
+  )
   cells = patches.extract_patches(padded, (3, 3))
   cells = cells.reshape(-1, height, width, 9, 2)
   flow = jnp.einsum('bhwijk,bhwkc->bhiwjc', weights, cells)

@@ -54,8 +54,11 @@ ELSEWHERE = {  # pattern of the command: why not here, and where instead
   r'tools\.playground': (
     'serves until it is ended: tests/test_tools_playground*.py'
   ),
+  r'\$\(': "a model's workdir: tests/test_zoo_models.py",
+  r'tools\.zoo_entry': "needs a run of one's own: tests/test_tools_zoo.py",
   r'tools\.export': "needs a run of one's own: tests/test_tools_export.py",
-  r'benchmarks\.(attention_memory|detection_ops|full_size|scaling|high_res)': (
+  r'benchmarks\.(attention_memory|detection_ops|export|full_size|scaling)|'
+  r'benchmarks\.high_res': (
     'one size, its own: minutes and GiB; tests/test_benchmarks_*.py'
   ),
 }
@@ -86,6 +89,7 @@ FLAGS = {  # pattern of the command: the flags that make it small
   r'benchmarks\.compile_time': {},
   r'tools\.strip': {'output': '{folder}/strip.png'},
   r'tools\.(plot_metrics|report|results|paper_tables|claims)': {},
+  r'tools\.zoo( |$)': {},
   r'^python (train|eval)\.py ': {},
 }
 

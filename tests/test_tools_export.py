@@ -17,7 +17,6 @@ from configs.perceiver_io import glue, masked_language_modelling
 from data import image_ops
 from data.language import glue as glue_data
 from paca_vit import names as paca_names
-from perceiver_io import names as perceiver_names
 from perceiver_paca.weights import files
 from tests.exported_runs import make_run
 from tools.export import __main__ as program_main
@@ -301,11 +300,3 @@ def test_card_has_the_runs_figures(workdir, exportable, tmp_path):
   text = card.text(exportable, about, workdir)
   assert '| test/accuracy | 0.875 |' in text
   assert '    python eval.py --workdir=x' in text
-
-
-def test_safetensors_of_a_perceiver_have_hugging_faces_names(tmp_path):
-  path, exported = load(masked_language_modelling.get_config('tiny'), tmp_path)
-  tensors, whose = card.named(exported)
-  assert whose == "Hugging Face's"
-  found = perceiver_names.from_published(tensors, exported.variables, None)
-  jax.tree.map(np.testing.assert_array_equal, found, exported.variables)

@@ -12,9 +12,10 @@ import PIL.Image
 import pytest
 
 import predict
+from tests import test_tools_export_halves as halves_of
 from tests.exported_runs import make_run
 from tools.export import __main__ as program_main
-from tools.export import describe, formats, run
+from tools.export import apart, describe, formats, quantize, run
 from train_lib import run_files
 
 CONFIGS = {
@@ -30,11 +31,11 @@ CONFIGS = {
   'tagging': 'perceiver_io.audioset:tiny',
   'autoencoding': 'perceiver_io.kinetics:tiny',
   'entities': 'perceiver_io.starcraft:tiny',
+  'arrays': 'perceiver_io.arrays:tiny',
   'detection': 'paca_vit.objects:tiny',
 }
 # What converters cannot do, and what they say.
 REFUSED = {
-  ('flow', 'onnx'): 'the exported file does not run',
   ('detection', 'onnx'): 'jax2onnx cannot convert this task',
 }
 # The converter does not end within minutes.
@@ -54,6 +55,14 @@ class Finder:
 sys.meta_path.insert(0, Finder())
 """
 pytestmark = pytest.mark.full
+
+
+def noted(task, name, **what):
+  """For `benchmarks.export`, where the environment says where to."""
+  path = os.environ.get('EXPORT_CELLS')
+  if path:
+    with open(path, 'a') as file:
+      file.write(json.dumps(dict(task=task, format=name, **what)) + '\n')
 
 
 def needs(name):
@@ -128,14 +137,17 @@ def test_exported_file_is_the_model_and_its_program_runs_alone(
 ):
   needs(name)
   if (task, name) in ENDLESS:
+    noted(task, name, refused='not converted')
     pytest.skip('the converter does not end within minutes')
   workdir, exportable = runs(task)
   about = describe.describe(exportable, workdir, None)
   if (task, name) in REFUSED:
     with pytest.raises(ValueError, match=REFUSED[task, name]):
       program_main.export(exportable, name, tmp_path, about)
+    noted(task, name, refused='refused')
     return
   measured = program_main.export(exportable, name, tmp_path, about)
+  noted(task, name, check=measured)
   assert set(measured['largest_difference']) == set(exportable.outputs)
   # Weights are random, so that no output is 0 by itself.
   assert any(x['of_scale'] > 0 for x in measured['largest_difference'].values())
@@ -172,6 +184,55 @@ def test_parameters_of_half_the_bits(name, runs, tmp_path):
   half = run.load(run_files.read_config(workdir), workdir, parameters='float16')
   about = describe.describe(half, workdir, None)
   program_main.export(half, name, tmp_path, about)
+
+
+@pytest.mark.parametrize('task', ['classification', 'language', 'flow'])
+@pytest.mark.parametrize('name', ['onnx', 'litert'])
+def test_eight_bits(name, task, runs, tmp_path):
+  needs(name)
+  quantize.check_format(name)
+  workdir, exportable = runs(task)
+  about = describe.describe(exportable, workdir, None)
+  measured = program_main.export(exportable, name, tmp_path, about, True)
+  found = measured['int8']
+  path = tmp_path / formats.FORMATS[name].file
+  assert found['bytes'] == path.stat().st_size
+  if task == 'flow':
+    assert 0 < found['after']['flow'] < 0.2
+  else:
+    before, after = (found[k]['accuracy'] for k in ('before', 'after'))
+    assert 0 < before < 1 and abs(after - before) < 0.1
+  assert 'held-out examples' in program_main.report(name, measured)
+  arguments = arguments_of(about, exportable, tmp_path)
+  assert alone(name, tmp_path, *arguments)
+
+
+@pytest.mark.parametrize('make', [halves_of.asked, halves_of.flow])
+@pytest.mark.parametrize('name', formats.FORMATS)
+def test_encoder_and_decoder_as_two_files(name, make, tmp_path):
+  needs(name)
+  exportable = make(tmp_path)
+  workdir = exportable.config.init_from.path.removesuffix('/weights')
+  about = describe.describe(exportable, workdir, None)
+  output = tmp_path / 'new'
+  output.mkdir()
+  measured = apart.export(exportable, name, output, about, 100)
+  assert sorted(measured) == ['decoder', 'encoder']
+  names = {x.stem for x in output.iterdir()}
+  assert names == {'encoder', 'decoder', 'model', 'predict'}
+  if make is halves_of.flow:
+    arguments = arguments_of(about, exportable, output)
+  else:
+    arguments = [output / 'a.npz']
+    rng = np.random.default_rng(0)
+    shapes = dict(x=(9, 3), coordinates=(9, 2), queries=(130, 2))
+    arrays = {k: rng.uniform(5, 9, x) for k, x in shapes.items()}
+    np.savez(arguments[0], **arrays)
+  printed = alone(name, output, *arguments)
+  if make is not halves_of.flow:
+    assert 'numbers float32[130, 1]' in printed
+  else:
+    assert np.load(output / 'a.flow.npy').shape == (48, 64, 2)
 
 
 def test_wrong_file_leaves_nothing_behind(runs, tmp_path, monkeypatch):

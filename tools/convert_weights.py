@@ -22,7 +22,7 @@ as nothing, for what training programs save beside the weights.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -34,9 +34,9 @@ from paca_vit import names as paca_names
 from paca_vit.detection import names as detection_names
 from perceiver_io import names as perceiver_names
 from perceiver_paca.weights import files, torch_files
-from tools import published_models
+from tools import made_up, published_models
 from tools.output import OUTPUT
-from train_lib import batch_layout, pipeline, runtime, setup, stacking, weights
+from train_lib import batch_layout, runtime, setup, stacking, weights
 
 PyTree = Any
 
@@ -180,10 +180,16 @@ def identify(tensors: Mapping[str, np.ndarray], naming: str) -> str:
   return best
 
 
-def variables_of(config: ml_collections.ConfigDict) -> PyTree:
-  """Shapes of a config's variables, layers one by one; reads no data set."""
-  made_up = pipeline.inherited(config.data, {'source': 'synthetic'})
-  batch = batch_layout.batch_spec(pipeline.training_example(made_up))
+def variables_of(
+  config: ml_collections.ConfigDict, names: Collection[str] = ()
+) -> PyTree:
+  """Shapes of a config's variables, layers one by one; reads no data set.
+
+  Args:
+    config: of a run.
+    names: of the variables, if they are known; see `made_up.example`.
+  """
+  batch = batch_layout.batch_spec(made_up.example(config, names))
   state = setup.make_setup(config, batch=batch).state
   variables = {'params': state.params, **state.model_state}
   return jax.eval_shape(stacking.unstacked, variables)

@@ -23,7 +23,7 @@ import ml_collections
 
 from train_lib import agreement, lock, pipeline, runtime, writer
 
-_CONFIG, _CLASSES = 'config.json', 'classes.txt'
+_CONFIG, _CLASSES = FILES = 'config.json', 'classes.txt'
 _PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow')
 
 

@@ -83,7 +83,7 @@ class Autoencoding:
     points_rng, mask_rng = jax.random.split(rng)
     batch_size = len(batch['mask'])
     points = {}
-    for name, total in self._num_outputs().items():
+    for name, total in self.num_outputs().items():
       points_rng, draw_rng = jax.random.split(points_rng)
       shape = (batch_size, self.num_points[name])
       points[name] = jax.random.randint(draw_rng, shape, 0, total)
@@ -100,7 +100,7 @@ class Autoencoding:
     }
     for name, chosen in points.items():
       # [B, points, numbers of a point]
-      target = batch[name].reshape(batch_size, self._num_outputs()[name], -1)
+      target = batch[name].reshape(batch_size, self.num_outputs()[name], -1)
       target = jnp.take_along_axis(target, chosen[..., None], axis=1)
       errors = jnp.abs(outputs[name].reshape(target.shape) - target)
       parts[name] = jnp.mean(errors.astype(jnp.float32), axis=(1, 2))
@@ -146,7 +146,7 @@ class Autoencoding:
       variables, self._inputs(batch), {'label': 1.0}, method='encode'
     )
     output_bias = variables['params']['decoder']['attention']['output']['bias']
-    num_points = self._num_outputs()
+    num_points = self.num_outputs()
     outputs = chunked_decoding.decode(
       self.model,
       variables,
@@ -175,7 +175,7 @@ class Autoencoding:
       'label': jax.nn.one_hot(batch['label'], self.num_classes),
     }
 
-  def _num_outputs(self) -> dict[str, int]:
+  def num_outputs(self) -> dict[str, int]:
     """How many pixels of video and patches of sound there are."""
     return {
       name: math.prod(self.model.queries[name].index_dims)

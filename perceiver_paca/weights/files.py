@@ -165,7 +165,7 @@ def save_haiku(
 
 def save_safetensors(path: str, tensors: Mapping[str, np.ndarray]) -> None:
   """Writes a file that Hugging Face's libraries take for PyTorch's."""
-  tensors = {k: np.ascontiguousarray(x) for k, x in tensors.items()}
+  tensors = {k: np.asarray(x, order='C') for k, x in tensors.items()}
   _safetensors().save_file(tensors, path, metadata={'format': 'pt'})
 
 

@@ -10,7 +10,8 @@ stablehlo JAX alone):
   onnx         model.onnx, for onnxruntime and many others
   litert       model.tflite, for LiteRT on phones and boards; of one example
   safetensors  model.safetensors, under published names where there are some,
-               and README.md, a model card; for this library and transformers
+               README.md, a model card, and config.json if transformers has
+               such a model; for this library and for the hub (--push)
 
 The exported file is always run, at batch 1 and, where it takes any, 3: the
 largest difference to the model is printed, and one above 1e-4 of an output's
@@ -25,7 +26,17 @@ import tempfile
 
 from absl import app, flags
 
-from tools.export import card, check, describe, formats, program, run
+from tools.export import (
+  apart,
+  card,
+  check,
+  describe,
+  formats,
+  hub,
+  program,
+  quantize,
+  run,
+)
 from tools.output import OUTPUT
 from train_lib import run_files, runtime, trained
 
@@ -44,10 +55,20 @@ OUTPUTS = flags.DEFINE_list(
 PARAMETERS = flags.DEFINE_enum(
   'parameters',
   'float32',
-  ['float32', 'bfloat16', 'float16'],
-  'What they are rounded to and stored in; computed is in float32.',
+  ['float32', 'bfloat16', 'float16', 'int8'],
+  'What they are rounded to and stored in; computed is in float32, with int8, '
+  'of onnx and litert, also in 8 bits, by ranges found on training examples.',
 )
 LICENCE = flags.DEFINE_string('licence', None, "The weights', for model.json.")
+QUERIES = flags.DEFINE_integer(
+  'queries',
+  None,
+  'Write encoder and decoder as two files; this many are answered at a time.',
+  lower_bound=1,
+)
+PUSH = flags.DEFINE_string(
+  'push', None, 'organisation/name on the Hugging Face hub, of safetensors.'
+)
 
 
 def check_output(output: str) -> None:
@@ -71,7 +92,11 @@ def size_of(values: list[str]) -> tuple[int, ...]:
 
 
 def export(
-  exportable: run.Exportable, name: str, folder: pathlib.Path, about: dict
+  exportable: run.Exportable,
+  name: str,
+  folder: pathlib.Path,
+  about: dict,
+  is_int8: bool = False,
 ) -> dict:
   """Writes a runtime's file, model.json and predict.py; returns the check.
 
@@ -80,11 +105,15 @@ def export(
     name: of the format.
     folder: that exists.
     about: see `describe.describe`.
+    is_int8: whether it is then quantised, which the check has as `int8`.
   """
   format_ = formats.FORMATS[name]
   path = folder / format_.file
   is_free = format_.write(path, exportable)
   measured = check.check(exportable, format_, path, is_free)
+  if is_int8:
+    found = quantize.quantize(exportable, name, format_, path)
+    measured = measured | {'int8': found}
   about = {
     'format': name,
     'file': format_.file,
@@ -111,6 +140,8 @@ def report(name: str, measured: dict) -> str:
       f'{which}, batch of 1: p50 {x["p50"]:.2f} ms, p95 {x["p95"]:.2f} ms of '
       f'{x["runs"]} calls'
     )
+  if 'int8' in measured:
+    lines.append(quantize.report(measured['int8']))
   return '\n'.join(lines)
 
 
@@ -119,6 +150,12 @@ def main(argv):
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   name, output = FORMAT.value, OUTPUT.value
   check_output(output)
+  if PUSH.value is not None:
+    if name != card.FORMAT:
+      raise ValueError(f'--push: found --format={name}, expected safetensors.')
+    hub.check_push(PUSH.value)
+  if QUERIES.value is not None and name == card.FORMAT:
+    raise ValueError(f'--queries: found --format={name}, expected a runtime.')
   size = size_of(SIZE.value)
   if name in formats.FORMATS:
     absent = formats.missing(formats.FORMATS[name])
@@ -127,6 +164,11 @@ def main(argv):
         f'--format={name}: found no package {", ".join(absent)}; '
         f'{formats.FORMATS[name].install}'
       )
+  is_int8 = PARAMETERS.value == 'int8'
+  if is_int8:
+    quantize.check_format(name)
+    if QUERIES.value is not None:
+      raise ValueError('--queries: found --parameters=int8, expected a float.')
   runtime.initialize()
   workdir = runtime.WORKDIR.value
   config = run_files.config_of(runtime.CONFIG.value, workdir)
@@ -137,7 +179,7 @@ def main(argv):
     best=trained.BEST.value,
     size=size,
     outputs=OUTPUTS.value,
-    parameters=PARAMETERS.value,
+    parameters='float32' if is_int8 else PARAMETERS.value,
   )
   about = describe.describe(exportable, workdir, LICENCE.value)
   # All of it or nothing: a model that failed its check is not left behind.
@@ -148,13 +190,24 @@ def main(argv):
     if name == card.FORMAT:
       text = card.write(exportable, new, about, workdir)
     else:
-      text = report(name, export(exportable, name, new, about))
+      text = _exported(exportable, name, new, about)
     new.chmod(0o777 & ~_umask())
     new.replace(pathlib.Path(output).absolute())
   finally:
     shutil.rmtree(new, ignore_errors=True)
   print(f'{output}: {", ".join(sorted(os.listdir(output)))}')
   print(text)
+  if PUSH.value is not None:
+    print(hub.push(pathlib.Path(output), PUSH.value))
+
+
+def _exported(exportable, name, folder, about) -> str:
+  """What to print of one file, or of two."""
+  if QUERIES.value is None:
+    is_int8 = PARAMETERS.value == 'int8'
+    return report(name, export(exportable, name, folder, about, is_int8))
+  measured = apart.export(exportable, name, folder, about, QUERIES.value)
+  return '\n'.join(f'{k}: {report(name, x)}' for k, x in measured.items())
 
 
 def _umask() -> int:

@@ -15,7 +15,7 @@ from paca_vit import names as paca_names
 from paca_vit.detection import names as detection_names
 from perceiver_io import names as perceiver_names
 from perceiver_paca.weights import files
-from tools.export import describe
+from tools.export import describe, hub
 from tools.export.run import Exportable
 
 FORMAT = 'safetensors'
@@ -76,48 +76,44 @@ def write(
   ):
     raise RuntimeError(f'{path}: reads otherwise than it was written.')
   about = {'format': FORMAT, 'file': FILE, **about, 'names': whose}
+  reader = hub.write_config(exportable, folder, about['labels'])
+  about['transformers'] = reader
   describe.save(folder / 'model.json', about)
   (folder / 'README.md').write_text(text(exportable, about, workdir))
   return (
     f'{path.stat().st_size / 2**20:.2f} MiB, {len(tensors)} tensors under '
     f'{whose} names, read back and compared'
+    + (f'; transformers.{reader} loads it' if reader else '')
   )
 
 
 def text(exportable: Exportable, about: dict[str, Any], workdir: str) -> str:
   """The model card, in Markdown with the hub's header."""
+  config = exportable.config
   count = sum(x.size for x in jax.tree.leaves(exportable.variables['params']))
   name = pathlib.Path(workdir).resolve().name
-  metrics = about['figures'].get('metrics', {})
-  rows = [f'| {k} | {x:.4g} |' for k, x in sorted(metrics.items())]
-  figures = ['| metric | value |', '|---|---|', *rows]
-  command = about['figures'].get('command')
-  if not rows:
-    figures = ['None: the run was not evaluated.']
-  elif command:
-    figures += ['', f'Measured on {about["figures"]["date"]} by', '',
-                f'    {command}']  # fmt: skip
-  labels = about['labels']
+  labels, reader = about['labels'], about.get('transformers')
   lines = [
     '---',
-    'library_name: perceiver-paca',
+    f'library_name: {"transformers" if reader else "perceiver-paca"}',
     'tags: [jax, flax]',
     '---',
     '',
     f'# {name}',
     '',
     f'{count:,} parameters of `{about["task"]}`, trained on `{about["data"]}` '
-    f'for {exportable.config.num_steps:,} steps of '
-    f'{exportable.config.data.batch_size}.',
+    f'for {config.num_steps:,} steps of {config.data.batch_size}.',
+    *(['', about['note']] if about.get('note') else []),
     '',
     '## Figures',
     '',
-    *figures,
+    *_figures(about),
     '',
     '## Use',
     '',
     f'`{FILE}` has the tensors under {about["names"]} names; `model.json` says '
     'what goes in.',
+    *([f'`transformers.{reader}` loads this folder.'] if reader else []),
     *([f'Classes: {", ".join(labels)}.'] if labels else []),
     '',
     '## Licence',
@@ -125,3 +121,19 @@ def text(exportable: Exportable, about: dict[str, Any], workdir: str) -> str:
     f'Of the weights: {about["licence"]}.',
   ]
   return '\n'.join(lines) + '\n'
+
+
+def _figures(about):
+  """A table, those that are to be shown first, and where they come from."""
+  metrics = about['figures'].get('metrics', {})
+  if not metrics:
+    return ['None: the run was not evaluated.']
+  first = [x for x in about.get('shown', ()) if x in metrics]
+  order = [*first, *sorted(metrics.keys() - set(first))]
+  lines = ['| metric | value |', '|---|---|']
+  lines += [f'| {key} | {metrics[key]:.4g} |' for key in order]
+  command = about['figures'].get('command')
+  if command:
+    lines += ['', f'Measured on {about["figures"]["date"]} by', '',
+              f'    {command}']  # fmt: skip
+  return lines

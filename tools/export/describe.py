@@ -21,6 +21,7 @@ import PIL.Image
 
 from data.flow import flow
 from data.language import tokenizer
+from tools import made_up
 from tools.export import parts
 from tools.export.run import Exportable
 from train_lib import prediction, run_files, strict_json
@@ -59,6 +60,12 @@ def _program(exportable, workdir) -> dict[str, Any]:
   arrays = dict(reads='read_arrays', tells='tell_arrays')
   tells = _teller(exportable.outputs)
   options = config.data.preprocess
+  if config.data.module == made_up.ARRAYS:
+    names = 'mean', 'std', 'low', 'high'
+    rule = {k: np.asarray(options[k]).tolist() for k in names}
+    if tells != 'tell_classes':  # Of places each has its own classes.
+      tells = 'tell_arrays'
+    return dict(reads='read_places', tells=tells, arrays=rule)
   match sorted(inputs):
     case ['image' as name] | ['frames' as name]:
       rule = _picture(exportable, name, workdir)

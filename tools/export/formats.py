@@ -81,7 +81,7 @@ def write_onnx(path: pathlib.Path, exportable: Exportable) -> bool:
   Raises:
     ValueError: there is an operation that it does not know.
   """
-  with _quiet(), depthwise_conv.one_operation():
+  with quiet(), depthwise_conv.one_operation():
     import jax2onnx
 
     def convert(function, batch):
@@ -115,7 +115,7 @@ def write_litert(path: pathlib.Path, exportable: Exportable) -> bool:
   Raises:
     ValueError: there is an operation that it does not know.
   """
-  with _quiet():
+  with quiet():
     from litert_converter import converter_api_ext as converter
     from litert_converter.mlir import ir, passmanager
 
@@ -151,13 +151,17 @@ def _not_converted(format_, converter, error):
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
   """Without what the converters tell about themselves."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   level = logging.root.manager.disable
   logging.disable(logging.ERROR)
   try:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with (
+      warnings.catch_warnings(),
+      contextlib.redirect_stdout(io.StringIO()),
+      contextlib.redirect_stderr(io.StringIO()),
+    ):
       warnings.simplefilter('ignore')
       yield
   finally:

@@ -110,6 +110,33 @@ def read_text(arguments, model):
   yield ' '.join(arguments), inputs
 
 
+def read_places(arguments, model):
+  """Each .npz file's example: x [M, C], coordinates [M, D], and maybe mask [M]
+  and queries [O, D]; M is filled up to what the model takes."""
+  rule = model['arrays']
+  low, high = np.asarray(rule['low']), np.asarray(rule['high'])
+  size = model['inputs']['x']['shape'][0]
+  for path in arguments:
+    with np.load(path) as found:
+      arrays = {name: found[name] for name in found}
+    mask = arrays.get('mask', np.ones(len(arrays['x'])))[:, None]
+    places = {
+      name: 2 * (arrays[name] - low) / np.where(high > low, high - low, 1) - 1
+      for name in ('coordinates', 'queries')
+      if name in arrays
+    }
+    inputs = {
+      'x': (arrays['x'] - np.asarray(rule['mean'])) / rule['std'] * mask,
+      'coordinates': places['coordinates'] * mask,
+      'input_mask': mask[:, 0],
+    }
+    for name, x in inputs.items():
+      room = [(0, size - len(x))] + [(0, 0)] * (x.ndim - 1)
+      inputs[name] = np.pad(x, room)
+    inputs |= {k: x for k, x in places.items() if k == 'queries'}
+    yield path, {k: np.float32(x) for k, x in inputs.items()}
+
+
 def read_arrays(arguments, model):
   """Each .npz file's arrays, of one example, without a batch dimension."""
   for path in arguments:
@@ -180,6 +207,27 @@ def tell_arrays(name, outputs, model):
   for key, x in outputs.items():
     print(f'{name}  {key} {x.dtype}{list(x.shape)}')
   np.savez(pathlib.Path(name).with_suffix('.out.npz'), **outputs)
+
+
+def answers(encode, decode, inputs, model):
+  """All queries' outputs: encoded once, asked model['queries'] at a time."""
+  encoded = encode({name: inputs[name] for name in model['encoded']})
+  asked = {k: encoded[k] if k in encoded else inputs[k] for k in model['asked']}
+  found, number = [], model['queries']
+  for start in range(0, max(x.shape[1] for x in asked.values()), number):
+    chosen = {}
+    for name, x in asked.items():
+      # The last one over again, where they do not come out even.
+      places = np.minimum(np.arange(start, start + number), x.shape[1] - 1)
+      chosen[name] = x[:, places]
+    found.append(decode({'latents': encoded['latents'], **chosen}))
+  outputs = dict(found[0])
+  for name, (key, each) in model['answers'].items():
+    whole = np.concatenate([x[name] for x in found], axis=1)
+    outputs[name] = whole[:, : asked[key].shape[1] * each]
+    if name in model['grids']:
+      outputs[name] = outputs[name].reshape(1, *model['grids'][name])
+  return outputs
 
 
 def load_stablehlo(path):

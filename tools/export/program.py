@@ -18,6 +18,7 @@ _USAGE = {
   'read_frames': 'FIRST_PICTURE SECOND_PICTURE',
   'read_text': 'TEXT [SECOND_TEXT]',
   'read_arrays': 'ARRAYS.npz ...',
+  'read_places': 'ARRAYS.npz ...',
 }
 
 
@@ -32,6 +33,8 @@ def source(format_: Format, description: dict[str, Any]) -> str:
   resize = description.get('picture', {}).get('resize')
   names = [resize] if resize else []
   names += [*_HELPERS.get(reads, ()), reads, tells, format_.load.__name__]
+  apart = 'asked' in description
+  names += ['answers'] if apart else []
   code = '\n\n'.join(inspect.getsource(getattr(parts, name)) for name in names)
   imports = [f'import {name}' for name in ('json', 'pathlib', 'sys')]
   pillow = [x for x in ('Image', 'ImageOps') if f'{x}.' in code]
@@ -54,7 +57,7 @@ def source(format_: Format, description: dict[str, Any]) -> str:
     "if __name__ == '__main__':",
     '  here = pathlib.Path(__file__).parent',
     "  model = json.loads((here / 'model.json').read_text())",
-    f"  predict = {format_.load.__name__}(here / '{format_.file}')",
+    *_loaded(format_, description, apart),
     f'  found = {reads}(sys.argv[1:], model{f", {resize}" if resize else ""})',
     '  for name, inputs in found:',
     '    inputs = {key: np.asarray(x)[None] for key, x in inputs.items()}',
@@ -62,3 +65,16 @@ def source(format_: Format, description: dict[str, Any]) -> str:
     f'    {tells}(name, outputs, model)',
   ]
   return '\n'.join(lines) + '\n'
+
+
+def _loaded(format_, description, apart):
+  """Lines that make `predict` of the file, or of two."""
+  load = format_.load.__name__
+  if not apart:
+    return [f"  predict = {load}(here / '{format_.file}')"]
+  encoder, decoder = description['file']
+  return [
+    f"  encode = {load}(here / '{encoder}')",
+    f"  decode = {load}(here / '{decoder}')",
+    '  predict = lambda inputs: answers(encode, decode, inputs, model)',
+  ]

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from train_lib import batch_layout, pipeline, sharding, trained
+from tools import made_up
+from train_lib import batch_layout, sharding, trained, weights
 from train_lib.task import Task
 
 PyTree = Any
@@ -86,8 +87,9 @@ def load(
       that the task does not have.
   """
   config = plain(config)
-  made_up = pipeline.inherited(config.data, {'source': 'synthetic'})
-  batch = batch_layout.collate([pipeline.training_example(made_up)])
+  resized = bool(size)
+  example, size = _example(config, workdir, size)
+  batch = batch_layout.collate([example])
   mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
   task, state = trained.load(
     config, workdir, mesh, jax.tree.map(_spec, batch), best
@@ -105,8 +107,11 @@ def load(
       read.add(name)
       return super().__getitem__(name)
 
+    def get(self, name, default=None):
+      return self[name] if name in self else default
+
   def predict_all(inputs):
-    wide = jax.tree.map(_widened, variables)
+    wide = jax.tree.map(widened, variables)
     found = task.predict(wide, Noting(inputs))
     return flax.traverse_util.flatten_dict(found, sep='/')
 
@@ -138,11 +143,27 @@ def load(
     predict=predict,
     inputs=inputs,
     outputs={name: predicted[name] for name in chosen},
-    resized=bool(size),
+    resized=resized,
   )
 
 
-def _widened(x):
+def _example(config, workdir, size):
+  """A made-up example, and what of the size is left to be asked of it."""
+  if config.data.module != made_up.ARRAYS:
+    return made_up.example(config), size
+  path = (
+    config.init_from.path if trained.is_imported(config, workdir) else (workdir)
+  )
+  variables = weights.read_variables(path)
+  names = flax.traverse_util.flatten_dict(variables, sep='/')
+  if len(size) > 1:
+    raise ValueError(
+      f'--size: found {list(size)}, expected a number of elements.'
+    )
+  return made_up.example(config, names, *size), ()
+
+
+def widened(x):
   return x if x.dtype.kind in 'biu' else jnp.asarray(x).astype(jnp.float32)
 
 

@@ -1,0 +1,96 @@
+"""The models of results/zoo: each is whole, small, and as good as it says."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from data.arrays import digits_as_points
+from tools import zoo
+from train_lib import (
+  evaluators,
+  metrics,
+  pipeline,
+  run_files,
+  setup,
+  sharding,
+  trained,
+)
+
+NUM_EXAMPLES = 300
+
+
+@pytest.mark.parametrize('name', zoo.names())
+def test_a_model_is_whole(name):
+  folder = zoo.folder(name)
+  about, card = zoo.about(name), (folder / 'README.md').read_text()
+  assert {x.name for x in folder.iterdir()} >= {
+    'README.md',
+    'model.json',
+    'model.safetensors',
+    'run',
+  }
+  assert f'# {name}\n' in card and 'not stated' not in about['licence']
+  assert about['shown']
+  for key in about['shown']:
+    assert f'| {key} | {about["figures"]["metrics"][key]:.4g} |' in card
+  run_files.read_config(str(folder / zoo.RUN))
+
+
+def test_the_page_says_what_the_cards_say():
+  lines = (zoo.ZOO.parent.parent / 'docs' / 'zoo.md').read_text().splitlines()
+  rows = [line.split(' | ') for line in lines if line.startswith('| `')]
+  assert [row[0].strip('| `') for row in rows] == zoo.names()
+  for name, *_, figures, count in rows:
+    name = name.strip('| `')
+    about = zoo.about(name)
+    told = [f'{x} {about["figures"]["metrics"][x]:.3f}' for x in about['shown']]
+    assert figures == ', '.join(told)
+    card = (zoo.folder(name) / 'README.md').read_text()
+    assert f'\n{count.rstrip(" |")} parameters of' in card
+
+
+def test_all_of_them_are_small():
+  assert zoo.names()
+  sizes = [x.stat().st_size for x in zoo.ZOO.rglob('*') if x.is_file()]
+  assert sum(sizes) < 10e6
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('name', zoo.names())
+def test_a_model_is_as_good_as_its_card_says(name, tmp_path, monkeypatch):
+  """On a slice of what it was not trained on, by three standard errors."""
+  monkeypatch.setattr(zoo, 'CACHE', str(tmp_path))
+  monkeypatch.chdir(tmp_path)
+  workdir = zoo.workdir(name)
+  config = run_files.read_config(workdir)
+  if name == 'digits_as_points':
+    digits_as_points.main(['--data_dir=.'])
+  shown = zoo.about(name)['shown'][0]
+  evaluator, _, metric = shown.partition('/')
+  stated = zoo.about(name)['figures']['metrics'][shown]
+  mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
+  task, state = trained.load(
+    config, workdir, mesh, setup.evaluation_batch(config)
+  )
+  section = evaluators.sections(config)[evaluator]
+  if section.module != 'train_lib.evaluate':  # It has no slices.
+    with config.unlocked():
+      config.evals = {evaluator: config.evals[evaluator]}
+    made = evaluators.make(config, task, mesh, workdir)
+    found = evaluators.run(made, [evaluator], state)[shown]
+    assert found == pytest.approx(stated, rel=1e-3)
+    return
+  batches = pipeline.make_eval_batches(
+    section.data, sharding=sharding.batch_sharding(mesh)
+  )
+  number = -(-NUM_EXAMPLES // section.data.batch_size)
+  measure = sharding.jit_on_batches(mesh, task.metrics)
+  total = None
+  for batch in itertools.islice(batches, number):
+    found = measure(state.eval_variables, batch)
+    total = metrics.merged(total, found)
+  count = number * section.data.batch_size
+  error = 3 * np.sqrt(stated * (1 - stated) / count)
+  assert metrics.computed(total)[metric] == pytest.approx(stated, abs=error)
