@@ -43,9 +43,11 @@ def test_published_rows_are_whole():
       assert len(row['values']) == len(table['columns']), row
       assert row.get('model', MODEL) in published_models.NAMES
       assert all(0 <= i < len(table['notes']) for i in row.get('notes', []))
-      for config, *_ in row.get('measured', {}).values():
+      tasks = {task for *_, task in table.get('metrics', {}).values()} - {''}
+      for task in tasks if '<task>' in row.get('config', '') else ['']:
+        config = row.get('config', '').replace('<task>', str(task))
         name = config.removeprefix('configs/').replace('.py', '')
-        assert published_models.config_of(name) == config
+        assert not config or published_models.config_of(name) == config
     noted = {i for row in table['rows'] for i in row.get('notes', [])}
     assert noted == set(range(len(table['notes']))), table['title']
 
@@ -145,10 +147,61 @@ def test_eval_writes_what_is_read(tmp_path):
   (found,) = paper_tables.read_results(str(tmp_path / '*' / 'results.json'))
   assert found['metrics'] == {'test/accuracy': 0.5}
   assert found['date'].endswith('+00:00')
-  row = {'Top-1': ['configs/x.py:y', 'test/accuracy', 100]}
-  table = TABLE | {'rows': [TABLE['rows'][0] | {'measured': row}]}
+  metrics = {
+    'Top-1': ['test/accuracy', 100, 'y'],
+    'AP': ['test/accuracy', 1, ''],  # of all tasks together
+  }
+  row = TABLE['rows'][0] | {'config': 'configs/x.py:<task>'}
+  table = TABLE | {'metrics': metrics, 'rows': [row]}
   (row,) = paper_tables.fill(table, {}, [found])['rows']
-  assert row['ported']['Top-1']['value'] == 50
+  assert {k: x['value'] for k, x in row['ported'].items()} == {'Top-1': 50}
+
+
+SIZES = {
+  'columns': ['latents', 'masked', 'rates', 'width', 'optimizer'],
+  'here': {
+    'latents': 'sizes.latents.0',
+    'masked': 'config.data.preprocess.mask_rate',
+    'rates': 'config.optim.schedule.lr',
+    'width': 'sizes.latents.1',
+    'optimizer': 'config.optim.name',
+  },
+}
+BYTES = {
+  'name': 'Bytes',
+  'values': ['256', '15%', '0.1, 0.00125', '', 'LAMB'],
+  'model': 'perceiver_io/masked_language_modelling:base_bytes',
+}
+
+
+def test_sizes_and_options_are_compared_with_ours():
+  table = TABLE | SIZES | {'rows': [BYTES], 'metrics': {}}
+  counts = {BYTES['model']: COUNTS[MODEL] | {'sizes': {'latents': [256, 1280]}}}
+  assert not paper_tables.drifts([table], counts, counts)
+  text = paper_tables.markdown(paper_tables.fill(table, counts, []))
+  assert '| Bytes | 256 | 15% | 0.1, 0.00125 | (here 1,280) | LAMB |' in text
+  wrong = BYTES | {'values': ['2,560', '1%', '0.1', '', 'AdamW']}
+  table = table | {'rows': [wrong]}
+  problems = paper_tables.drifts([table], counts, counts)
+  assert len(problems) == 4
+  assert 'Bytes, latents: here 256, published 2,560, and no' in problems[0]
+  text = paper_tables.markdown(paper_tables.fill(table, counts, []))
+  assert '| 2,560 (here 256) | 1% (here 0.15) |' in text
+  noted = table | {'rows': [wrong | {'notes': [0]}]}
+  assert not paper_tables.drifts([noted], counts, counts)
+
+
+def test_sizes_are_those_of_the_arrays_that_attention_gets():
+  assert published_models.sizes(BYTES['model']) == {
+    'hidden': [1280],
+    'inputs': [2048, 768],
+    'latents': [256, 1280],
+    'queries': [2048, 768],
+    'query_hidden': [768],
+  }
+  pooled = published_models.sizes('perceiver_io/imagenet:original_fourier')
+  assert pooled['inputs'] == [224 * 224, 3 + 258] and 'queries' not in pooled
+  assert published_models.sizes('baselines/bert:bytes') == {}
 
 
 def test_imported_weights_are_told_from_trained_ones(tmp_path):

@@ -26,7 +26,7 @@ from typing import Any
 
 from absl import app, flags
 
-from tools import published_models
+from tools import paper_cells, published_models
 from tools.output import CHECK
 from train_lib import cost
 
@@ -41,8 +41,8 @@ TOLERANCE = 0.01
 _UNITS = {'M': 1e6, 'G': 1e9, 'B': 1e9, 'T': 1e12}
 
 
-def count(model: str) -> dict[str, int]:
-  """Parameters and multiply-adds of a published model."""
+def count(model: str, with_sizes: bool = False) -> dict[str, Any]:
+  """Parameters and multiply-adds, and `sizes`, of a published model."""
 
   def multiply_adds(options):
     made = published_models.model(model, **options)
@@ -54,26 +54,34 @@ def count(model: str) -> dict[str, int]:
   plain = executed
   if model.startswith('perceiver_io/'):  # Others have no options.
     plain = multiply_adds(published_models.PLAIN)
-  return {
+  counts = {
     'parameters': cost.num_params(variables['params']),
     'multiply_adds': plain,
     'executed': executed,
   }
+  if with_sizes:
+    counts['sizes'] = published_models.sizes(model)
+  return counts
 
 
-def count_all(tables: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+def count_all(tables: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
   """`count` of every model that a row names, on all cores."""
-  rows = (row for table in tables for row in table['rows'])
-  models = sorted({row['model'] for row in rows if 'model' in row})
+  models = {}
+  for table in tables:
+    for row in table['rows']:
+      if 'model' in row:
+        sized = 'sizes.' in str(table.get('here', ''))
+        models[row['model']] = sized or models.get(row['model'], False)
   # JAX does not survive a fork.
   with multiprocessing.get_context('spawn').Pool(os.cpu_count()) as pool:
-    return dict(zip(models, pool.map(count, models, chunksize=1), strict=True))
+    counts = pool.starmap(count, sorted(models.items()), chunksize=1)
+  return dict(zip(sorted(models), counts, strict=True))
 
 
 def drifts(
   tables: Sequence[Mapping[str, Any]],
-  recorded: Mapping[str, Mapping[str, int]],
-  counts: Mapping[str, Mapping[str, int]],
+  recorded: Mapping[str, Mapping[str, Any]],
+  counts: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
   """What differs from the record, or without a footnote from the paper."""
   problems = [
@@ -83,7 +91,16 @@ def drifts(
   ]
   for table in tables:
     for row in table['rows']:
-      if 'model' not in row or row.get('notes'):
+      if row.get('notes'):
+        continue
+      published = dict(zip(table['columns'], row['values'], strict=True))
+      for column, here in paper_cells.found(table, row, counts).items():
+        if published[column] and not paper_cells.agree(published[column], here):
+          problems.append(
+            f'{table["title"]}, {row["name"]}, {column}: here {here}, '
+            f'published {published[column]}, and no footnote says why'
+          )
+      if 'model' not in row:
         continue
       found = counts[row['model']]
       operations = found['multiply_adds'] * (1 if table.get('macs') else 2)
@@ -114,20 +131,21 @@ def read_results(pattern: str) -> list[dict[str, Any]]:
 
 def fill(
   table: Mapping[str, Any],
-  counts: Mapping[str, Mapping[str, int]],
+  counts: Mapping[str, Mapping[str, Any]],
   results: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
   """A table of published.json with what is known here.
 
   Args:
     table: title, source, columns, rows, notes; `macs` if its FLOPs are
-      multiply-adds; `metrics`, of a column the metric here and its scale.
+      multiply-adds; `metrics`, of a column the metric here, its scale, and what
+      '<task>' in the row's config stands for; `here`, see `paper_cells`.
     counts: by model, see `count`.
     results: see `read_results`.
 
   Returns:
-    The table; its rows have, of each kind, `published`, `counted`, `ported`
-    and `trained_here`, and `config`, '' where there is none.
+    The table; its rows have, of each kind, `published`, `here`, `counted`,
+    `ported` and `trained_here`, and `config`, '' where there is none.
   """
   rows = []
   for row in table['rows']:
@@ -135,9 +153,9 @@ def fill(
     config = row.get('config') or (
       published_models.config_of(model) if model else ''
     )
-    measured = row.get('measured') or {
-      column: [config, *where]
-      for column, where in table.get('metrics', {}).items()
+    measured = {
+      column: [config.replace('<task>', *task or ['']), metric, scale]
+      for column, (metric, scale, *task) in table.get('metrics', {}).items()
     }
     counted = {}
     if model:
@@ -152,6 +170,7 @@ def fill(
         'name': row['name'],
         'published': dict(zip(table['columns'], row['values'], strict=True))
         | {key: row[key] for key in ('params', 'flops') if key in row},
+        'here': paper_cells.found(table, row, counts),
         'counted': counted,
         'ported': _measured(measured, results, imported=True),
         'trained_here': _measured(measured, results, imported=False),
@@ -198,11 +217,14 @@ def markdown(table: Mapping[str, Any]) -> str:
   for row in table['rows']:
     marks = ', '.join(str(i + 1) for i in row['notes'])
     marks = f' [{marks}]' if marks else ''
-    published, counted = row['published'], row['counted']
+    published, here, counted = row['published'], row['here'], row['counted']
     lines.append(
       [
         row['name'] + marks,
-        *(published[column] for column in table['columns']),
+        *(
+          paper_cells.cell(published[column], here.get(column))
+          for column in table['columns']
+        ),
         published.get('params', ''),
         f'{counted["parameters"] / 1e6:.2f}M' if counted else '',
         published.get('flops', ''),
@@ -234,13 +256,15 @@ Made by `python -m tools.paper_tables`; `--check` tells whether a count drifted.
 Under the papers' own headings are their figures; `counted here` are our models
 at full size, `as executed` with the rearranged products of this code (in
 batches of one example, on a CPU, padding included). `ported`: published
-weights, imported and evaluated here. `trained here`: our own. What is not known
-is left empty.
+weights, imported and evaluated here. `trained here`: our own. Sizes and options
+are those of our models, too, where no (here ...) says otherwise. What is not
+known is left empty.
 
 A row's config trains it, `python train.py --config=<config> --workdir=<run>`,
 and evaluates it, `python eval.py --config=<config> --workdir=<run>`, or with
 `--config.init_from.path=<checkpoint>` weights that
-`python -m tools.convert_weights` imported.
+`python -m tools.convert_weights` imported. `<task>` is one of cola, mnli, mrpc,
+qnli, qqp, rte, sst2 and stsb.
 """
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import ml_collections
 import numpy as np
 
 from configs.baselines import bert
@@ -18,6 +19,7 @@ from paca_vit import variants as paca_variants
 from paca_vit.load import make as make_paca
 from perceiver_io import variants as perceiver_variants
 from perceiver_io.load import make as make_perceiver
+from perceiver_io.perceiver import Encoder
 from train_lib import task as task_lib
 
 PyTree = Any
@@ -25,6 +27,7 @@ PyTree = Any
 PLAIN = dict(implementation='plain', fold_projections=False)
 # Configs of another name than the library's kind of models.
 _CONFIGS = {'mlm': 'masked_language_modelling'}
+_POINTS = 'perceiver_io/modelnet40'
 _ENTITIES = ('perceiver_io/starcraft', 'baselines/entity_transformer')
 # What training decodes of an example: 512 samples and as many pixels.
 _TRAINING = 'perceiver_io/kinetics:training'
@@ -52,7 +55,7 @@ def _shape(*dims, dtype='float32'):
 
 def _names():
   """name -> the library's variant, '' where another package has the sizes."""
-  found = {_TRAINING: 'kinetics', **dict.fromkeys(_ENTITIES, '')}
+  found = {_TRAINING: 'kinetics', **dict.fromkeys((*_ENTITIES, _POINTS), '')}
   found |= {f'baselines/bert:{variant}': '' for variant in bert.MODELS}
   found |= {f'paca_vit/{name}': name for name in paca_variants.VARIANTS}
   for name in perceiver_variants.VARIANTS:
@@ -72,6 +75,8 @@ def model(name: str, **options) -> Published:
   variant = _VARIANTS[name]
   if name in _ENTITIES:
     return _entities(name, **options)
+  if name == _POINTS:
+    return _points(**options)
   if name.startswith('baselines/bert:'):
     sizes = bert.MODELS[name.partition(':')[2]]
     ids = _shape(1, sizes['max_length'], dtype='int32')
@@ -93,12 +98,48 @@ def model(name: str, **options) -> Published:
 
 def _entities(name, **options):
   """The encoder alone of 512 entities."""
-  config = _config(name)
-  encoder = dict(config.model.encoder)
+  of_run = config(name)
+  encoder = dict(of_run.model.encoder)
   if 'fold_projections' in encoder:
     encoder['fold_projections'] = options.get('fold_projections', True)
-  module = task_lib.function_named(config.task.make_encoder)(**encoder)
+  module = task_lib.function_named(of_run.task.make_encoder)(**encoder)
   return Published(module, (_shape(1, 512, 256), _shape(1, 512)))
+
+
+def _points(**options):
+  """The classifier of point clouds."""
+  of_run = config(_POINTS)
+  of_run.model.encoder.update(options)
+  num = of_run.data.preprocess.num_points
+  args = (_shape(1, num, 0), _shape(1, num, 3), _shape(1, num))
+  return Published(task_lib.make_task(of_run).model, args)
+
+
+def sizes(name: str) -> dict[str, list[int]]:
+  """Of a Perceiver, [elements, channels] of `inputs`, `latents` and `queries`.
+
+  And [channels], the hidden ones of MLPs: of latents `hidden`, of queries
+  `query_hidden`. What it has no decoder for, or is no Perceiver, is left out.
+  """
+  if not name.startswith('perceiver_io/'):
+    return {}
+  found = {}
+
+  def note(call, args, kwargs, context):
+    made = call(*args, **kwargs)
+    if context.method_name == '__call__':
+      if isinstance(context.module, Encoder):
+        found.update(inputs=args[0].shape[1:], latents=made.shape[1:])
+      elif context.module.name == 'decoder':
+        found.update(queries=args[0].shape[1:])
+      elif context.module.name == 'hidden':
+        is_decoder = 'decoder' in context.module.path
+        found['query_hidden' if is_decoder else 'hidden'] = made.shape[-1:]
+    return made
+
+  with nn.intercept_methods(note):
+    model(name).variables()
+  return {key: list(found[key]) for key in sorted(found)}
 
 
 @functools.cache
@@ -110,14 +151,19 @@ def variables(name: str) -> PyTree:
 def config_of(name: str) -> str:
   """What --config names the model, '' if it has no config."""
   try:
-    _config(name)
+    config(name)
   except (ModuleNotFoundError, ValueError):
     return ''
   path, colon, variant = name.partition(':')
   return f'configs/{path}.py{colon}{variant}'
 
 
-def _config(name):
+def config(name: str) -> ml_collections.ConfigDict:
+  """The config that a name of NAMES, or of any config, is that of.
+
+  Raises:
+    ModuleNotFoundError, ValueError: there is none.
+  """
   path, _, variant = name.partition(':')
   module = importlib.import_module(f'configs.{path.replace("/", ".")}')
   return module.get_config(*[variant] if variant else [])
