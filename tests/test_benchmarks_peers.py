@@ -1,10 +1,13 @@
 """The page of speeds says what the kept measurements say."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from benchmarks.peers import report, rows
+from tests.processes import ROOT
 
 ROW = dict(
   row='input_crop',
@@ -67,3 +70,21 @@ def test_every_row_begins_with_ours():
   for name, row in rows.ROWS.items():
     assert next(iter(row.sides)) == rows.OURS, name
     assert len(row.sides) > 1, name
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+  'flag, message',
+  [
+    ('--only=paca', '--only: found paca; expected some of language_forward_1'),
+    ('--sides=nobody', "--sides: input_crop has none of ['nobody']; expected"),
+  ],
+)
+def test_what_there_is_not_is_one_line(flag, message):
+  command = [sys.executable, '-m', 'benchmarks.peers', '--only=input_crop']
+  done = subprocess.run(
+    [*command, flag], cwd=ROOT, capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 1
+  (line,) = done.stderr.splitlines()
+  assert line.startswith(message)

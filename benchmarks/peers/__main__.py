@@ -107,7 +107,7 @@ def main(argv):
     return
   names = _ONLY.value or list(rows.ROWS)
   if unknown := set(names) - set(rows.ROWS):
-    raise app.UsageError(
+    sys.exit(
       f'--only: found {", ".join(sorted(unknown))}; expected some of '
       f'{", ".join(rows.ROWS)}.'
     )
@@ -121,6 +121,11 @@ def main(argv):
       for side in rows.ROWS[name].sides
       if _SIDES.value is None or side.startswith(tuple(_SIDES.value))
     ]
+    if not sides:
+      sys.exit(
+        f'--sides: {name} has none of {_SIDES.value}; expected beginnings of '
+        f'{list(rows.ROWS[name].sides)}.'
+      )
     row = measure(name, sides)
     if i == 0:
       print(report.HEADER, flush=True)

@@ -48,9 +48,7 @@ class Worker:
     for line in self._process.stdout:
       if line.startswith('{'):  # libraries print, too
         return json.loads(line)
-    raise ChildProcessError(
-      f'{" ".join(self._process.args)} ended with {self._process.wait()}.'
-    )
+    sys.exit(f'{self._process.args[-1]} ended with {self._process.wait()}.')
 
 
 def serve(row: str, side: str) -> None:
@@ -58,7 +56,10 @@ def serve(row: str, side: str) -> None:
   wall = time.perf_counter()
   from benchmarks.peers import rows
 
-  one_pass = rows.ROWS[row].sides[side]()
+  try:
+    one_pass = rows.ROWS[row].sides[side]()
+  except ModuleNotFoundError as e:
+    sys.exit(f'{row}, {side}: {e}; expected the extra `parity`.')
   one_pass()
   _say(wall=time.perf_counter() - wall, cpu=_cpu_seconds())
   for _ in sys.stdin:
