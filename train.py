@@ -20,6 +20,7 @@ from train_lib import (
   checkpoint,
   evaluators,
   interruption,
+  optim,
   options,
   profiling,
   run_files,
@@ -32,12 +33,15 @@ from train_lib import (
 from train_lib.train_state import TrainState
 
 
-def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
+def train_step(
+  state: TrainState, batch, *, task, tx, seed, num_microbatches, frozen=()
+):
   """One update, pure: (state, batch) -> (state, scalars)."""
   rng = jax.random.fold_in(jax.random.key(seed), state.step)
 
   def grad_fn(model_state, batch, rng):
     def loss_fn(params):
+      params = optim.without_gradients(params, frozen)
       return task.loss({'params': params, **model_state}, batch, rng)
 
     (loss, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
@@ -62,7 +66,11 @@ def train_step(state: TrainState, batch, *, task, tx, seed, num_microbatches):
 
 def make_step(run: setup.Setup, config: ml_collections.ConfigDict):
   """Jits `train_step` for the run's mesh."""
-  fixed = dict(seed=config.seed, num_microbatches=config.optim.num_microbatches)
+  fixed = dict(
+    seed=config.seed,
+    num_microbatches=config.optim.num_microbatches,
+    frozen=tuple(config.optim.frozen),
+  )
   step = functools.partial(train_step, task=run.task, tx=run.tx, **fixed)
   return setup.jit_update(run, step)
 

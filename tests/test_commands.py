@@ -31,6 +31,7 @@ ELSEWHERE = {  # pattern of the command: why not here, and where instead
     'needs TensorFlow and a download: tests/test_data_tfds_source.py'
   ),
   r'data\.prepare ': "needs its user's files: tests/test_data_prepare.py",
+  r'benchmarks\.predictions': "needs its user's files: tests/test_own_data.py",
   r'simple_baselines': 'tests/test_tools_simple_baselines.py',
   r'finetune|autoencode_clips|arrays\.py|predict\.py': (
     "needs its user's files: tests/test_own_data.py, test_predict.py"

@@ -58,6 +58,18 @@ def run_all(title, folder, expected_code=0):
   return train.stdout, predict
 
 
+def module(name, folder, *arguments):
+  """What `python -m name` prints."""
+  return subprocess.run(
+    [sys.executable, '-m', name, *arguments],
+    cwd=folder,
+    env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    check=True,
+    capture_output=True,
+    text=True,
+  ).stdout
+
+
 def photo(path, channel, rng):
   pixels = rng.integers(0, 90, (40, 50, 3))
   pixels[..., channel] += 150
@@ -81,6 +93,13 @@ def test_photographs(tmp_path):
   assert [row.split(',')[:2] for row in rows] == [
     [f'new/{name}.png', name] for name in ('blue', 'green', 'red')
   ]
+  said = module('tools.simple_baselines', tmp_path, '--workdir=runs/photos')
+  assert 'logistic regression, accuracy: 1\n' in said
+  folder = ('--folder=photos/red', '--count=9', '--repeats=1')
+  said = module(
+    'benchmarks.predictions', tmp_path, '--workdir=runs/photos', *folder
+  )
+  assert re.search(r'9 pictures, .*\npredicting: .*\nevaluating: ', said)
 
 
 @pytest.mark.full
@@ -170,6 +189,8 @@ def test_texts(tmp_path):
     'in number 78',
   ]
   assert {json.loads(line)['label'] for line in lines} <= {'in', 'up'}
+  said = module('tools.simple_baselines', tmp_path, '--workdir=runs/texts')
+  assert 'logistic regression, accuracy: 1\n' in said
 
 
 @pytest.mark.full
@@ -238,6 +259,10 @@ def test_clips_with_sound(tmp_path):
   write_wave(tmp_path / 'clips/right/blind.wav', np.full(16_000, 900))
   said, _ = run_all('Clips with sound', tmp_path, expected_code=1)
   assert '2 classes (down, right)' in said
+  said = module(
+    'tools.simple_baselines', tmp_path, '--workdir=runs/heard_and_seen'
+  )
+  assert 'logistic regression, map: ' in said
   rows = (tmp_path / 'both.csv').read_text().splitlines()[1:]
   assert [row.split(',')[0] for row in rows] == ['new/a.mp4', 'new/silent.mp4']
 

@@ -10,7 +10,7 @@ import pytest
 
 import train
 from configs import common
-from configs.paca_vit import finetune
+from configs.paca_vit import finetune, finetune_segmentation
 from tests import linear_task
 from train_lib import optim, run_files, setup, sharding, stacking
 
@@ -123,8 +123,8 @@ def test_options_that_are_wrong(options, message):
     first_update(make(**options))
 
 
-def test_a_linear_probe_trains_the_new_head_alone():
-  config = finetune.get_config('tiny')
+def probed(config):
+  """Names of what a linear probe trains."""
   config.data.source, config.data.batch_size = 'synthetic', 8
   config.derive.linear_probe = True
   config, _ = run_files.derived(config)
@@ -133,9 +133,53 @@ def test_a_linear_probe_trains_the_new_head_alone():
     sharding.path_name(path)
     for path, _ in jax.tree_util.tree_flatten_with_path(run.state.opt_state)[0]
   ]
-  moments = {x.partition('/mu/')[2] for x in labels if '/mu/' in x}
+  return {x.partition('/mu/')[2] for x in labels if '/mu/' in x}
+
+
+def test_a_linear_probe_trains_the_new_head_alone():
+  moments = probed(finetune.get_config('tiny'))
   assert moments == {'head/kernel', 'head/bias'}
   assert not any(stacking.is_stacked(x) for x in moments)
+
+
+def test_a_linear_probe_of_a_segmenter_trains_what_is_new():
+  """With as many clusters as the weights' it is the head alone."""
+  config = finetune_segmentation.get_config('tiny')
+  heads = {x.partition('/')[0] for x in probed(config)}
+  assert heads == {'backbone', 'decode_head'}
+  config = finetune_segmentation.get_config('tiny')
+  config.init_from.exclude = ('head/',)
+  assert {x.partition('/')[0] for x in probed(config)} == {'decode_head'}
+
+
+def test_no_gradients_are_computed_of_what_is_frozen():
+  """Fewer operations; what is trained gets the same update."""
+  config = finetune.get_config('tiny')
+  config.data.source, config.data.batch_size = 'synthetic', 8
+  config.task.label_smoothing = 0.0
+  config, _ = run_files.derived(config)
+  config.unlock()
+  config.optim.clip_norm, config.model.drop_path_rate = None, 0.0
+  found = {}
+  for frozen in ((), (r'^backbone/',)):
+    config.optim.frozen = frozen
+    run = setup.make_setup(config)
+    state, batch = run.init(), next(run.batches)
+    old = jax.device_get(state.params)
+    step = train.make_step(run, config).lower(state, batch).compile()
+    cost = step.cost_analysis()
+    new, scalars = step(state, batch)
+    change = jax.tree.map(lambda a, b: a - b, jax.device_get(new.params), old)
+    found[bool(frozen)] = cost['flops'], change, float(scalars['grad_norm'])
+  assert found[True][0] < 0.6 * found[False][0]
+  assert found[True][2] < found[False][2]
+  assert not any(x.any() for x in jax.tree.leaves(found[True][1]['backbone']))
+  np.testing.assert_allclose(
+    found[True][1]['head']['kernel'],
+    found[False][1]['head']['kernel'],
+    rtol=1e-4,
+    atol=1e-7,
+  )
 
 
 def test_a_run_ends_when_it_gets_no_better(tmp_path, capsys):

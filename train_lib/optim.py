@@ -158,6 +158,22 @@ def _scale_by_layer(layers, decay) -> optax.GradientTransformation:
   )
 
 
+def without_gradients(params: PyTree, frozen: Sequence[str]) -> PyTree:
+  """`params`, of which what is frozen has no gradients: none are computed.
+
+  Args:
+    params: of the model.
+    frozen: regular expressions, as `make_optimizer`'s.
+  """
+  if not frozen:
+    return params
+  return jax.tree.map(
+    lambda x, is_trained: x if is_trained else jax.lax.stop_gradient(x),
+    params,
+    _excluding(frozen)(params),
+  )
+
+
 def _trained_alone(
   tx: optax.GradientTransformation, frozen: Sequence[str]
 ) -> optax.GradientTransformation:
