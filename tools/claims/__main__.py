@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from absl import app, flags
+from absl import app, flags, logging
 
 ONLY = flags.DEFINE_list(
   'only', [], 'Names of claims or of measurements; all if none.'
@@ -16,6 +16,8 @@ REPORT = flags.DEFINE_bool('report', False, 'Write the page and its plots.')
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
+  if not flags.FLAGS['verbosity'].present:  # Libraries tell their every step.
+    logging.set_verbosity(logging.ERROR)
   from tools.claims import measure, page, plots  # They import JAX.
 
   try:
