@@ -20,6 +20,7 @@ from train_lib import (
   checkpoint,
   evaluators,
   interruption,
+  mirror,
   options,
   profiling,
   run_files,
@@ -86,13 +87,14 @@ def train_and_evaluate(
   Raises:
     FloatingPointError: the loss, its gradient or the state is not finite.
   """
-  run = setup.make_setup(config)
-  runtime.make_workdir(workdir)
+  run, files = setup.make_setup(config), mirror.Mirror(workdir)
   step_fn = make_step(run, config)
-  step_fn = profiling.traced(step_fn, profile_steps, config.num_steps, workdir)
-  evals = evaluators.make(config, run.task, run.mesh, workdir, run.state)
+  steps, folder = config.num_steps, files.folder
+  step_fn = profiling.traced(step_fn, profile_steps, steps, folder)
+  evals = evaluators.make(config, run.task, run.mesh, folder, run.state)
 
-  checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
+  keep_last = config.checkpoint.keep_last
+  checkpoints = checkpoint.Checkpoints(workdir, keep_last, files.copy)
   restored = checkpoints.restore(run.state)
   if restored is not None:
     state, data_state = restored
@@ -102,7 +104,8 @@ def train_and_evaluate(
     state = weights.first_state(run, config)
 
   start = int(state.step)
-  log = writer.Writer(workdir, start)
+  files.fetch(writer.METRICS)  # Now that no other run writes to them.
+  log = writer.Writer(folder, start)
   progress = writer.Progress(start, config.num_steps, config.data.batch_size)
   preemption, watchdog = interruption.Preemption(), interruption.Watchdog()
 
@@ -124,7 +127,7 @@ def train_and_evaluate(
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       checkpoints.save_best(state, results, config.checkpoint)
 
-  with interruption.closing(checkpoints, log, preemption, watchdog):
+  with interruption.closing(checkpoints, files, log, preemption, watchdog):
     if start:
       evaluate_if_due(start)  # It may have been killed before or while at it.
     end = start if checkpoints.is_over(config, start) else config.num_steps

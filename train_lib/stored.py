@@ -8,10 +8,11 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from train_lib import digests, sharding, stacking, writer
+from train_lib import digests, places, sharding, stacking, writer
 from train_lib.train_state import TrainState
 
 PyTree = Any
+COMMITTED = 'commit_success.txt'  # Orbax's in a bucket: nothing is renamed.
 
 
 class CheckpointMismatchError(ValueError):
@@ -31,9 +32,7 @@ def load_state(workdir: str, abstract: TrainState, best: bool) -> TrainState:
     CheckpointMismatchError: it is of another architecture.
     RuntimeError: it cannot be read.
   """
-  directory = epath.Path(workdir).absolute() / (
-    'best' if best else 'checkpoints'
-  )
+  directory = places.of(workdir) / ('best' if best else 'checkpoints')
   loaded, _ = load_newest(directory, items_of(abstract))
   if loaded is None:
     raise FileNotFoundError(f'--workdir: there is no checkpoint in {directory}')
@@ -59,10 +58,15 @@ def state_of(items: dict[str, PyTree]) -> TrainState:
 
 def steps(directory: epath.Path) -> list[int]:
   """Those of the finished checkpoints, the newest first."""
-  if not directory.exists():
-    return []
-  names = (path.name for path in directory.iterdir())
-  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+  if places.in_bucket(directory):
+    files = (name.split('/') for name in places.names(directory))
+    ends = [COMMITTED], [digests.NAME]  # What was copied has the digests alone.
+    found = {name for name, *rest in files if rest in ends}
+  elif directory.exists():
+    found = {path.name for path in directory.iterdir()}
+  else:
+    found = set()
+  return sorted((int(name) for name in found if name.isdigit()), reverse=True)
 
 
 def load_newest(
