@@ -92,7 +92,10 @@ class Mirror:
         if name.endswith(_UNFINISHED):
           continue
         path = pathlib.Path(self.folder, name)
-        version = _version(path)  # Before it is read: it may grow meanwhile.
+        try:
+          version = _version(path)  # Before it is read: it may grow meanwhile.
+        except FileNotFoundError:
+          continue  # Of a moment.
         if self._copied.get(name) != version:
           places.client().put_file(str(path), str(self._target / name))
           self._copied[name] = version

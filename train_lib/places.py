@@ -164,6 +164,11 @@ def move(path: epath.Path, target: epath.Path) -> None:
     path.rename(target)
 
 
+def is_stand_in(folder: str | os.PathLike) -> bool:
+  """Whether what is written here will be copied elsewhere, each file whole."""
+  return os.fspath(folder) in STAND_INS
+
+
 def shown(path: str | os.PathLike) -> str:
   """The path by which users know a file, also one in a stand-in."""
   for folder, place in STAND_INS.items():
