@@ -123,6 +123,18 @@ def test_in_a_bucket_a_step_counts_with_its_mark_or_digests(bucket):
   assert stored.steps(path / 'none') == []
 
 
+def test_what_the_network_hinders_is_not_taken_for_damage(bucket, capsys):
+  """It would be moved aside, and the run go on from the one before."""
+  path = places.make(RUN) / 'checkpoints'
+  for step in '1', '2':
+    (path / step / 'a').write_bytes(b'abc')
+    digests.write(path / step)
+  type(bucket).broken = True
+  with pytest.raises(OSError, match=f'^--workdir: {path}/2 cannot be .*503'):
+    stored.load_newest(path, {})
+  assert not capsys.readouterr().out
+
+
 def test_config_classes_and_results_are_kept(folder):
   config = ml_collections.ConfigDict({'a': {'b': 1}, 'c': (1, 2)})
   names = 'one', 'zwölf two'

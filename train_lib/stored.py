@@ -88,7 +88,12 @@ def load_newest(
         'that this user may read.'
       ) from e
     except Exception as e:  # Anything that the storage layers may raise.
-      reason = str(e) if isinstance(e, digests.DamagedError) else repr(e)
+      is_damaged = isinstance(e, digests.DamagedError)
+      reason = str(e) if is_damaged else repr(e)
+      if places.in_bucket(path) and not is_damaged:  # Such as the network's.
+        raise OSError(
+          f'--workdir: {path} cannot be read ({reason:.300}).'
+        ) from e
       writer.say(
         f'Checkpoint {path} cannot be read ({reason:.300}); falling back to '
         'the one before it.'
@@ -115,7 +120,8 @@ def verify(path: epath.Path) -> None:
     others = [path.parent / str(step) for step in steps(path.parent)]
     if any(digests.are_in(folder) for folder in (path, *others)):
       try:
-        digests.verify(path)
+        with places.said():
+          digests.verify(path)
       except OSError as e:
         error = e
     else:
