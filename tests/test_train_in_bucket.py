@@ -5,12 +5,13 @@ Google's; `make test-gcs` sets it up. TensorStore, gcsfs and the programs are
 what a run has elsewhere.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
-import pathlib
 import random
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -40,23 +41,39 @@ FLAGS = '--config.num_steps=4', '--config.checkpoint.every_steps=1'
 class Storage:
   """The server, and the folder in which it keeps its objects."""
 
-  def __init__(self):
-    server = importlib.import_module(_SERVER).FakeGCSServer()
-    server.start()
-    self.stop = server.stop
-    self.folder = pathlib.Path(server._tmpdir.name)
-    self.environment = environment(
-      STORAGE_EMULATOR_HOST=server.url,
-      TENSORSTORE_GCS_HTTP_URL=server.url,
+  def __init__(self, folder):
+    server = importlib.import_module(f'{_SERVER}._server')
+    with socket.socket() as free:
+      free.bind(('127.0.0.1', 0))
+      port = free.getsockname()[1]
+    url = f'http://127.0.0.1:{port}'
+    options = 'scheme=http backend=filesystem host=127.0.0.1 log-level=error'
+    options += f' port={port} external-url={url} filesystem-root={folder}'
+    command = [f'-{option}' for option in options.split()]
+    # Not the package's own start: it leaves a pipe full, and the server stuck.
+    self._process = subprocess.Popen([server._get_binary_path(), *command])
+    self.folder, until = folder, time.monotonic() + 30
+    while time.monotonic() < until:
+      with contextlib.suppress(OSError):
+        socket.create_connection(('127.0.0.1', port)).close()
+        break
+      time.sleep(0.05)
+    self.variables = {
+      'STORAGE_EMULATOR_HOST': url,
+      'TENSORSTORE_GCS_HTTP_URL': url,
       # Which kind of bucket it is would be asked at Google's own.
-      GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT='false',
-    )
+      'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',
+    }
+
+  def stop(self):
+    self._process.kill()
+    self._process.wait()
 
   def start(self, *command):
     return subprocess.Popen(
       [sys.executable, *command],
       cwd=ROOT,
-      env=self.environment,
+      env=environment(**self.variables),
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       text=True,
@@ -67,13 +84,11 @@ class Storage:
 
 
 @pytest.fixture(scope='module')
-def storage():
+def storage(tmp_path_factory):
+  storage = Storage(tmp_path_factory.mktemp('storage'))
   with pytest.MonkeyPatch.context() as patch:
-    patch.setenv('GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT', 'false')
-    storage = Storage()
-    patch.setenv(
-      'STORAGE_EMULATOR_HOST', storage.environment['STORAGE_EMULATOR_HOST']
-    )
+    for name, value in storage.variables.items():
+      patch.setenv(name, value)
     places.client().mkdir('bucket')
     yield storage
   storage.stop()
