@@ -24,6 +24,7 @@ from etils import epath
 os.environ.setdefault('EPATH_USE_TF', 'no')
 fsspec.config.conf.setdefault('gcs', {}).setdefault('use_listings_cache', False)
 logging.getLogger('gcsfs').setLevel(logging.CRITICAL)  # It raises, as well.
+logging.getLogger('fsspec').setLevel(logging.WARNING)
 
 _BUCKET = 'gs://'
 # Folders on this machine, and the places whose files they have for a while.
