@@ -108,14 +108,14 @@ def test_damage_is_found(folder):
     digests.verify(path)
 
 
-def test_in_a_bucket_a_step_counts_with_its_mark_or_digests(bucket):
-  """What Orbax has marked; and what was copied there by hand."""
+def test_in_a_bucket_a_step_counts_with_its_mark(bucket):
   path = places.make(RUN) / 'checkpoints'
   for name in (
-    '1/digests.json',
+    '1/commit_success.txt',
     '2/commit_success.txt',
     '3/variables/commit_success.txt',  # of a part alone
     '4/variables/a',
+    '5/digests.json',
     'other/commit_success.txt',
   ):
     (path / name).write_bytes(b'')
@@ -128,6 +128,7 @@ def test_what_the_network_hinders_is_not_taken_for_damage(bucket, capsys):
   path = places.make(RUN) / 'checkpoints'
   for step in '1', '2':
     (path / step / 'a').write_bytes(b'abc')
+    (path / step / 'commit_success.txt').write_bytes(b'')
     digests.write(path / step)
   type(bucket).broken = True
   with pytest.raises(OSError, match=f'^--workdir: {path}/2 cannot be .*503'):

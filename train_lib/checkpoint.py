@@ -58,7 +58,6 @@ class Checkpoints:
     if jax.process_index() == 0:
       self._workdir.mkdir(parents=True, exist_ok=True)
       self._lock = lock.Lock(str(self._workdir))
-      _adopt(self._workdir)
     _set_best_aside(self._workdir)
     self._last = ocp.training.Checkpointer(
       self._workdir / 'checkpoints',
@@ -255,20 +254,6 @@ def _set_best_aside(workdir: epath.Path) -> None:
         _move_into(path, workdir / 'corrupt' / 'best')
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices('best checkpoints verified')
-
-
-def _adopt(workdir: epath.Path) -> None:
-  """Marks checkpoints that were copied into a bucket as Orbax's own.
-
-  It takes what has no mark there for unfinished, and deletes it.
-  """
-  if not places.in_bucket(workdir):
-    return
-  for folder in workdir / 'checkpoints', workdir / 'best':
-    for step in stored.steps(folder):
-      mark = folder / str(step) / stored.COMMITTED
-      if not mark.exists():
-        mark.write_text('')
 
 
 def _move_into(path: epath.Path, folder: epath.Path) -> None:

@@ -12,7 +12,7 @@ from train_lib import digests, places, sharding, stacking, writer
 from train_lib.train_state import TrainState
 
 PyTree = Any
-COMMITTED = 'commit_success.txt'  # Orbax's in a bucket: nothing is renamed.
+_COMMITTED = 'commit_success.txt'  # Orbax's: a bucket renames nothing.
 
 
 class CheckpointMismatchError(ValueError):
@@ -60,8 +60,7 @@ def steps(directory: epath.Path) -> list[int]:
   """Those of the finished checkpoints, the newest first."""
   if places.in_bucket(directory):
     files = (name.split('/') for name in places.names(directory))
-    ends = [COMMITTED], [digests.NAME]  # What was copied has the digests alone.
-    found = {name for name, *rest in files if rest in ends}
+    found = {name for name, *rest in files if rest == [_COMMITTED]}
   elif directory.exists():
     found = {path.name for path in directory.iterdir()}
   else:
