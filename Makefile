@@ -9,6 +9,8 @@
 # make test-export: set up ONNX and LiteRT and export every task to each format.
 # make test-playground: set up Chromium (Debian, as root) and test the page of
 #   tools/playground in it.
+# make test-gcs: set up Google's client and a server of its storage on this
+#   machine, and train, resume and evaluate in a bucket there.
 # make tpu-compile: set up the TPU's compiler and compile for eight TPU v5e.
 # make docs: build the site from docs/ and the docstrings, into site/.
 # make compile-check: docs/compile-check.md anew, half an hour on two cores.
@@ -27,7 +29,7 @@ DEMO := runs/demo
 CONFIG := configs/paca_vit/digits_on_photos.py:demo
 
 .PHONY: demo lint test test-all test-slow test-newest parity tpu-compile
-.PHONY: test-export test-playground compile-check docs clean
+.PHONY: test-export test-playground test-gcs compile-check docs clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(DEMO)
@@ -66,6 +68,9 @@ test-export: $(VENV)/.export
 test-playground: $(VENV)/.playground
 	$(RUN) -m pytest -m 'full or not full' tests/test_tools_playground*.py
 
+test-gcs: $(VENV)/.gcs
+	$(RUN) -m pytest -m full tests/test_train_in_bucket.py
+
 tpu-compile: $(VENV)/.tpu-compile
 	$(RUN) -m pytest tests/tpu
 
@@ -100,6 +105,8 @@ $(VENV)/.playground: $(VENV)/.installed
 	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --editable '.[browser]'
 	{ command -v chromium && command -v chromedriver; } || \
 	  { apt-get update && apt-get install --yes chromium chromium-driver; }
+$(VENV)/.gcs: $(VENV)/.installed
+	$(RUN) $(PIP_INSTALL) --constraint constraints.txt --editable '.[gcs,gcs-test]'
 	touch $@
 
 $(VENV)/.tpu-compile: $(VENV)/.installed

@@ -10,6 +10,7 @@ training set. The results are kept in results.json in the workdir, see
 `results.write_results`.
 """
 
+import contextlib
 import shlex
 import sys
 
@@ -20,6 +21,7 @@ from absl import flags
 from configs import schema
 from train_lib import (
   evaluators,
+  mirror,
   results,
   run_files,
   runtime,
@@ -36,8 +38,9 @@ def run_evaluators(
   mesh = sharding.make_mesh(config.mesh)
   batch = setup.evaluation_batch(config)
   task, state = trained.load(config, workdir, mesh, batch, best)
-  evals = evaluators.make(config, task, mesh, workdir)
-  return evaluators.run(evals, list(evals), state)
+  with contextlib.closing(mirror.Mirror(workdir)) as files:
+    evals = evaluators.make(config, task, mesh, files.folder)
+    return evaluators.run(evals, list(evals), state)
 
 
 def main(_):

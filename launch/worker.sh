@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Sets a TPU VM up: launch/tpu_vm.sh runs it on every worker, in its home.
 #
-# The bucket appears as the folder ~/bucket. A bucket with hierarchical namespace
-# renames folders at once, as checkpoints want it.
+# The bucket appears as the folder ~/bucket, where data sets are read, and runs
+# are with --mounted=yes; others are reached by the extra `gcs`. A bucket with
+# hierarchical namespace renames folders at once, as mounted runs want it.
 set -euo pipefail
 bucket=$1
 
@@ -25,4 +26,4 @@ command -v ~/.local/bin/uv > /dev/null ||
 cd ~/repo
 [[ -d .venv ]] || ~/.local/bin/uv venv --python=3.11 .venv
 ~/.local/bin/uv pip install --python=.venv/bin/python \
-  --constraint=constraints.txt --editable='.[demo,tpu]'
+  --constraint=constraints.txt --editable='.[demo,tpu,gcs]'

@@ -190,7 +190,7 @@ def test_flags_arrive_as_they_were_given(launch, value, tmp_path, monkeypatch):
     'train.py',
     TRAIN[1],
     text,
-    '--workdir=../bucket/runs/n',
+    '--workdir=gs://b/runs/n',
   ]
   assert (tmp_path / 'status').read_text() == '0\n'
 
@@ -199,11 +199,19 @@ def test_flags_arrive_as_they_were_given(launch, value, tmp_path, monkeypatch):
     'train.py',
     TRAIN[1],
     text,
-    '--workdir=/bucket/runs/n',
+    '--workdir=gs://b/runs/n',
   ]
   _, _, (call,) = launch('slurm.sh', *SLURM, *TRAIN, text)
   assert bash_words(call)[-3:] == [TRAIN[1], text, '--workdir=/shared/runs/n']
   assert not list(tmp_path.rglob('hacked'))
+
+
+def test_workdirs_are_reached_through_a_mounted_folder_on_request(launch):
+  mounted = '--mounted=yes'
+  _, _, (call,) = launch('tpu_vm.sh', 'run', *TPU, mounted, *TRAIN)
+  assert '--workdir=../bucket/runs/n ' in bash_words(call)[-1]
+  launch('gke.sh', 'apply', *GKE, mounted, *TRAIN)
+  assert launch.container()['args'][-1] == '--workdir=/bucket/runs/n'
 
 
 def bash_words(line):

@@ -11,9 +11,9 @@ def launch(tmp_path):
 
 
 OPTIONS = {
-  'tpu_vm.sh': 'project zone name bucket type runtime spot',
+  'tpu_vm.sh': 'project zone name bucket type runtime spot mounted',
   'gke.sh': 'project cluster location name bucket image accelerator topology '
-  'chips-per-host slices',
+  'chips-per-host slices mounted',
   'slurm.sh': 'project name nodes gpus-per-node time partition',
 }
 

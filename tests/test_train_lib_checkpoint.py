@@ -231,3 +231,31 @@ def test_checkpoints_from_before_there_were_digests(saved, tmp_path, capsys):
   restored, _ = restore(tmp_path)
   assert int(restored.step) == 2
   assert 'has no digests' in capsys.readouterr().out
+
+
+def test_what_resuming_needs_beside_is_written_before_it_counts(tmp_path):
+  path, seen = tmp_path / 'checkpoints/1', []
+
+  def write():
+    seen.append((path.exists(), digests.are_in(path)))
+    if len(seen) > 1:
+      raise OSError('no answer')
+
+  checkpoints = checkpoint.Checkpoints(str(tmp_path), 2, write)
+  for step in 1, 2:
+    checkpoints.save(state(step), {'next_batch': step})
+  with pytest.raises(
+    checkpoint.SaveError, match='/2 cannot .*no answer.*step 1'
+  ):
+    checkpoints.close()
+  assert seen == [(True, False), (True, True)]
+  assert not digests.are_in(tmp_path / 'checkpoints/2')
+
+
+def test_a_run_that_has_lost_its_workdir_saves_no_more(tmp_path):
+  checkpoints = checkpoint.Checkpoints(str(tmp_path), 2)
+  checkpoints._lock._lost = True
+  with pytest.raises(ValueError, match='^--workdir: .*taken over'):
+    checkpoints.save(state(1), {'next_batch': 1})
+  checkpoints.close()
+  assert not (tmp_path / 'checkpoints/1').exists()

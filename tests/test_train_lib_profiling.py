@@ -26,7 +26,10 @@ def test_the_steps_that_are_named_are_traced(tmp_path, monkeypatch):
   )
   for start, expected in ((0, [1, 'start', 2, 3, 'stop', 4]), (2, [3, 4])):
     step_fn = profiling.traced(
-      lambda state, number: events.append(number), '2:3', 4, str(tmp_path)
+      lambda state, number: events.append(number),
+      '2:3',
+      types.SimpleNamespace(num_steps=4),
+      str(tmp_path),
     )
     for number in range(start + 1, 5):
       step_fn(types.SimpleNamespace(step=number - 1), number)
@@ -36,7 +39,9 @@ def test_the_steps_that_are_named_are_traced(tmp_path, monkeypatch):
 
 def test_steps_that_a_run_does_not_have():
   with pytest.raises(ValueError, match='3:9; expected steps .* ends at 6'):
-    profiling.traced(lambda *_: None, '3:9', 6, '')
+    profiling.traced(
+      lambda *_: None, '3:9', types.SimpleNamespace(num_steps=6), ''
+    )
 
 
 @pytest.mark.full

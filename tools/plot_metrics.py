@@ -5,6 +5,7 @@ the evaluations' losses on the left, other metrics that were evaluated more than
 once on the right, all over steps.
 """
 
+import contextlib
 import os
 from collections import defaultdict
 
@@ -14,7 +15,13 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 from absl import app, flags  # noqa: E402
 
-from train_lib import strict_json  # noqa: E402
+from train_lib import (  # noqa: E402
+  mirror,
+  places,
+  runtime,
+  strict_json,
+  writer,
+)
 from train_lib.runtime import WORKDIR  # noqa: E402
 
 
@@ -59,16 +66,40 @@ def plot(curves: dict[str, tuple[list[int], list[float]]], path: str) -> None:
   plt.close(figure)
 
 
+def check(workdir: str) -> None:
+  """Raises UsageError if a workdir has no metrics."""
+  source = places.of(workdir) / writer.METRICS
+  if not source.exists():
+    raise app.UsageError(f'--workdir: {source} does not exist; train first.')
+
+
+def plot_run(folder: str) -> str:
+  """Draws into a run's folder, and returns the picture's path.
+
+  Raises:
+    ValueError: it has no metrics that can be read.
+  """
+  source = os.path.join(folder, writer.METRICS)
+  curves = read_curves(source)
+  if not curves:
+    raise ValueError(
+      f'--workdir: {places.shown(source)} has no line that can be read; train '
+      'first.'
+    )
+  target = os.path.join(folder, 'curves.png')
+  plot(curves, target)
+  return target
+
+
 def main(argv):
   del argv
-  source = os.path.join(WORKDIR.value, 'metrics.jsonl')
-  if not os.path.exists(source):
-    raise app.UsageError(f'--workdir: {source} does not exist; train first.')
-  target = os.path.join(WORKDIR.value, 'curves.png')
-  plot(read_curves(source), target)
-  print(target)
+  check(WORKDIR.value)
+  with contextlib.closing(mirror.Mirror(WORKDIR.value)) as files:
+    files.fetch(writer.METRICS)
+    target = plot_run(files.folder)
+  print(places.shown(target))
 
 
 if __name__ == '__main__':
   flags.mark_flag_as_required('workdir')
-  app.run(main)
+  runtime.run(main)

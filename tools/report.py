@@ -11,6 +11,7 @@ they say themselves (`train_lib.pictures`): title and comment are an album's,
 taken from its first picture, the description is each picture's own.
 """
 
+import contextlib
 import dataclasses
 import functools
 import html
@@ -24,7 +25,7 @@ from typing import Any
 from absl import app, flags
 
 from tools import plot_metrics
-from train_lib import pictures, runtime, strict_json
+from train_lib import mirror, pictures, places, runtime, strict_json, writer
 
 _STYLE = pathlib.Path(__file__).with_suffix('.css')
 
@@ -34,7 +35,7 @@ class Run:
   """What a workdir tells about its run.
 
   Attributes:
-    workdir: of the run.
+    workdir: of the run, or what was fetched of it.
     base: the folder of the page, to which links are relative.
   """
 
@@ -43,12 +44,12 @@ class Run:
 
   @property
   def name(self) -> str:
-    return self.workdir.resolve().name
+    return pathlib.Path(places.shown(self.workdir.resolve())).name
 
   @functools.cached_property
   def curves(self) -> dict[str, tuple[list[int], list[float]]]:
     """Name -> steps and values of every scalar; raises FileNotFoundError."""
-    return plot_metrics.read_curves(str(self.workdir / 'metrics.jsonl'))
+    return plot_metrics.read_curves(str(self.workdir / writer.METRICS))
 
   @functools.cached_property
   def results(self) -> dict[str, Any]:
@@ -277,7 +278,8 @@ def _table(run: Run) -> str:
 
 
 def _figure(base, path, caption, alternative) -> str:
-  link = pathlib.Path(os.path.relpath(path, base)).as_posix()
+  path_shown, base_shown = places.shown(path), places.shown(base)
+  link = pathlib.Path(os.path.relpath(path_shown, base_shown)).as_posix()
   link = urllib.parse.quote(link)
   width, height = pictures.size(path)
   return (
@@ -290,20 +292,27 @@ def _figure(base, path, caption, alternative) -> str:
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
-  workdirs = [pathlib.Path(x) for x in plot_metrics.WORKDIR.value.split(',')]
+  workdirs = plot_metrics.WORKDIR.value.split(',')
   for workdir in workdirs:
-    source = workdir / 'metrics.jsonl'
-    if not source.exists():
-      raise app.UsageError(f'--workdir: {source} does not exist; train first.')
-    curves = plot_metrics.read_curves(str(source))
-    if not curves:
-      raise ValueError(
-        f'--workdir: {source} has no line that can be read; train first.'
-      )
-    plot_metrics.plot(curves, str(workdir / 'curves.png'))
-  page = workdirs[0] / 'index.html'
-  page.write_text(make_page(*workdirs), encoding='utf-8')
-  print(page)
+    plot_metrics.check(workdir)
+  if len({places.in_bucket(places.of(x)) for x in workdirs}) > 1:
+    raise ValueError(
+      f'--workdir: found {",".join(workdirs)}; expected folders alone, or '
+      'buckets: a page has links to all.'
+    )
+  with contextlib.ExitStack() as stack:
+    opened = [
+      stack.enter_context(contextlib.closing(mirror.Mirror(workdir)))
+      for workdir in workdirs
+    ]
+    for files in opened:
+      files.fetch(writer.METRICS, 'results.json')
+      files.fetch_last_pictures()
+      plot_metrics.plot_run(files.folder)
+    folders = [pathlib.Path(files.folder) for files in opened]
+    page = folders[0] / 'index.html'
+    page.write_text(make_page(*folders), encoding='utf-8')
+  print(places.shown(page))
 
 
 if __name__ == '__main__':

@@ -15,6 +15,8 @@ import ml_collections
 import numpy as np
 from jax.experimental import multihost_utils
 
+from train_lib import places
+
 _ROOT = pathlib.Path(__file__).parent.parent
 _ROOMS = 'baselines', 'configs', 'data', 'paca_vit', 'perceiver_io'
 _ROOMS += 'perceiver_paca', 'train_lib'
@@ -56,10 +58,10 @@ def _difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str | None:
 def _elsewhere(workdir: str) -> str | None:
   """Whether a file of the first process is not seen here."""
   name = _of_the_first(f'.process-0-{secrets.token_hex(8)}')
-  path = pathlib.Path(workdir) / name
+  path = places.of(workdir) / name
   is_first = jax.process_index() == 0
   if is_first:
-    path.touch()
+    path.write_text('')
   until = time.monotonic() + _VISIBLE_SECONDS
   while not path.exists() and time.monotonic() < until:
     time.sleep(0.1)

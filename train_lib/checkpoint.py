@@ -9,6 +9,7 @@ before stays until then. It has three items: `variables` (all that
 import concurrent.futures
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from orbax.checkpoint import v1 as ocp
 from train_lib import (
   digests,
   lock,
+  places,
   stored,
   train_state,
   writer,
@@ -36,15 +38,22 @@ class SaveError(OSError):
 class Checkpoints:
   """What a run saves: its last checkpoints and, in another folder, its best."""
 
-  def __init__(self, workdir: str, keep_last: int):
+  def __init__(
+    self,
+    workdir: str,
+    keep_last: int,
+    before_commit: Callable[[], None] = lambda: None,
+  ):
     """Opens `workdir`/checkpoints and `workdir`/best, for one run at a time.
 
     Args:
       workdir: of the run.
       keep_last: how many of the last checkpoints stay; two at least.
+      before_commit: called on process 0 before a checkpoint counts; writes what
+        resuming from it needs beside.
     """
     latest_n = ocp.training.preservation_policies.LatestN
-    self._workdir = epath.Path(workdir).absolute()
+    self._workdir, self._before_commit = places.of(workdir), before_commit
     self._lock = None
     if jax.process_index() == 0:
       self._workdir.mkdir(parents=True, exist_ok=True)
@@ -121,6 +130,8 @@ class Checkpoints:
 
   def _start(self, checkpointer, state, items, metrics) -> None:
     self._wait()
+    if self._lock is not None:
+      self._lock.check()
     name = train_state.not_finite(state)
     if name is not None:
       raise FloatingPointError(
@@ -141,19 +152,23 @@ class Checkpoints:
     """Waits for a save and writes its digests, while training goes on."""
     try:
       response.result()
-      written = time.monotonic()
       if jax.process_index() == 0:
+        self._before_commit()
+        written = time.monotonic()
         digests.write(path)
         seconds, cost = time.monotonic() - began, time.monotonic() - written
         writer.say(
           f'Saved {path.parent.name}/{step} in {seconds:.2f} s, of which its '
           f'digests took {cost:.3f} s ({cost / seconds:.1%}).'
         )
-    except OSError as e:
+    except Exception as e:
+      if not isinstance(e, OSError) and not places.in_bucket(path):
+        raise
       last = 'nothing' if self._saved is None else f'step {self._saved}'
+      reason = getattr(e, 'strerror', None) or f'{e!s:.300}'
       raise SaveError(
-        f'--workdir: {path} cannot be saved ({e.strerror or e}); the last that '
-        f'is saved is {last}.'
+        f'--workdir: {path} cannot be saved ({reason}); the last that is saved '
+        f'is {last}.'
       ) from e
     self._saved = step
 
@@ -218,7 +233,7 @@ def is_over(config: ml_collections.ConfigDict, workdir: str, step: int) -> bool:
   patience = config.checkpoint.patience
   if step >= config.num_steps or patience is None:
     return step >= config.num_steps
-  found = stored.steps(epath.Path(workdir) / 'best')
+  found = stored.steps(places.of(workdir) / 'best')
   if not found:
     return False
   evaluation = config.checkpoint.best_metric.partition('/')[0]
@@ -242,9 +257,6 @@ def _set_best_aside(workdir: epath.Path) -> None:
 
 
 def _move_into(path: epath.Path, folder: epath.Path) -> None:
-  folder.mkdir(parents=True, exist_ok=True)
   target = folder / path.name
-  if target.exists():
-    target.rmtree()
-  path.rename(target)
+  places.move(path, target)
   writer.say(f'Moved {path} to {target}.')

@@ -9,10 +9,11 @@ import concurrent.futures
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 
 import xxhash
 from etils import epath
+
+from train_lib import places
 
 NAME = 'digests.json'
 _CHUNK = 2**20  # bytes
@@ -26,14 +27,15 @@ class DamagedError(OSError):
 
 def write(folder: epath.Path) -> None:
   """Writes the digests of all files in a folder, and in those in it."""
-  names = sorted(_names(folder))
+  names = [
+    name
+    for name in places.names(folder)
+    if not name.rpartition('/')[2].startswith(NAME)
+  ]
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
     digests = pool.map(lambda name: _digest(folder / name), names)
     found = dict(zip(names, digests, strict=True))
-  # Whole or not at all: it appears under its name when it is complete.
-  new = folder / f'{NAME}.new'
-  new.write_text(json.dumps(found, indent=0))
-  new.replace(folder / NAME)
+  places.write_text(folder / NAME, json.dumps(found, indent=0))
 
 
 def are_in(folder: epath.Path) -> bool:
@@ -72,14 +74,6 @@ def verify(folder: epath.Path) -> None:
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
     for _ in pool.map(check, expected.items()):
       pass
-
-
-def _names(folder: epath.Path, prefix: str = '') -> Iterator[str]:
-  for path in folder.iterdir():
-    if path.is_dir():
-      yield from _names(path, f'{prefix}{path.name}/')
-    elif not path.name.startswith(NAME):
-      yield f'{prefix}{path.name}'
 
 
 def _digest(path: epath.Path, like: str = '') -> str:

@@ -25,6 +25,8 @@ import PIL.ImageFont
 import PIL.PngImagePlugin
 from PIL.Image import Resampling
 
+from train_lib import places
+
 if TYPE_CHECKING:  # Matplotlib is an extra: runs without pictures do without.
   from matplotlib.figure import Figure
 
@@ -219,7 +221,7 @@ class Album:
         picture.save(self.path(step, count, '.png'), pnginfo=info)
       count += 1
     if count:
-      print(f'{count} pictures in {self._folder}', flush=True)
+      print(f'{count} pictures in {places.shown(self._folder)}', flush=True)
 
 
 def folder_of(workdir: str | pathlib.Path, evaluator: str) -> pathlib.Path:
@@ -235,6 +237,12 @@ def by_step(folder: pathlib.Path) -> dict[int, list[pathlib.Path]]:
     if match:
       found.setdefault(int(match[1]), []).append((int(match[2]), path))
   return {step: [p for _, p in sorted(x)] for step, x in found.items()}
+
+
+def step_of(name: str) -> int | None:
+  """The step of a file of an album, None if it is none."""
+  match = _NAME.fullmatch(name)
+  return int(match[1]) if match else None
 
 
 def texts(path: pathlib.Path) -> dict[str, str]:

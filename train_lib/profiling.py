@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import ml_collections
 
 _GIB = 2**30
 
@@ -27,7 +28,10 @@ def steps_of(text: str) -> tuple[int, int]:
 
 
 def traced(
-  step_fn: Callable, steps: str | None, num_steps: int, workdir: str
+  step_fn: Callable,
+  steps: str | None,
+  config: ml_collections.ConfigDict,
+  workdir: str,
 ) -> Callable:
   """`step_fn`, of which a trace of some steps is written.
 
@@ -37,7 +41,7 @@ def traced(
     step_fn: (state, batch) -> anything; the state has a `step`.
     steps: such as '10:13', or None: nothing is traced. Of a run that was
       started again past the first of them nothing is, either.
-    num_steps: where the run ends.
+    config: of the run, which ends at its `num_steps`.
     workdir: of the run.
 
   Raises:
@@ -46,10 +50,10 @@ def traced(
   if steps is None:
     return step_fn
   first, last = steps_of(steps)
-  if last > num_steps:
+  if last > config.num_steps:
     raise ValueError(
       f'--profile_steps: found {steps}; expected steps of a run that ends at '
-      f'{num_steps}.'
+      f'{config.num_steps}.'
     )
   folder, step, tracing = os.path.join(workdir, 'profile'), None, False
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from train_lib import setup, strict_json
+from train_lib import places, setup, strict_json
 from train_lib.task import make_task
 
 
@@ -56,7 +56,8 @@ def write_results(
     metrics: as `evaluators.run` returns them.
     about: see `about`.
   """
-  os.makedirs(workdir, exist_ok=True)
+  root = places.of(workdir)
+  root.mkdir(parents=True, exist_ok=True)
   now = datetime.datetime.now(datetime.UTC)
   results = {
     'date': now.isoformat(timespec='seconds'),
@@ -67,5 +68,4 @@ def write_results(
     'metrics': metrics,
     'about': about,
   }
-  with open(os.path.join(workdir, 'results.json'), 'w') as file:
-    file.write(strict_json.dumps(results, indent=2))
+  places.write_text(root / 'results.json', strict_json.dumps(results, indent=2))

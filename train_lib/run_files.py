@@ -12,7 +12,6 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import os
 import pathlib
 import platform
 import subprocess
@@ -21,7 +20,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from train_lib import agreement, lock, pipeline, runtime, writer
+from train_lib import agreement, lock, pipeline, places, writer
 
 _CONFIG, _CLASSES = FILES = 'config.json', 'classes.txt'
 _PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'pillow')
@@ -120,12 +119,11 @@ def write(
     ValueError: other processes have another config, code or workdir, or
       another run has the workdir.
   """
-  runtime.make_workdir(workdir)
+  root = places.make(workdir)
   agreement.check(config, workdir)
   if jax.process_index():
     return
   lock.Lock(workdir).close()  # Nobody else's is written over.
-  root = pathlib.Path(workdir)
   if (root / 'checkpoints').exists() and (root / _CONFIG).exists():
     changed = []
     try:
@@ -149,12 +147,10 @@ def write(
     },
     indent=2,
   )
-  new = root / f'{_CONFIG}.new'
-  new.write_text(text + '\n')
-  new.replace(root / _CONFIG)  # Whole or not at all.
+  places.write_text(root / _CONFIG, text + '\n')
   if classes is not None:
     lines = (' '.join(name.split()) + '\n' for name in classes)
-    (root / _CLASSES).write_text(''.join(lines), encoding='utf-8')
+    places.write_text(root / _CLASSES, ''.join(lines))
 
 
 def read_config(workdir: str) -> ml_collections.ConfigDict:
@@ -175,7 +171,7 @@ def read_file_name(workdir: str) -> str | None:
 
 def read_classes(workdir: str) -> tuple[str, ...] | None:
   """The names of the classes of a run; None if it has none."""
-  path = pathlib.Path(workdir, _CLASSES)
+  path = places.of(workdir) / _CLASSES
   if not path.exists():
     return None
   return tuple(path.read_text(encoding='utf-8').splitlines())
@@ -191,7 +187,7 @@ def config_of(
   """
   if config is None:
     return read_config(workdir)
-  if os.path.exists(os.path.join(workdir, _CONFIG)):
+  if (places.of(workdir) / _CONFIG).exists():
     if 'derive' in config:
       config = derived(config)[0]
     try:
@@ -222,10 +218,11 @@ def differing(
 
 
 def _read(workdir: str) -> dict[str, Any]:
-  path = os.path.join(workdir, _CONFIG)
+  path = places.of(workdir) / _CONFIG
   try:
-    with open(path) as file:
-      found = json.load(file)
+    with places.said():
+      text = path.read_bytes()
+    found = json.loads(text)
     values, _ = found['config'], found['file']
     if 'digest' in found and found['digest'] != _digest(values):
       writer.say(f'{path} was changed since the run wrote it.')
@@ -236,6 +233,8 @@ def _read(workdir: str) -> dict[str, Any]:
       'names the config of its run.'
     ) from e
   except OSError as e:
+    if not isinstance(e, FileNotFoundError | NotADirectoryError):
+      raise OSError(f'--workdir: {path} cannot be read ({e}).') from e
     raise FileNotFoundError(
       f'--workdir: expected the folder of a run with {_CONFIG}, found none in '
       f'{workdir}; --config names the config of an older run.'

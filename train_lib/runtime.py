@@ -6,7 +6,6 @@ import importlib.util
 import os
 import re
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 
@@ -264,35 +263,3 @@ def required_workdir() -> str:
   if not WORKDIR.value:
     raise ValueError('--workdir: expected a folder for the run, found none.')
   return WORKDIR.value
-
-
-def make_workdir(workdir: str) -> None:
-  """Makes the folder if need be, and sees that it can be written.
-
-  Raises:
-    ValueError: it cannot.
-  """
-  scheme = re.match(r'([a-z0-9]+)://', workdir)
-  if scheme or workdir.startswith('~'):
-    raise ValueError(
-      f'--workdir: found {workdir}; expected the path of a folder'
-      + (
-        '. Mount the bucket (launch/worker.sh shows how).'
-        if scheme
-        else f', such as {os.path.expanduser(workdir)}.'
-      )
-    )
-  if wrong := set('*?[]') & set(os.path.abspath(workdir)):
-    raise ValueError(
-      f'--workdir: found {workdir}; expected a path without {min(wrong)}, '
-      'which Orbax takes for a pattern.'
-    )
-  try:
-    os.makedirs(workdir, exist_ok=True)
-    with tempfile.TemporaryFile(dir=workdir):
-      pass
-  except OSError as e:
-    raise ValueError(
-      f'--workdir: {workdir} cannot be written ({e}); expected a folder where '
-      'checkpoints and metrics can be saved.'
-    ) from e

@@ -8,10 +8,11 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from train_lib import digests, sharding, stacking, writer
+from train_lib import digests, places, sharding, stacking, writer
 from train_lib.train_state import TrainState
 
 PyTree = Any
+_COMMITTED = 'commit_success.txt'  # Orbax's: a bucket renames nothing.
 
 
 class CheckpointMismatchError(ValueError):
@@ -31,9 +32,7 @@ def load_state(workdir: str, abstract: TrainState, best: bool) -> TrainState:
     CheckpointMismatchError: it is of another architecture.
     RuntimeError: it cannot be read.
   """
-  directory = epath.Path(workdir).absolute() / (
-    'best' if best else 'checkpoints'
-  )
+  directory = places.of(workdir) / ('best' if best else 'checkpoints')
   loaded, _ = load_newest(directory, items_of(abstract))
   if loaded is None:
     raise FileNotFoundError(f'--workdir: there is no checkpoint in {directory}')
@@ -59,10 +58,14 @@ def state_of(items: dict[str, PyTree]) -> TrainState:
 
 def steps(directory: epath.Path) -> list[int]:
   """Those of the finished checkpoints, the newest first."""
-  if not directory.exists():
-    return []
-  names = (path.name for path in directory.iterdir())
-  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+  if places.in_bucket(directory):
+    files = (name.split('/') for name in places.names(directory))
+    found = {name for name, *rest in files if rest == [_COMMITTED]}
+  elif directory.exists():
+    found = {path.name for path in directory.iterdir()}
+  else:
+    found = set()
+  return sorted((int(name) for name in found if name.isdigit()), reverse=True)
 
 
 def load_newest(
@@ -84,7 +87,12 @@ def load_newest(
         'that this user may read.'
       ) from e
     except Exception as e:  # Anything that the storage layers may raise.
-      reason = str(e) if isinstance(e, digests.DamagedError) else repr(e)
+      is_damaged = isinstance(e, digests.DamagedError)
+      reason = str(e) if is_damaged else repr(e)
+      if places.in_bucket(path) and not is_damaged:  # Such as the network's.
+        raise OSError(
+          f'--workdir: {path} cannot be read ({reason:.300}).'
+        ) from e
       writer.say(
         f'Checkpoint {path} cannot be read ({reason:.300}); falling back to '
         'the one before it.'
@@ -111,7 +119,8 @@ def verify(path: epath.Path) -> None:
     others = [path.parent / str(step) for step in steps(path.parent)]
     if any(digests.are_in(folder) for folder in (path, *others)):
       try:
-        digests.verify(path)
+        with places.said():
+          digests.verify(path)
       except OSError as e:
         error = e
     else:

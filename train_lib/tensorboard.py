@@ -3,6 +3,7 @@
 tensorboardX's own writer keeps events in a queue, which a kill empties.
 """
 
+import math
 import os
 import time
 
@@ -10,9 +11,13 @@ import numpy as np
 from tensorboardX import event_file_writer, summary
 from tensorboardX.proto import event_pb2
 
+from train_lib import places
+
+_PART_BYTES = 2**23
+
 
 class Events:
-  """Appends to a new file in a folder."""
+  """Appends to a new file in a folder, in a stand-in to one after the other."""
 
   def __init__(self, folder: str, start_step: int):
     """Opens it.
@@ -21,9 +26,11 @@ class Events:
       folder: that exists.
       start_step: what older files say of later steps is not shown any more.
     """
-    self._writer = event_file_writer.EventsWriter(
-      os.path.join(folder, 'events')
-    )
+    self._prefix, self._number = os.path.join(folder, 'events'), 0
+    self._size = 0  # bytes of the file
+    # What has pictures would be copied again and again as it grows.
+    self._most = _PART_BYTES if places.is_stand_in(folder) else math.inf
+    self._writer = event_file_writer.EventsWriter(self._prefix)
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     self._write(start_step + 1, session_log=start)
 
@@ -36,11 +43,17 @@ class Events:
     picture = summary.image(name, pixels, dataformats='HWC')
     self._write(step, summary=picture)
 
-  def _write(self, step: int, **event) -> None:
-    self._writer.write_event(
-      event_pb2.Event(wall_time=time.time(), step=step, **event)
-    )
+  def _write(self, step: int, **content) -> None:
+    event = event_pb2.Event(wall_time=time.time(), step=step, **content)
+    self._writer.write_event(event)
     self._writer.flush()
+    self._size += event.ByteSize()
+    if self._size > self._most:
+      self._writer.close()
+      self._size, self._number = 0, self._number + 1
+      self._writer = event_file_writer.EventsWriter(
+        self._prefix, f'.{self._number:06d}'
+      )
 
   def close(self) -> None:
     self._writer.close()

@@ -1,13 +1,12 @@
 """A run's model as its checkpoint has it, for programs that use it."""
 
-import os
 from typing import Any
 
 import ml_collections
 from absl import flags
 from jax.sharding import Mesh
 
-from train_lib import setup, stored, weights
+from train_lib import places, setup, stored, weights
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -48,5 +47,5 @@ def load(
 
 def is_imported(config: ml_collections.ConfigDict, workdir: str) -> bool:
   """Whether the weights are those that `config.init_from` names."""
-  saved = os.path.exists(os.path.join(workdir, 'checkpoints'))
+  saved = (places.of(workdir) / 'checkpoints').exists()
   return bool(config.init_from.path) and not saved

@@ -1,5 +1,6 @@
 """Variables in checkpoints: what a run begins with, what is imported."""
 
+import os
 import re
 from typing import Any
 
@@ -12,6 +13,7 @@ from orbax.checkpoint import v1 as ocp
 
 from train_lib import (
   digests,
+  places,
   setup,
   sharding,
   stacking,
@@ -59,8 +61,7 @@ def load_variables(
   """Replaces variables by those of a checkpoint, except what is excluded.
 
   Args:
-    path: of a checkpoint, or of a workdir: its last checkpoint; of a bucket,
-      gs://..., where the library that etils.epath asks for is installed.
+    path: of a checkpoint, or of a workdir: its last checkpoint.
     variables: {'params': ..., ...} arrays, whose shardings are kept.
     exclude: regular expressions; what they are found in is neither loaded nor
       looked for, such as a head for other classes.
@@ -130,7 +131,7 @@ def save_variables(path: str, variables: PyTree) -> None:
     path: of a new folder.
     variables: {'params': ..., ...} arrays.
   """
-  folder = epath.Path(path).absolute()
+  folder = places.of(path, '--output')
   ocp.save_checkpointables(folder, {'variables': variables})
   if jax.process_index() == 0:
     digests.write(folder)
@@ -157,21 +158,11 @@ def read_variables(path: str) -> PyTree:
 
 def _find(path: str, option: str) -> epath.Path:
   """The folder of the checkpoint (or of the workdir's last) that is meant."""
-  try:
-    directory = epath.Path(path)
-    if '://' not in str(
-      path
-    ):  # Else of a bucket, for which epath needs a library.
-      directory = directory.expanduser().absolute()
-    steps = stored.steps(directory / 'checkpoints')
-    if steps:
-      directory = directory / 'checkpoints' / str(steps[0])
-    found = (directory / 'variables').is_dir()
-  except (ImportError, KeyError) as e:
-    raise ValueError(
-      f'{option}: found {path}; expected a folder, or a library that reads it '
-      f'({e}).'
-    ) from e
+  directory = places.of(os.path.expanduser(path), option)
+  steps = stored.steps(directory / 'checkpoints')
+  if steps:
+    directory = directory / 'checkpoints' / str(steps[0])
+  found = (directory / 'variables').is_dir()
   if not found:
     raise FileNotFoundError(
       f'{option}: expected a checkpoint, or a workdir with checkpoints in it; '

@@ -13,6 +13,7 @@ import PIL.Image
 
 from train_lib import pictures, profiling, strict_json, tensorboard
 
+METRICS = 'metrics.jsonl'
 _SLOW_DATA = 0.1  # share of a step that data may be waited for
 
 
@@ -46,7 +47,7 @@ class Writer:
     if not self._active:
       return
     self._workdir = workdir
-    path = os.path.join(workdir, 'metrics.jsonl')
+    path = os.path.join(workdir, METRICS)
     _drop_unsaved(path, start_step)
     self._file = open(path, 'a')
     self._tensorboard = tensorboard.Events(workdir, start_step)

@@ -24,7 +24,7 @@ from data.language import tokenizer
 from tools import made_up
 from tools.export import parts
 from tools.export.run import Exportable
-from train_lib import prediction, run_files, strict_json
+from train_lib import places, prediction, run_files, strict_json
 
 _PICTURES = ('image', 'frame1', 'frame2')  # in raw examples
 _LICENCE = 'not stated: whoever trained the model, and the data, have the say'
@@ -194,7 +194,7 @@ def _filled(image, value):
 
 def _figures(workdir: str) -> dict[str, Any]:
   """What was measured of the run: by eval.py, else the last of training."""
-  root = pathlib.Path(workdir)
+  root = places.of(workdir)
   if (root / 'results.json').exists():
     found = strict_json.loads((root / 'results.json').read_text())
     return {k: found[k] for k in ('date', 'command', 'metrics')}
