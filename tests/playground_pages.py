@@ -124,6 +124,10 @@ class Page:
       By.CSS_SELECTOR, f'.layer:nth-of-type({stage}) [data-cluster="{m}"]'
     )[0]
 
+  def where(self):
+    """What a screen reader hears of the place that is pointed at."""
+    return self.one('#where-0').get_attribute('textContent')
+
   def errors(self):
     """Of the console: also what the content policy forbids."""
     logs = self.driver.get_log('browser')

@@ -14,10 +14,10 @@ from tools.playground.runs import Run
 from train_lib import run_files
 
 
-def small_config():
+def small_config(depths=(1, 2)):
   """Of a PaCa-ViT that compiles in seconds."""
   config = digits_on_photos.get_config('tiny')
-  config.model.update(channels=(4, 8), depths=(1, 2), num_clusters=(5, 3))
+  config.model.update(channels=(4, 8), depths=depths, num_clusters=(5, 3))
   config.model.num_heads = (1, 1)
   return config
 

@@ -201,6 +201,8 @@ def test_sizes_are_those_of_the_arrays_that_attention_gets():
   }
   pooled = published_models.sizes('perceiver_io/imagenet:original_fourier')
   assert pooled['inputs'] == [224 * 224, 3 + 258] and 'queries' not in pooled
+  flow = published_models.sizes('perceiver_io/optical_flow:conv_light')
+  assert flow['hidden'] == [512]  # its outputs have hidden channels, too
   assert published_models.sizes('baselines/bert:bytes') == {}
 
 

@@ -31,6 +31,9 @@ pytestmark = [
 ]
 
 
+DEPTHS = 1, 1  # whose random weights tell one drawing from another
+
+
 @pytest.fixture(scope='module')
 def driver(tmp_path_factory):
   with make_driver(tmp_path_factory.mktemp('profile')) as driver:
@@ -41,7 +44,7 @@ def driver(tmp_path_factory):
 def workdir(tmp_path_factory):
   folder = tmp_path_factory.mktemp('runs') / 'small'
   folder.mkdir()
-  return exported_runs.make_run(folder, small_config())
+  return exported_runs.make_run(folder, small_config(DEPTHS))
 
 
 @pytest.fixture(scope='module')
@@ -80,7 +83,7 @@ def test_under_the_pointer_clusters_light_up_in_every_stage(page):
     canvas, -canvas.size['width'] // 2 + 2, -canvas.size['height'] // 2 + 2
   ).perform()
   page.wait(lambda: len(page.all('.chips .lit')) == 2)  # one of each stage
-  text = page.one('#where-0').text
+  text = page.where()
   assert 'stage 1, row 1, column 1' in text
   assert 'stage 2, row 1, column 1' in text
   after = [
@@ -221,7 +224,9 @@ def test_a_killed_server_is_said_and_a_new_one_found(driver, workdir):
 
 
 def test_two_runs_stand_side_by_side(driver, tmp_path):
-  runs = [make_run(tmp_path / name, small_config()) for name in ('a', 'b')]
+  runs = [
+    make_run(tmp_path / name, small_config(DEPTHS)) for name in ('a', 'b')
+  ]
   with serving(runs) as port:
     page = Page(driver, f'http://127.0.0.1:{port}')
     page.drawn()
@@ -289,5 +294,5 @@ def test_latents_show_what_they_read(driver, tmp_path):
     assert len(page.all('.layer')) == 2
     assert not page.all('[aria-pressed]')  # Latents cannot be switched off.
     ActionChains(driver).move_to_element(page.all('.layer canvas')[1]).perform()
-    page.wait(lambda: 'all latents together, row' in page.one('#where-0').text)
+    page.wait(lambda: 'all latents together, row' in page.where())
     assert page.errors() == []

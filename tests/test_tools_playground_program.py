@@ -7,6 +7,7 @@ from absl.testing import flagsaver
 
 from configs.perceiver_io import masked_language_modelling
 from tests.playground_servers import small_config
+from tests.processes import ROOT
 from tools.playground import __main__ as playground
 from tools.playground import server
 from train_lib import run_files
@@ -69,3 +70,9 @@ def test_runs_side_by_side_take_the_same(tmp_path):
     '--workdir: digits takes picture, words blanks; expected runs that take '
     'the same.'
   )
+
+
+def test_make_demo_ends_by_naming_the_command():
+  recipe = (ROOT / 'Makefile').read_text().partition('\ndemo:')[2]
+  *_, last = recipe.partition('\n\n')[0].splitlines()
+  assert 'echo' in last and '-m tools.playground --workdir=$(DEMO)' in last

@@ -1,12 +1,15 @@
 """The models of results/zoo: each is whole, small, and as good as it says."""
 
 import itertools
+import subprocess
+import sys
 
 import jax
 import numpy as np
 import pytest
 
 from data.arrays import digits_as_points
+from tests.processes import ROOT, environment
 from tools import zoo
 from train_lib import (
   evaluators,
@@ -94,3 +97,27 @@ def test_a_model_is_as_good_as_its_card_says(name, tmp_path, monkeypatch):
   count = number * section.data.batch_size
   error = 3 * np.sqrt(stated * (1 - stated) / count)
   assert metrics.computed(total)[metric] == pytest.approx(stated, abs=error)
+
+
+def predict(*arguments):
+  return subprocess.run(
+    [sys.executable, 'predict.py', *arguments],
+    cwd=ROOT,
+    env=environment(),
+    capture_output=True,
+    text=True,
+  )
+
+
+@pytest.mark.full
+def test_a_first_answer_needs_no_training():
+  picture = 'docs/images/strip.png'
+  done = predict('--model=digits_on_photos', picture)
+  assert done.returncode == 0, done.stderr
+  name, label, probability, *_ = done.stdout.split()
+  assert name == picture and label in map(str, range(10))
+  assert 0.1 < float(probability) <= 1
+  for wrong in ([], ['--model=brain', '--workdir=x']):
+    done = predict(*wrong, picture)
+    assert done.returncode and 'Traceback' not in done.stderr
+    assert 'model' in done.stderr and 'workdir' in done.stderr

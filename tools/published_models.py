@@ -132,7 +132,7 @@ def sizes(name: str) -> dict[str, list[int]]:
         found.update(inputs=args[0].shape[1:], latents=made.shape[1:])
       elif context.module.name == 'decoder':
         found.update(queries=args[0].shape[1:])
-      elif context.module.name == 'hidden':
+      elif context.module.path[-2:] == ('mlp', 'hidden'):
         is_decoder = 'decoder' in context.module.path
         found['query_hidden' if is_decoder else 'hidden'] = made.shape[-1:]
     return made

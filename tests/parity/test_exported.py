@@ -14,6 +14,7 @@ import transformers
 import perceiver_io
 from configs.perceiver_io import imagenet, masked_language_modelling
 from tests.exported_runs import make_run
+from tools import zoo
 from tools.export import card, describe, run
 from train_lib import run_files
 
@@ -87,6 +88,18 @@ def test_our_loader_reads_it_back(tmp_path):
   exportable, folder = exported(language_model(), tmp_path)
   _, variables = perceiver_io.load('mlm', folder / 'model.safetensors')
   jax.tree.map(np.testing.assert_array_equal, variables, exportable.variables)
+
+
+def test_the_zoos_language_model():
+  folder = zoo.folder('masked_bytes')
+  module = load(transformers.PerceiverForMaskedLM, folder)
+  model, variables = perceiver_io.load('mlm', folder / zoo.WEIGHTS)
+  ids = np.random.default_rng(0).integers(6, 262, (2, 64))
+  with torch.no_grad():
+    found = module(inputs=torch.tensor(ids)).logits.numpy()
+  expected = np.asarray(model.apply(variables, ids))
+  assert np.abs(expected).max() > 1
+  np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize('change', [dict(num_heads=4), dict(qk_channels=64)])

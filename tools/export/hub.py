@@ -17,8 +17,12 @@ from perceiver_io import load, variants
 from tools.export.run import Exportable
 
 CONFIG = 'config.json'
-# As ours; by default theirs compute the exact GELU.
-_COMMON = {'model_type': 'perceiver', 'hidden_act': 'gelu_pytorch_tanh'}
+# As ours; by default theirs compute the exact GELU, and in the file's type.
+_COMMON = {
+  'model_type': 'perceiver',
+  'hidden_act': 'gelu_pytorch_tanh',
+  'dtype': 'float32',
+}
 _MLM = 'perceiver_io.models.masked_language_modelling'
 _IMAGES = 'perceiver_io.tasks.classification'
 _FOURIER = 'imagenet:fourier'
