@@ -112,8 +112,8 @@ def text(folder: pathlib.Path = store.RESULTS) -> str:
   """The whole page."""
   judged = {claim.name: judgement(claim, folder) for claim in CLAIMS}
   counts = collections.Counter(x.verdict for x in judged.values())
-  summary = ', '.join(f'{counts[v]} {v}' for v in VERDICTS if counts[v])
-  parts = [PREFACE, f'{len(CLAIMS)} claims: {summary}.\n']
+  summary = ', '.join(f'{v}: {counts[v]}' for v in VERDICTS if counts[v])
+  parts = [PREFACE, f'{len(CLAIMS)} claims. {summary.capitalize()}.\n']
   for title, rows in PARTS.items():
     parts.append(f'\n## {title}\n\n')
     parts.append('| claim | where | published | measured here | verdict |\n')

@@ -232,7 +232,7 @@ STUDIES: dict[str, Study] = {
       'Perceiver IO': Setting(
         'configs/perceiver_io/masked_language_modelling.py:demo'
       ),
-      'BERT': Setting('configs/baselines/bert_demo.py:demo'),
+      'BERT': Setting('configs/baselines/bert.py:demo'),
     },
   ),
 }
