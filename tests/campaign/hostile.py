@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from perceiver_paca.weights import files, torch_files
-from tests import test_launch
+from tests import test_launch, test_launch_refusals
 from tests import test_perceiver_paca_weights_hostile as hostile_weights
 from tests.campaign import forked
 
@@ -139,7 +139,7 @@ def launchers(rng: random.Random, count: int, folder: pathlib.Path, report):
     launch = test_launch.Launcher(place)
     kind = _as_a_flag(launch, value, place)
     report(kind, repr(value))
-    script, names = rng.choice(list(test_launch.OPTIONS.items()))
+    script, names = rng.choice(list(test_launch_refusals.OPTIONS.items()))
     option = rng.choice(names.split())
     report(_as_an_option(launch, script, option, value), f'{option} {value!r}')
 
