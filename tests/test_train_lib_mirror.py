@@ -27,6 +27,8 @@ def written(bucket):
 
 def test_a_run_in_a_folder_writes_there_and_copies_nothing(tmp_path):
   files = mirror.Mirror(str(tmp_path / 'run'))
+  assert not (tmp_path / 'run').exists()  # Nobody asked for it.
+  (tmp_path / 'run').mkdir()
   assert files.folder == str(tmp_path / 'run')
   pathlib.Path(files.folder, 'a').write_text('1')
   files.fetch('a', 'b')

@@ -51,12 +51,14 @@ class Checkpoints:
       keep_last: how many of the last checkpoints stay; two at least.
       before_commit: called on process 0 before a checkpoint counts; writes what
         resuming from it needs beside.
+
+    Raises:
+      ValueError: it cannot be written, or another run has it.
     """
     latest_n = ocp.training.preservation_policies.LatestN
-    self._workdir, self._before_commit = places.of(workdir), before_commit
+    self._workdir, self._before_commit = places.make(workdir), before_commit
     self._lock = None
     if jax.process_index() == 0:
-      self._workdir.mkdir(parents=True, exist_ok=True)
       self._lock = lock.Lock(str(self._workdir))
     _set_best_aside(self._workdir)
     self._last = ocp.training.Checkpointer(

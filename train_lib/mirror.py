@@ -25,15 +25,15 @@ class Mirror:
   """`folder` is where to write."""
 
   def __init__(self, workdir: str):
-    """Opens a run's place, which is made if need be.
+    """Nothing is written yet.
 
     Args:
       workdir: a folder, or of a bucket.
 
     Raises:
-      ValueError: it cannot be written.
+      ValueError: it is neither.
     """
-    self._target = places.make(workdir)
+    self._target = places.of(workdir)
     self.folder = str(workdir)
     self._copied = {}  # name -> size and time
     self._lock, self._closed = threading.Lock(), threading.Event()

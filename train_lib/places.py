@@ -76,12 +76,13 @@ def client() -> fsspec.AbstractFileSystem:
   return fsspec.filesystem('gcs', finalize_on_close=True)
 
 
-def make(workdir: str) -> epath.Path:
+def make(workdir: str | os.PathLike) -> epath.Path:
   """Makes the folder of a run if need be, and sees that it can be written.
 
   Raises:
     ValueError: it cannot.
   """
+  workdir = os.fspath(workdir)
   if workdir.startswith('~'):
     raise ValueError(
       f'--workdir: found {workdir}; expected the path of a folder, such as '
