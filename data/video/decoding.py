@@ -1,12 +1,10 @@
 """Decoding files of video and sound by FFmpeg, frame by frame; see `media`."""
 
 import contextlib
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import av
-import numpy as np
 from av.stream import Disposition
 
 # Formats that store no duration, for which FFmpeg guesses one.
