@@ -9,13 +9,28 @@ from data.video import media
 
 
 def write_silent(path, num_frames=25):
-  """Pictures without a track for sound."""
+  """Black pictures without a track for sound."""
+  write_clip(path, num_frames=num_frames, codec='mpeg4', step=0)
+
+
+def write_clip(
+  path,
+  *,
+  num_frames=10,
+  codec='ffv1',
+  pix_fmt='yuv420p',
+  size=(32, 48),
+  step=20,
+):
+  """Grey pictures, each lighter than the one before."""
   with av.open(str(path), 'w') as container:
-    pictures = container.add_stream('mpeg4', rate=25)
-    pictures.height, pictures.width, pictures.pix_fmt = 32, 48, 'yuv420p'
-    for _ in range(num_frames):
-      frame = av.VideoFrame.from_ndarray(np.zeros((32, 48, 3), np.uint8))
-      container.mux(pictures.encode(frame))
+    pictures = container.add_stream(codec, rate=25)
+    pictures.height, pictures.width = size
+    pictures.pix_fmt = pix_fmt
+    for i in range(num_frames):
+      grey = np.full((*size, 3), step * i, np.uint8)
+      frame = av.VideoFrame.from_ndarray(grey, format='rgb24')
+      container.mux(pictures.encode(frame.reformat(format=pix_fmt)))
     container.mux(pictures.encode(None))
 
 

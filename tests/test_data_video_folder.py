@@ -1,6 +1,10 @@
 """Clips of users by folder and by table; what they lack is masked."""
 
+import io
+import struct
+
 import numpy as np
+import PIL.Image
 import pytest
 
 pytest.importorskip('av')
@@ -14,6 +18,23 @@ from data.video import (  # noqa: E402
 )
 from tests import media_files  # noqa: E402
 from tests.test_data_sound_predictions import write_wave  # noqa: E402
+
+
+def wave_of(samples, bits, kind):
+  """A WAV file of 8 kHz; kind 1 is of integers, 3 of floats."""
+  data = bytes(samples)
+  rate, width = 8_000, bits // 8
+  form = struct.pack('<HHIIHH', kind, 1, rate, rate * width, width, bits)
+  parts = b'WAVEfmt ' + struct.pack('<I', 16) + form
+  parts += b'data' + struct.pack('<I', len(data)) + data
+  return b'RIFF' + struct.pack('<I', len(parts)) + parts
+
+
+def photo(kind):
+  file = io.BytesIO()
+  PIL.Image.new('RGB', (48, 32), 'red').save(file, kind)
+  return file.getvalue()
+
 
 OPTIONS = dict(
   num_classes=2,
@@ -195,10 +216,74 @@ def test_a_class_must_be_readable(clips):
     folder.source('train', str(path))
 
 
-def test_a_file_with_neither(tmp_path):
-  path = tmp_path / 'a.srt'
-  path.write_text('1\n00:00:00,000 --> 00:00:01,000\nA subtitle.\n')
-  with pytest.raises(ValueError, match='found neither pictures nor sound'):
-    folder.read_file(tables.Part(path))
+def test_a_file_that_is_not_there(tmp_path):
   with pytest.raises(media.MediaError, match='No such file'):
     folder.read_file(tables.Part(tmp_path / 'none.mp4'))
+
+
+PLAYLIST = b'#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n'
+
+
+@pytest.mark.parametrize(
+  'name, data, message',
+  [
+    ('empty.mp4', b'', 'Invalid data'),
+    ('zeros.mp4', bytes(5_000), 'Invalid data'),
+    ('text.mp4', b'no film ' * 900, 'Invalid data'),
+    ('playlist.mp4', PLAYLIST, 'Invalid data|another kind'),
+    ('list.mp4', b'ffconcat version 1.0\nfile ok.mp4\n', 'another kind'),
+    ('a.srt', b'1\n00:00:00,000 --> 00:00:01,000\nHi.\n', 'another kind'),
+    ('a.wav', wave_of(b'', 16, 1), 'found neither pictures nor sound'),
+    ('nan.wav', wave_of(np.full(99, np.nan, '<f4'), 32, 3), 'is no number'),
+    (
+      'half.wav',
+      wave_of(np.ones(4_000, '<i2'), 16, 1)[:4_000],
+      'damaged|trunc',
+    ),
+    ('photo.mp4', photo('JPEG'), 'another kind'),
+  ],
+)
+def test_what_is_no_clip(tmp_path, name, data, message):
+  media_files.write_silent(tmp_path / 'ok.mp4', 3)  # what a list names
+  (tmp_path / name).write_bytes(data)
+  with pytest.raises(ValueError, match=message) as e:
+    folder.read_file(tables.Part(tmp_path / name))
+  assert str(e.value).startswith(str(tmp_path / name))
+  assert '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize(
+  'name, pix_fmt, size, level',
+  [
+    ('ten_bits.mkv', 'yuv420p10le', (32, 48), 180),
+    ('grey.mkv', 'gray', (32, 48), 180),
+    ('alpha.mkv', 'yuva420p', (32, 48), 180),
+    ('wide.mkv', 'yuv420p', (2, 3_000), 180),
+    ('a_pixel.mkv', 'bgr0', (1, 1), 180),
+  ],
+)
+def test_odd_pictures(tmp_path, name, pix_fmt, size, level):
+  path = tmp_path / name
+  media_files.write_clip(path, pix_fmt=pix_fmt, size=size, codec='ffv1')
+  video = folder.read_pictures(tables.Part(path))
+  assert len(video) == 10
+  assert abs(folder.jpegs.decode(video[-1], 8).mean() - level) < 4
+
+
+@pytest.mark.parametrize('bits, kind', [(8, 1), (24, 1), (32, 3), (64, 3)])
+def test_odd_sounds(tmp_path, bits, kind):
+  """A step from silence to a quarter of what is loudest."""
+  step = np.repeat([0.0, 0.25], 4_000)
+  samples = {
+    8: lambda: (step * 128 + 128).astype(np.uint8).tobytes(),
+    24: lambda: b''.join(
+      int(x * 2**23).to_bytes(3, 'little', signed=True) for x in step
+    ),
+    32: lambda: step.astype('<f4').tobytes(),
+    64: lambda: step.astype('<f8').tobytes(),
+  }[bits]()
+  (tmp_path / 'a.wav').write_bytes(wave_of(samples, bits, kind))
+  audio = folder.read_file(tables.Part(tmp_path / 'a.wav'))['audio']
+  assert len(audio) == 48_000
+  assert abs(int(audio[12_000])) < 200
+  assert abs(int(audio[36_000]) - 2**13) < 200

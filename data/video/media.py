@@ -10,45 +10,29 @@ their duration, of AVI and MPEG what is left counts as all.
 Letters: T frames, H and W height and width, S samples.
 """
 
-import contextlib
 import fractions
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import av
 import numpy as np
-from av.stream import Disposition
 
-# Formats that store no duration, for which FFmpeg guesses one.
-_NO_DURATION = ('aac', 'mp3')
-# A playlist that poses as a film opens no other file of the net's.
-_OPTIONS = {'protocol_whitelist': 'file'}
-_MAX_MISSING = 0.5  # seconds, of a file that counts as complete
+from data.video import decoding
+from data.video.decoding import MediaError, NoTrackError
+
+__all__ = [
+  'MediaError',
+  'NoTrackError',
+  'read_audio',
+  'read_frames',
+  'read_rate',
+  'read_video',
+  'write_video',
+]
 # Seconds in which nothing comes, before a time stamp counts as wrong: a single
 # one would fill any memory.
 _MAX_GAP = 120.0
-
-
-class MediaError(ValueError):
-  """A file that cannot be read to its end; the message names it."""
-
-
-class NoTrackError(MediaError):
-  """There are no pictures, or there is no sound, where they are asked for."""
-
-
-class _Frame(NamedTuple):
-  """A decoded frame, and when it is, in seconds.
-
-  `aspect` is the width of a pixel by its height.
-  """
-
-  frame: av.frame.Frame
-  begin: float
-  end: float
-  aspect: float
 
 
 def read_rate(path: str) -> fractions.Fraction:
@@ -57,8 +41,9 @@ def read_rate(path: str) -> fractions.Fraction:
   Raises:
     MediaError: it has none, or cannot be opened.
   """
-  with _naming(path), av.open(path, options=_OPTIONS) as container:
-    return _track(container, 'video').average_rate or fractions.Fraction(25)
+  with decoding.naming(path), decoding.opened(path) as container:
+    rate = decoding.track_of(container, 'video').average_rate
+    return rate or fractions.Fraction(25)
 
 
 def read_video(
@@ -102,8 +87,8 @@ def read_frames(
     MediaError: for a file that is missing, damaged, truncated or no video.
   """
   shown, picture, stop, count = None, None, start, 0
-  with _naming(path):
-    for new in _decode(path, 'video', start, end):
+  with decoding.naming(path):
+    for new in decoding.decode(path, 'video', start, end):
       if new.begin - stop > _MAX_GAP:
         raise MediaError(
           f'a picture at {new.begin:.1f} seconds follows none since '
@@ -144,8 +129,8 @@ def read_audio(
   # To integers FFmpeg mixes channels without clipping, to floats it does not.
   resampler = av.AudioResampler(format='s16', layout='mono', rate=rate)
   pieces, lead = [], None
-  with _naming(path):
-    for frame, begin, _, _ in _decode(path, 'audio', start, end):
+  with decoding.naming(path):
+    for frame, begin, _, _ in decoding.decode(path, 'audio', start, end):
       if lead is None:
         lead = _nearest((begin - start) * rate)
         if lead > _MAX_GAP * rate:
@@ -153,6 +138,9 @@ def read_audio(
             f'its sound begins after {begin:.1f} seconds, expected it within '
             f'{_MAX_GAP:g}'
           )
+      if frame.format.name.startswith(('flt', 'dbl')):
+        if not np.isfinite(frame.to_ndarray()).all():
+          raise MediaError('its sound has what is no number')
       pieces += resampler.resample(frame)
     pieces += resampler.resample(None)
   audio = np.concatenate([piece.to_ndarray()[0] for piece in pieces])
@@ -205,86 +193,7 @@ def write_video(
       container.mux(stream.encode(None))
 
 
-def _decode(
-  path: str, kind: str, start: float, end: float | None
-) -> Iterator[_Frame]:
-  """Yields what the first track of a kind has from `start` to `end`."""
-  place, first = max(start - 0.5, 0), None
-  frames = _decode_from(path, kind, place, end)
-  with contextlib.suppress(*[NoTrackError] if place else []):
-    first = next(frames)
-  # Not every format can be entered in its middle.
-  if place and (
-    first is None or first.frame.time is None or first.begin > start
-  ):
-    frames = _decode_from(path, kind, 0, end)
-    first = next(frames)
-  yield first
-  yield from frames
-
-
-def _decode_from(path, kind, place: float, stop) -> Iterator[_Frame]:
-  with av.open(path, options=_OPTIONS) as container:
-    track = _track(container, kind)
-    track.thread_type = 'AUTO'
-    aspect = float(getattr(track, 'sample_aspect_ratio', None) or 1)
-    first = (container.start_time or 0) / av.time_base
-    if place:
-      with contextlib.suppress(av.FFmpegError):
-        container.seek(int((place + first) * av.time_base))
-    reached, end = 0.0, None
-    for packet in container.demux():
-      if packet.pts is not None:
-        packet_end = (packet.pts + (packet.duration or 0)) * packet.time_base
-        reached = max(reached, float(packet_end) - first)
-      if packet.stream_index != track.index:
-        continue
-      if packet.is_corrupt:
-        raise MediaError(f'a packet of its {kind} track is damaged')
-      for frame in packet.decode():
-        begin = end or 0.0 if frame.time is None else frame.time - first
-        if stop is not None and begin >= stop:
-          if end is None:
-            raise NoTrackError(f'its {kind} begins after {stop:g} seconds')
-          return
-        end = begin + _duration(frame, track)
-        yield _Frame(frame, begin, end, aspect)
-    declared = (container.duration or 0) / av.time_base
-    if (
-      container.format.name not in _NO_DURATION
-      and declared - reached > _MAX_MISSING
-    ):
-      raise MediaError(
-        f'truncated: found {reached:.1f} of {declared:.1f} seconds'
-      )
-    if stop is not None and stop - reached > _MAX_MISSING:
-      raise MediaError(
-        f'lasts {reached:.1f} seconds, expected a part up to {stop:g}'
-      )
-    if end is None:
-      raise NoTrackError(f'its {kind} track is empty')
-
-
-def _track(container, kind: str) -> av.stream.Stream:
-  tracks = [
-    track
-    for track in getattr(container.streams, kind)
-    if not track.disposition & Disposition.attached_pic  # an album's cover
-  ]
-  if not tracks:
-    raise NoTrackError(f'found no {kind} track')
-  return tracks[0]
-
-
-def _duration(frame, track) -> float:
-  if isinstance(frame, av.AudioFrame):
-    return frame.samples / frame.sample_rate
-  if frame.duration:
-    return float(frame.duration * frame.time_base)
-  return float(1 / track.average_rate) if track.average_rate else 0.0
-
-
-def _as_shown(shown: _Frame, size: int | None) -> np.ndarray:
+def _as_shown(shown: decoding.Frame, size: int | None) -> np.ndarray:
   """uint8 [size, size, 3], upright: the short side is scaled to `size`; or the
   whole picture."""
   frame = shown.frame
@@ -305,16 +214,3 @@ def _as_shown(shown: _Frame, size: int | None) -> np.ndarray:
 def _nearest(x: float) -> int:
   """Rounds halves up: `round` takes them to the even side."""
   return math.floor(x + 0.5)
-
-
-@contextlib.contextmanager
-def _naming(path: str):
-  """Turns what PyAV and the functions above raise into a named MediaError."""
-  try:
-    yield
-  except av.FFmpegError as e:
-    raise MediaError(f'{path}: {e.strerror}.') from e
-  except NoTrackError as e:
-    raise NoTrackError(f'{path}: {e}.') from e
-  except ValueError as e:  # the resampler's, of a track that changes its format
-    raise MediaError(f'{path}: {e}.') from e
