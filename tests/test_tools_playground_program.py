@@ -60,6 +60,11 @@ def test_no_run_is_one_line(tmp_path):
     run_program(workdir=str(tmp_path))
 
 
+def test_a_model_that_does_not_come_along_is_one_line():
+  with pytest.raises(SystemExit, match="^--model: found 'cats', expected one"):
+    run_program(model='cats')
+
+
 def test_runs_side_by_side_take_the_same(tmp_path):
   config = masked_language_modelling.get_config('tiny')
   run_files.write(str(tmp_path / 'words'), config, None, 'a config')

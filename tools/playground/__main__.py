@@ -1,6 +1,7 @@
 """A page to play with a trained run, on this machine alone.
 
   python -m tools.playground --workdir=runs/demo
+  python -m tools.playground --model=digits_on_photos
 
 Draw a digit or drop a photograph, move over it and see which clusters look
 there, switch clusters off and watch the class change; see what a Perceiver's
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 import uvicorn
 from absl import app, flags
 
+from tools import zoo
 from tools.playground import server
 from tools.playground.runs import Run
 from train_lib import run_files, runtime, trained, writer
@@ -96,7 +98,9 @@ def main(argv):
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   runtime.initialize()
   try:
-    runs = open_runs(runtime.required_workdir().split(','))
+    name = zoo.MODEL.value
+    workdirs = zoo.workdir(name) if name else runtime.required_workdir()
+    runs = open_runs(workdirs.split(','))
     listener = listen(PORT.value)
   except (ValueError, FileNotFoundError) as e:
     raise SystemExit(str(e)) from e
@@ -107,5 +111,5 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  flags.mark_flag_as_required('workdir')
+  flags.mark_flags_as_mutual_exclusive(['workdir', 'model'], required=True)
   runtime.run(main)
