@@ -13,6 +13,7 @@ RUN = 'gs://bucket/runs/a'
 
 @pytest.fixture
 def bucket(monkeypatch):
+  monkeypatch.setattr(mirror, '_SECONDS', 1e6)  # Killed runs' threads stay.
   yield from fake_bucket.installed(monkeypatch)
 
 
