@@ -13,6 +13,7 @@ sees them, `](../LICENSE)`. Those files become part of the site, as they are.
 import os
 import pathlib
 import re
+import sys
 
 from mkdocs.structure.files import File
 
@@ -57,6 +58,10 @@ def executed(path: pathlib.Path, how: str) -> tuple[str, dict[str, bytes]]:
     text = re.sub(r'^NUM_STEPS = \d+', 'NUM_STEPS = 2', text, flags=re.M)
   notebook = jupytext.reads(text, fmt='py:percent')
   options = {'metadata': {'path': str(path.parent)}}
+  # What a notebook calls `python` is the one that builds the site.
+  programs = pathlib.Path(sys.executable).parent
+  if str(programs) not in os.environ['PATH'].split(os.pathsep):
+    os.environ['PATH'] = f'{programs}{os.pathsep}{os.environ["PATH"]}'
   if how != 'text':
     nbclient.NotebookClient(
       notebook,
