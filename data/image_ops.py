@@ -100,7 +100,7 @@ def random_crop(
 def center_crop(image: Image, *, fraction: float) -> Image:
   """The central square whose side is `fraction` of the short side, as RGB."""
   width, height = image.size
-  side = int(fraction * min(width, height))
+  side = max(1, int(fraction * min(width, height)))
   left, top = (width - side + 1) // 2, (height - side + 1) // 2
   return image.crop((left, top, left + side, top + side)).convert('RGB')
 

@@ -253,3 +253,9 @@ def test_resize_as_tensorflow_is_keys_kernel_at_pixel_centres(shape, size):
   np.testing.assert_allclose(found, expected, atol=2e-3)
   if size == 40:  # overshoot stays
     assert found.min() < -5 and found.max() > 260
+
+
+def test_a_central_square_has_a_pixel_at_least():
+  line = PIL.Image.new('RGB', (5, 1), (10, 20, 30))
+  crop = image_ops.center_crop(line, fraction=0.9)
+  assert crop.size == (1, 1) and crop.getpixel((0, 0)) == (10, 20, 30)
