@@ -212,6 +212,24 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     checkpoints.close()
 
 
+@pytest.mark.parametrize(
+  'error, expected',
+  [
+    (
+      ValueError(
+        'RESOURCE_EXHAUSTED: Failed writing: "/a/b": Failed to write 65471 '
+        "bytes to file 4: No space left on device [os_error_code='28']"
+      ),
+      'No space left on device',
+    ),
+    (OSError(122, 'Disk quota exceeded'), 'Disk quota exceeded'),
+    (ValueError('shapes differ'), None),
+  ],
+)
+def test_storage_is_told_from_faults(error, expected):
+  assert checkpoint._storages_reason(error, in_bucket=False) == expected
+
+
 def test_what_may_not_be_read_is_not_moved(saved, tmp_path, monkeypatch):
   put(saved, tmp_path)
 

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from train_lib import interruption
+
 PROGRAM = """
 import time
 from train_lib import interruption
@@ -37,3 +39,25 @@ def test_a_run_that_is_stuck_ends_with_the_reason():
 def test_a_run_that_goes_on_is_left_alone():
   done = run('watchdog.close(); time.sleep(3); print("done")')
   assert done.returncode == 0 and done.stdout == 'done\n'
+
+
+def test_all_are_closed_and_the_first_error_counts():
+  closed = []
+
+  class Resource:
+    def __init__(self, name, error=None):
+      self.name, self.error = name, error
+
+    def close(self):
+      closed.append(self.name)
+      if self.error:
+        raise self.error
+
+  resources = [Resource('a', OSError('a')), Resource('b', OSError('b'))]
+  with pytest.raises(OSError, match='b'):
+    with interruption.closing(*resources):
+      pass
+  with pytest.raises(ValueError, match='body'):
+    with interruption.closing(*resources):
+      raise ValueError('body')
+  assert closed == ['b', 'a', 'b', 'a']

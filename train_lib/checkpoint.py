@@ -8,6 +8,7 @@ before stays until then. It has three items: `variables` (all that
 
 import concurrent.futures
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from orbax.checkpoint import v1 as ocp
 
 from train_lib import (
   digests,
+  interruption,
   lock,
   places,
   stored,
@@ -164,10 +166,10 @@ class Checkpoints:
           f'digests took {cost:.3f} s ({cost / seconds:.1%}).'
         )
     except Exception as e:
-      if not isinstance(e, OSError) and not places.in_bucket(path):
+      reason = _storages_reason(e, places.in_bucket(path))
+      if reason is None:
         raise
       last = 'nothing' if self._saved is None else f'step {self._saved}'
-      reason = getattr(e, 'strerror', None) or f'{e!s:.300}'
       raise SaveError(
         f'--workdir: {path} cannot be saved ({reason}); the last that is saved '
         f'is {last}.'
@@ -214,14 +216,10 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits for what is being saved."""
-    try:
-      self._wait()
-    finally:
-      self._thread.shutdown()
-      self._last.close()
-      self._best.close()
-      if self._lock is not None:
-        self._lock.close()
+    others = self._thread.shutdown, self._last.close, self._best.close
+    if self._lock is not None:
+      others = *others, self._lock.close
+    interruption.call_all(self._wait, *others)
 
 
 def is_over(config: ml_collections.ConfigDict, workdir: str, step: int) -> bool:
@@ -241,6 +239,17 @@ def is_over(config: ml_collections.ConfigDict, workdir: str, step: int) -> bool:
   evaluation = config.checkpoint.best_metric.partition('/')[0]
   waited = (step - found[0]) // config.evals[evaluation].every_steps
   return waited >= patience
+
+
+def _storages_reason(error: Exception, in_bucket: bool) -> str | None:
+  """Why storage did not take a checkpoint; None if it is not to blame."""
+  # TensorStore tells it in words, such as of a disk that is full.
+  told = re.search(r"([^:]+) \[os_error_code='\d+'", str(error))
+  if told:
+    return told[1].strip()
+  if isinstance(error, OSError) or in_bucket:
+    return getattr(error, 'strerror', None) or f'{error!s:.300}'
+  return None
 
 
 def _set_best_aside(workdir: epath.Path) -> None:

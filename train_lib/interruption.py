@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import jax
 from jax.experimental import multihost_utils
@@ -23,10 +24,30 @@ EXIT_CODE = 75
 @contextlib.contextmanager
 def closing(*resources):
   """Closes them in the end, the last first, whatever happens."""
-  with contextlib.ExitStack() as stack:
-    for resource in resources:
-      stack.enter_context(contextlib.closing(resource))
+  error = None
+  try:
     yield
+  except BaseException as e:
+    error = e
+  call_all(*(x.close for x in reversed(resources)), error=error)
+
+
+def call_all(
+  *functions: Callable[[], None], error: BaseException | None = None
+) -> None:
+  """Calls them all, whatever they raise.
+
+  Raises:
+    `error`, else the first that was raised: what follows, such as from a disk
+    that is full for everybody, would hide it.
+  """
+  for function in functions:
+    try:
+      function()
+    except BaseException as e:
+      error = error or e
+  if error is not None:
+    raise error
 
 
 class Preemption:

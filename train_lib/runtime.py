@@ -2,6 +2,7 @@
 
 import collections
 import difflib
+import errno
 import importlib.util
 import os
 import re
@@ -28,6 +29,7 @@ _MENDABLE = (
   r'config[.:]|data\.[\w.]+, split |--[a-z]|The (loss|grad_norm|state) of |'
   r'\S+ is of another arch'
 )
+_FULL = errno.ENOSPC, errno.EDQUOT  # of a disk
 COMPILE_CACHE_DIR = '~/.cache/perceiver-paca/xla'
 _COMPILED_BEFORE = '/jax/compilation_cache/compile_time_saved_sec'
 _WORTH_SAYING = 5.0  # seconds
@@ -120,6 +122,8 @@ def run(
       main(argv)
     except (ValueError, OSError, ArithmeticError, RuntimeError) as e:
       text = ' '.join(str(e).split())
+      if isinstance(e, OSError) and e.errno in _FULL:
+        text = f'--workdir: {e.filename or WORKDIR.value}: {e.strerror}.'
       if not re.match(_MENDABLE, text) or _is_a_fault(e):
         raise
       sys.exit(f'{os.path.basename(sys.argv[0])}: {text}')
@@ -215,8 +219,10 @@ def initialize() -> None:
   Memory that is freed is kept, too. To be called before any device is touched.
   """
   host_memory.keep_freed()
-  if not flags.FLAGS['verbosity'].present:  # Libraries tell their every step.
-    logging.set_verbosity(logging.ERROR)
+  if not flags.FLAGS['verbosity'].present:
+    # Libraries tell their every step, and of an error in every thread of theirs
+    # that sees it; it is raised, too.
+    logging.set_verbosity(logging.FATAL)
   if (
     DISTRIBUTED.value
     or COORDINATOR_ADDRESS.value
