@@ -176,6 +176,7 @@ def prepare(root, data):
   modelnet40.main([f'--manual_dir={root}', f'--data_dir={data}'])
 
 
+@pytest.mark.full
 def test_from_meshes_to_a_run(tmp_path):
   write(tmp_path, boxes(), as_archive=True)
   prepare(tmp_path, tmp_path / 'data')

@@ -101,6 +101,7 @@ def test_bad_input_is_named(given, options, message):
     fill(Copies(), given, **options)
 
 
+@pytest.mark.full
 def test_a_checkpoint_is_what_predicts(tmp_path):
   config = masked_language_modelling.get_config('tiny')
   made = setup.make_setup(config, batch={'ids': np.zeros((1, 64), np.int32)})

@@ -69,6 +69,7 @@ def published(tmp_path_factory):
   return folder, model, variables
 
 
+@pytest.mark.full
 def test_the_page(published, monkeypatch):
   folder, language_model, language_variables = published
   monkeypatch.chdir(folder)
@@ -138,6 +139,7 @@ def test_haikus_weights_give_the_golden_outputs(tmp_path, monkeypatch):
   )
 
 
+@pytest.mark.full
 def test_new_parameters_of_perceivers():
   model, variables = perceiver_io.load('audioset:raw_audio')
   assert isinstance(jax.tree.leaves(variables)[0], jax.Array)

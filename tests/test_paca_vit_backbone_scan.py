@@ -57,6 +57,7 @@ def test_unknown_variant_is_refused():
     models.model('tiny')
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
   'options', [{}, dict(norm_before=False, norm_after=True, layer_scale=0.5)]
 )

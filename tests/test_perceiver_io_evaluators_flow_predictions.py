@@ -44,6 +44,7 @@ def write_image(path, seed, size=SIZE):
   return pixels
 
 
+@pytest.mark.full
 def test_images_of_an_odd_size(run, tmp_path):
   """Three frames are two pairs, each as by tiles one after the other."""
   folder, task, state = run

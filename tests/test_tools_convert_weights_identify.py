@@ -56,6 +56,7 @@ def test_published_pacavits_are_recognised(variant):
   assert found == f'paca_vit/imagenet:{variant}'
 
 
+@pytest.mark.full
 def test_published_segmenters_are_recognised():
   """By the authors' names, and for the other head by what we write."""
   path = SPECS / 'paca_vit/segmentation_specs/small_p2cconv_100_0_pacahead.json'

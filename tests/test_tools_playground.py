@@ -87,6 +87,7 @@ def by_hand(workdir):
   return ByHand(workdir)
 
 
+@pytest.mark.full
 def test_an_answer_is_what_predict_says(port, workdir):
   answer = ask(port, picture=as_text(PICTURE))
   (found,) = predict.load(workdir)([PICTURE])
