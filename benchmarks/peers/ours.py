@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from configs.paca_vit import imagenet as paca_imagenet
+from configs.perceiver_io import imagenet as perceiver_imagenet
+
 Pass = Callable[[], Any]
 
 
@@ -85,25 +88,9 @@ def pipeline(files: Sequence[bytes], recipe: str) -> Pass:
   return each
 
 
-_SIZE = dict(image_size=224, crop_fraction=0.9)
+_PACA = paca_imagenet.get_config().data.preprocess.to_dict()
 RECIPES = {
-  'crop': _SIZE,  # and a flip
-  'paca': _SIZE
-  | dict(
-    augment=dict(
-      num_layers=2, magnitude=9.0, magnitude_std=0.5, prob=0.5, increasing=True
-    )
-  ),
-  'perceiver': _SIZE
-  | dict(
-    resize_last=True,
-    augment=dict(
-      num_layers=4,
-      magnitude=5.0,
-      magnitude_std=0.0,
-      prob=1.0,
-      increasing=False,
-      fill=(128, 128, 128),
-    ),
-  ),
+  'crop': {k: v for k, v in _PACA.items() if k != 'augment'},  # and a flip
+  'paca': _PACA,
+  'perceiver': perceiver_imagenet.get_config().data.preprocess.to_dict(),
 }
