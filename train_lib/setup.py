@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from train_lib import (
   batch_layout,
   checks,
+  on_device,
   optim,
   pipeline,
   sharding,
@@ -34,6 +35,8 @@ class Setup(NamedTuple):
   schedule: step -> learning rate.
   batches: of training; None if shapes were given in their place.
   batch: shapes and types of a batch.
+  on_device: (batch, step) -> batch, what of a training batch's preparation is
+    left to the device; None: nothing.
   state: the abstract state.
   init: makes the state, straight into its shards.
   """
@@ -44,6 +47,7 @@ class Setup(NamedTuple):
   schedule: optax.Schedule
   batches: pipeline.TrainIterator | None
   batch: PyTree
+  on_device: Callable[[PyTree, jax.Array], PyTree] | None
   state: TrainState
   init: Callable[[], TrainState]
 
@@ -79,13 +83,15 @@ def make_setup(
         label_ranges=label_ranges_of(task),
       )
     batch = batches.element_spec
+  with checks.naming('config.data'):
+    change = on_device.make_on_device(config.data, config.seed)
   with checks.naming('config.optim'):
     tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
   with checks.naming('config.model'):
     state, init = train_state.create(
       task, tx, batch, config.seed, mesh, config.sharding
     )
-  return Setup(mesh, task, tx, schedule, batches, batch, state, init)
+  return Setup(mesh, task, tx, schedule, batches, batch, change, state, init)
 
 
 def started(run: Setup, state: TrainState, seed: int) -> TrainState:
@@ -112,6 +118,8 @@ def jit_update(run: Setup, update: Callable) -> Any:
   The new state lies where the old one did and takes its memory. What does not
   fit together in the model is found here, before anything is compiled.
   """
+  if run.on_device is not None:
+    update = _after(run.on_device, update)
   shardings = jax.tree.map(lambda x: x.sharding, run.state)
   step = jax.jit(
     sharding.on_mesh(run.mesh, update),
@@ -121,6 +129,13 @@ def jit_update(run: Setup, update: Callable) -> Any:
   with checks.naming('config.model'):
     step.eval_shape(run.state, run.batch)
   return step
+
+
+def _after(change, update):
+  def whole(state, batch):
+    return update(state, change(batch, state.step))
+
+  return whole
 
 
 def evaluation_batch(config: ml_collections.ConfigDict) -> PyTree:

@@ -46,7 +46,12 @@ def get_config(
     crop_fraction=0.9,
     # rand-m9-mstd0.5-inc1
     augment=dict(
-      num_layers=2, magnitude=9.0, magnitude_std=0.5, prob=0.5, increasing=True
+      num_layers=2,
+      magnitude=9.0,
+      magnitude_std=0.5,
+      prob=0.5,
+      increasing=True,
+      on_device=False,  # True: the same on the accelerator, for few host cores
     ),
   )
   batch_size = config.data.get_ref('batch_size')

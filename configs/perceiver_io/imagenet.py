@@ -84,6 +84,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
       prob=1.0,
       increasing=False,
       fill=(128, 128, 128),
+      on_device=False,  # True: on the accelerator, after resizing
     ),
   )
   batch_size = common.part(config.data.get_ref('batch_size'), 2)

@@ -157,6 +157,9 @@ def preprocess(
   return found | {'label': kind(example['label'])}
 
 
+on_device = imagenet.on_device
+
+
 def _of_folders(root, suffixes, what) -> dict[str, list]:
   """Split -> [(path, class)]."""
   inner = folders.subfolders(root)

@@ -12,15 +12,17 @@ read it, none of that is needed. Splits: 'train' (1,281,167) and 'validation'
 
 import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import PIL.Image
 import tensorflow_datasets as tfds
 
 from data import image_ops, tfds_source
-from data.images import rand_augment
+from data.images import device_augment, rand_augment
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _COMMAND = (
@@ -97,7 +99,8 @@ def preprocess(
     resize_last: see above.
     color_jitter: the strength for brightness, contrast and saturation.
     augment: the fields of `rand_augment.RandAugment`, of which `fill` may be
-      left out: it is the mean colour then; None for no RandAugment.
+      left out: it is the mean colour then; and `on_device`, whether that is
+      left to `on_device`. None for no RandAugment.
 
   Returns:
     `image` float32 [S, S, 3] and `label` int32 [].
@@ -118,9 +121,8 @@ def preprocess(
       )
     image = image_ops.random_flip(image, rng)
     if augment is not None:
-      fill = tuple(round(255 * x) for x in _MEAN)
-      augment = rand_augment.RandAugment(**{'fill': fill, **augment})
-      image = augment(image, rng)
+      if not augment.get('on_device'):
+        image = _rand_augment(augment)(image, rng)
     elif color_jitter:
       image = image_ops.color_jitter(
         image,
@@ -141,6 +143,41 @@ def preprocess(
     'image': image_ops.normalize(image, _MEAN, _STD),
     'label': np.int32(example['label']),
   }
+
+
+def on_device(
+  *, augment: Mapping[str, Any] | None = None, **options: Any
+) -> Callable[[dict[str, jax.Array], jax.Array], dict[str, jax.Array]] | None:
+  """What `preprocess` leaves to the device in training.
+
+  Args:
+    augment: as `preprocess`'s.
+    options: its others.
+
+  Returns:
+    None for nothing, or (batch, rng) -> batch: RandAugment of `image`
+    [B, S, S, 3] at the size that the model sees. With `resize_last` it is
+    otherwise at the crop's own size: there this is not quite what was published.
+  """
+  del options
+  if augment is None or not augment.get('on_device'):
+    return None
+  law = _rand_augment(augment)
+  mean, std = 255 * np.float32(_MEAN), 255 * np.float32(_STD)
+
+  def augmented(batch, rng):
+    images = batch['image']
+    pixels = jnp.clip(jnp.round(images * std + mean), 0, 255)
+    pixels = device_augment.rand_augment(law, pixels, rng)
+    return batch | {'image': ((pixels - mean) / std).astype(images.dtype)}
+
+  return augmented
+
+
+def _rand_augment(augment: Mapping[str, Any]) -> rand_augment.RandAugment:
+  fill = tuple(round(255 * x) for x in _MEAN)
+  fields = {k: v for k, v in augment.items() if k != 'on_device'}
+  return rand_augment.RandAugment(**{'fill': fill, **fields})
 
 
 def main(argv: list[str]):
