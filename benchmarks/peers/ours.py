@@ -72,7 +72,7 @@ def pipeline(files: Sequence[bytes], recipe: str) -> Pass:
 
   Args:
     files: JPEGs.
-    recipe: 'crop', 'paca' or 'perceiver', see `RECIPES`.
+    recipe: a name in `RECIPES`.
   """
   from data.images import imagenet
   from train_lib import host_memory
@@ -88,9 +88,16 @@ def pipeline(files: Sequence[bytes], recipe: str) -> Pass:
   return each
 
 
+def _host_part(recipe):
+  return recipe | {'augment': recipe['augment'] | {'on_device': True}}
+
+
 _PACA = paca_imagenet.get_config().data.preprocess.to_dict()
+_PERCEIVER = perceiver_imagenet.get_config().data.preprocess.to_dict()
 RECIPES = {
   'crop': {k: v for k, v in _PACA.items() if k != 'augment'},  # and a flip
   'paca': _PACA,
-  'perceiver': perceiver_imagenet.get_config().data.preprocess.to_dict(),
+  'perceiver': _PERCEIVER,
+  'paca_host': _host_part(_PACA),
+  'perceiver_host': _host_part(_PERCEIVER),
 }

@@ -110,4 +110,10 @@ ROWS = {
   'input_crop': _pipeline('crop and flip', 'crop'),
   'input_paca': _pipeline("PaCa's RandAugment", 'paca'),
   'input_perceiver': _pipeline("the Perceiver's RandAugment", 'perceiver'),
+  'input_paca_host': _pipeline(
+    "PaCa's, RandAugment on the device", 'paca_host'
+  ),
+  'input_perceiver_host': _pipeline(
+    "the Perceiver's, RandAugment on the device", 'perceiver_host'
+  ),
 }

@@ -125,8 +125,9 @@ def pipeline(files: Sequence[bytes], recipe: str) -> Pass:
   size, resize_last = options['image_size'], options.get('resize_last')
   augment = None
   if 'augment' in options:
-    fill = (124, 116, 104)
-    augment = rand_augment.RandAugment(**{'fill': fill, **options['augment']})
+    fields = {'fill': (124, 116, 104), **options['augment']}
+    del fields['on_device']
+    augment = rand_augment.RandAugment(**fields)
   mean, std = (
     torch.tensor(x).view(3, 1, 1)
     for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

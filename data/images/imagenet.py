@@ -157,7 +157,7 @@ def on_device(
   Returns:
     None for nothing, or (batch, rng) -> batch: RandAugment of `image`
     [B, S, S, 3] at the size that the model sees. With `resize_last` it is
-    otherwise at the crop's own size: there this is not quite what was published.
+    otherwise at the crop's own size: this is not quite what was published.
   """
   del options
   if augment is None or not augment.get('on_device'):
