@@ -4,6 +4,7 @@ Letters: B batch, M inputs, N latents, D their channels, O queries, C channels.
 """
 
 import math
+from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
@@ -145,12 +146,21 @@ class Encoder(nn.Module):
       apply = jax.checkpoint(apply, policy=self._policy())
 
     def process(x, layers, num_times):
-      # One loop, not two: what a layer keeps for the backward pass would be
-      # copied from the inner loop's arrays to the outer one's, and back.
-      params = jax.tree.map(
-        lambda p: jnp.concatenate([p[layers]] * num_times), stacked
-      )
-      return jax.lax.scan(apply, x, params)[0]
+      params = jax.tree.map(lambda p: p[layers], stacked)
+      if num_times == 1:
+        return jax.lax.scan(apply, x, params)[0]
+      # Blocks that share weights: a loop over blocks, whose gradients add up as
+      # they come. One loop, not two: what a layer keeps for the backward pass
+      # would be copied from the inner loop's arrays to the outer one's.
+      count = len(jax.tree.leaves(params)[0])
+      each = [jax.tree.map(itemgetter(i), params) for i in range(count)]
+
+      def block(x, _):
+        for params in each:
+          x, _ = apply(x, params)
+        return x, None
+
+      return jax.lax.scan(block, x, length=num_times)[0]
 
     return process
 
