@@ -144,19 +144,23 @@ class Bert(Encoder):
     *,
     input_mask: jax.Array | None = None,
     query_mask: jax.Array | None = None,
+    points: jax.Array | None = None,
   ) -> jax.Array:
-    """Maps ids [B, M] to logits [B, M, V].
+    """Maps ids [B, M] to logits [B, O, V].
 
     Args:
       ids: token ids.
       input_mask: [B, M], 1 for tokens, 0 for padding.
-      query_mask: not used; every position is decoded.
+      query_mask: not used.
+      points: positions to decode [B, O]; None for all M.
 
     Raises:
       ValueError: as `encode`.
     """
     del query_mask
     x = self.encode(ids, input_mask)
+    if points is not None:
+      x = jnp.take_along_axis(x, points[..., None], axis=1)
     x = self.head_norm(_gelu(self.head(x)))
     logits = jnp.einsum(
       'bmc,vc->bmv',

@@ -165,7 +165,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
   (r'augment\.num_layers', whole(0)),
   (
     'blocks_per_assignment|position_grid|window|stride|num_tiles|'
-    r'task\.num_queries|preprocess\.num_frames',
+    r'task\.(num_queries|max_masked)|preprocess\.num_frames',
     whole(1, optional=True),
   ),
   # None: sound alone; as many as needed; those of the pretrained model.

@@ -4,7 +4,6 @@ Letters: B batch, M inputs, N latents, D their channels, O queries, C channels.
 """
 
 import math
-from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
@@ -146,21 +145,12 @@ class Encoder(nn.Module):
       apply = jax.checkpoint(apply, policy=self._policy())
 
     def process(x, layers, num_times):
-      params = jax.tree.map(lambda p: p[layers], stacked)
-      if num_times == 1:
-        return jax.lax.scan(apply, x, params)[0]
-      # Blocks that share weights: a loop over blocks, whose gradients add up as
-      # they come. One loop, not two: what a layer keeps for the backward pass
-      # would be copied from the inner loop's arrays to the outer one's.
-      count = len(jax.tree.leaves(params)[0])
-      each = [jax.tree.map(itemgetter(i), params) for i in range(count)]
-
-      def block(x, _):
-        for params in each:
-          x, _ = apply(x, params)
-        return x, None
-
-      return jax.lax.scan(block, x, length=num_times)[0]
+      # One loop, not two: what a layer keeps for the backward pass would be
+      # copied from the inner loop's arrays to the outer one's, and back.
+      params = jax.tree.map(
+        lambda p: jnp.concatenate([p[layers]] * num_times), stacked
+      )
+      return jax.lax.scan(apply, x, params)[0]
 
     return process
 
@@ -255,17 +245,21 @@ class LanguageModel(nn.Module):
     *,
     input_mask: jax.Array | None = None,
     query_mask: jax.Array | None = None,
+    points: jax.Array | None = None,
   ) -> jax.Array:
-    """Maps ids [B, M] to logits [B, M, V].
+    """Maps ids [B, M] to logits [B, O, V].
 
     Args:
       ids: token ids.
       input_mask: [B, M], 1 for tokens, 0 for padding.
-      query_mask: [B, M], 1 for the positions to decode; the reference code
+      query_mask: [B, O], 1 for the positions to decode; the reference code
         passes the input mask. Logits of the others are meaningless.
+      points: positions to decode [B, O]; None for all M.
     """
     inputs = self.inputs(ids)
     latents = self.encoder(inputs, input_mask)
-    queries = self.queries(inputs)[:, : ids.shape[1]]
+    queries = self.queries(inputs, points)
+    if points is None:
+      queries = queries[:, : ids.shape[1]]
     x = self.decoder(queries, latents, query_mask=query_mask)
     return self.outputs(x, self.inputs.embedding)

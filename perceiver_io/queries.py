@@ -14,20 +14,24 @@ from perceiver_io import initializers
 
 
 class LearnedQueries(nn.Module):
-  """Learned queries, the same for every example."""
+  """Learned queries, the same for every example, or those asked for."""
 
   num_queries: int
   channels: int
 
   @nn.compact
-  def __call__(self, inputs: jax.Array) -> jax.Array:
-    """Returns [B, num_queries, channels]."""
+  def __call__(
+    self, inputs: jax.Array, points: jax.Array | None = None
+  ) -> jax.Array:
+    """Returns [B, O, channels], of the queries points [B, O], or of all."""
     table = self.param(
       'table',
       initializers.learned_array,
       (self.num_queries, self.channels),
       jnp.float32,
     )
+    if points is not None:
+      return table[points]
     return jnp.broadcast_to(table, (inputs.shape[0], *table.shape))
 
 

@@ -57,6 +57,40 @@ def test_loss_is_the_mean_over_masked_tokens(task_and_variables):
   np.testing.assert_allclose(aux.scalars['accuracy'], hits / count)
 
 
+def test_decoding_only_masked_positions_is_the_same(task_and_variables):
+  task, variables = task_and_variables
+  data = batch()
+  most = int(data['loss_mask'].sum(axis=1).max())
+  few = dataclasses.replace(task, max_masked=most)
+
+  def gradients(task):
+    def loss(variables):
+      return task.loss(variables, data, jax.random.key(0))
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables)
+
+  (loss, aux), grads = gradients(task)
+  (few_loss, few_aux), few_grads = gradients(few)
+  np.testing.assert_allclose(few_loss, loss, rtol=1e-6)
+  assert few_aux.weight == aux.weight
+  assert few_aux.scalars['accuracy'] == aux.scalars['accuracy']
+  jax.tree.map(
+    lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-6),
+    few_grads,
+    grads,
+  )
+  assert cost.multiply_adds(
+    few.loss, variables, data, jax.random.key(0)
+  ) < cost.multiply_adds(task.loss, variables, data, jax.random.key(0))
+  # What does not fit does not count, the last first.
+  fewer = dataclasses.replace(task, max_masked=2)
+  assert fewer.loss(variables, data, jax.random.key(0))[1].weight == sum(
+    np.minimum(data['loss_mask'].sum(axis=1), 2)
+  )
+  with pytest.raises(ValueError, match='max_masked: found 2 beside'):
+    dataclasses.replace(fewer, unmasked_weight=0.1)
+
+
 def test_unmasked_tokens_count_as_much_as_they_are_told(task_and_variables):
   task, variables = task_and_variables
   data = batch()

@@ -1,6 +1,7 @@
 """Masked language modelling (Jaegle et al. 2021b, section 4.1).
 
-Letters: B batch, M tokens, V ids of the vocabulary.
+Letters: B batch, M tokens, O positions that are decoded, V ids of the
+vocabulary.
 """
 
 import dataclasses
@@ -23,17 +24,28 @@ class MaskedLanguageModelling:
   `input_mask` [B, M], 0 for padding; `mask` [B].
 
   Attributes:
-    model: maps ids [B, M], given `input_mask` and `query_mask`, to logits
-      [B, M, V].
+    model: maps ids [B, M], given `input_mask`, `query_mask` and `points`, to
+      logits [B, O, V].
     unmasked_weight: of a token that was not masked in the loss, relative to one
       that was; 0 in the paper. Saying again what it reads teaches a small model
       within a thousand steps to carry tokens from inputs to outputs.
     vocab_size: V.
+    max_masked: decode so many positions of an example in training, the masked
+      ones; if more are masked, the last of them do not count in this step. None
+      to decode all M, of which the loss then takes the masked ones.
   """
 
   model: nn.Module
   unmasked_weight: float
   vocab_size: int
+  max_masked: int | None = None
+
+  def __post_init__(self):
+    if self.max_masked is not None and self.unmasked_weight:
+      raise ValueError(
+        f'max_masked: found {self.max_masked} beside unmasked_weight '
+        f'{self.unmasked_weight}, for which all is decoded; expected None.'
+      )
 
   @property
   def label_ranges(self):
@@ -44,9 +56,14 @@ class MaskedLanguageModelling:
 
   def loss(self, variables, batch, rng):
     del rng  # The pipeline drew the masks.
-    loss, correct, masked = self._per_token(variables, batch)
-    present = batch['input_mask'] * batch['mask'][:, None]
-    weight = masked + self.unmasked_weight * (present - masked)
+    points, length = None, batch['ids'].shape[1]
+    if self.max_masked is not None and self.max_masked < length:
+      _, points = jax.lax.top_k(batch['loss_mask'], self.max_masked)
+    loss, correct, masked = self._per_token(variables, batch, points)
+    weight = masked
+    if self.unmasked_weight:
+      present = batch['input_mask'] * batch['mask'][:, None]
+      weight = masked + self.unmasked_weight * (present - masked)
     return losses.masked_mean(loss, weight), task_lib.LossAux(
       model_state={},
       scalars={'accuracy': losses.masked_mean(correct, masked)},
@@ -63,32 +80,42 @@ class MaskedLanguageModelling:
 
   def predict(self, variables, batch):
     """Logits [B, M, V]."""
+    return {'logits': self._logits(variables, batch, None)}
+
+  def _logits(self, variables, batch, points):
     # As the reference code does, padding is not decoded either.
-    logits = self.model.apply(
+    return self.model.apply(
       variables,
       batch['ids'],
       input_mask=batch['input_mask'],
-      query_mask=batch['input_mask'],
+      query_mask=_at(points, batch['input_mask']),
+      points=points,
     )
-    return {'logits': logits}
 
-  def _per_token(self, variables, batch) -> tuple[jax.Array, ...]:
-    """Loss, correctness, and 1 for masked tokens that count [B, M]."""
-    logits = self.predict(variables, batch)['logits']
-    loss = losses.softmax_cross_entropy(logits, batch['targets'])
-    correct = jnp.argmax(logits, axis=-1) == batch['targets']
-    masked = batch['loss_mask'] * batch['mask'][:, None]
+  def _per_token(self, variables, batch, points=None) -> tuple[jax.Array, ...]:
+    """Loss, correctness, and 1 for masked tokens that count [B, O]."""
+    logits = self._logits(variables, batch, points)
+    targets = _at(points, batch['targets'])
+    loss = losses.softmax_cross_entropy(logits, targets)
+    correct = jnp.argmax(logits, axis=-1) == targets
+    masked = _at(points, batch['loss_mask']) * batch['mask'][:, None]
     return loss, correct.astype(loss.dtype), masked
+
+
+def _at(points: jax.Array | None, x: jax.Array) -> jax.Array:
+  """x [B, M] at points [B, O]; all of it for None."""
+  return x if points is None else jnp.take_along_axis(x, points, axis=1)
 
 
 def make_task(
   config: ml_collections.ConfigDict, model: ml_collections.ConfigDict
 ) -> MaskedLanguageModelling:
-  """Reads make_model, a function's dotted name, and unmasked_weight; `model`
-  are the function's arguments."""
+  """Reads make_model, a function's dotted name, unmasked_weight and max_masked;
+  `model` are the function's arguments."""
   make_model = task_lib.function_named(config.make_model)
   return MaskedLanguageModelling(
     model=make_model(**model),
     unmasked_weight=config.unmasked_weight,
     vocab_size=model.vocab_size,
+    max_masked=config.get('max_masked'),  # older runs have none
   )
