@@ -13,7 +13,7 @@ from paca_vit import classifier
 from paca_vit.evaluators import deciding_clusters
 from paca_vit.tasks import classification
 from tests import golden_paca
-from train_lib import pictures, train_state
+from train_lib import labels, pictures, train_state
 
 
 def evaluator(num_clusters, workdir):
@@ -29,7 +29,7 @@ def evaluator(num_clusters, workdir):
   )
   config.data.source = 'synthetic'
   task = classification.Classification(
-    classifier.make_classifier(model_config), 0.0, None
+    classifier.make_classifier(model_config), labels.Classes(10), None
   )
   variables = golden_paca.random_variables(golden_paca.shapes_of(task.model))
   state = train_state.TrainState(jnp.int32(7), variables['params'], {}, ())

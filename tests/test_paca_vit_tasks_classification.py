@@ -10,6 +10,7 @@ import pytest
 from configs.paca_vit import models
 from paca_vit.tasks import classification
 from tests import golden_paca
+from train_lib import labels
 from train_lib import task as task_lib
 
 
@@ -86,7 +87,7 @@ def test_loss_is_the_mean_cross_entropy(task_and_variables):
 
 def test_smoothing_is_of_integer_labels_only(task_and_variables):
   task, variables = task_and_variables
-  smooth = dataclasses.replace(task, label_smoothing=0.3)
+  smooth = dataclasses.replace(task, labels=labels.Classes(10, 0.3))
   targets = np.eye(10, dtype=np.float32)[batch()['label']]
   hard, _ = loss(task, variables, batch())
   soft, aux = loss(smooth, variables, batch() | {'label': targets})

@@ -13,7 +13,7 @@ from perceiver_io.attention import CrossAttention
 from perceiver_io.evaluators import attention_maps
 from perceiver_io.tasks.classification import Classification
 from tests import golden_paca
-from train_lib import sharding
+from train_lib import labels, sharding
 
 HEIGHT, WIDTH, LATENTS = 4, 6, 5
 IMAGES = np.random.default_rng(1).standard_normal((2, HEIGHT, WIDTH, 1))
@@ -36,7 +36,7 @@ def make(num_heads=1):
   )
   # The decoder's heads divide the latents' channels, the encoder's the inputs'.
   model = model.copy(decoder=CrossAttention(1))
-  task = Classification(model, label_smoothing=0.0, mixing=None)
+  task = Classification(model, labels.Classes(3), mixing=None)
   shapes = jax.eval_shape(task.init, jax.random.key(0), BATCH)
   return task, golden_paca.random_variables(shapes)
 

@@ -8,7 +8,7 @@ import dataclasses
 import flax.linen as nn
 import ml_collections
 
-from train_lib import classification
+from train_lib import labels
 from train_lib import task as task_lib
 
 
@@ -19,38 +19,31 @@ class Classification:
 
   Attributes:
     model: maps images to logits [B, K], and has no state but parameters.
-    num_classes: K.
-    label_smoothing: in training.
+    labels: what the outputs are.
   """
 
   model: nn.Module
-  num_classes: int
-  label_smoothing: float
+  labels: labels.Classes
 
   @property
   def label_ranges(self):
-    return {'label': (self.num_classes, None)}
+    return self.labels.ranges
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'])
 
   def loss(self, variables, batch, rng):
     del rng
-    return classification.make_loss(
-      self.model.apply(variables, batch['image']),
-      batch['label'],
-      batch['mask'],
-      label_smoothing=self.label_smoothing,
-      model_state={},
-    )
+    logits = self.model.apply(variables, batch['image'])
+    return self.labels.loss(logits, batch['label'], batch['mask'])
 
   def metrics(self, variables, batch):
     logits = self.model.apply(variables, batch['image'])
-    return classification.make_metrics(logits, batch['label'], batch['mask'])
+    return self.labels.metrics(logits, batch['label'], batch['mask'])
 
   def predict(self, variables, batch):
     """`logits` [B, K]."""
-    return {'logits': self.model.apply(variables, batch['image'])}
+    return self.labels.predictions(self.model.apply(variables, batch['image']))
 
 
 def make_task(
@@ -61,6 +54,5 @@ def make_task(
   make_model = task_lib.function_named(config.make_model)
   return Classification(
     model=make_model(**model),
-    num_classes=model.num_classes,
-    label_smoothing=config.label_smoothing,
+    labels=labels.Classes(model.num_classes, config.label_smoothing),
   )

@@ -8,6 +8,7 @@ import ml_collections
 
 from paca_vit import kmeans, video
 from paca_vit.tasks import classification
+from train_lib import labels
 
 PREDICTIONS = 'data.video.predictions'
 
@@ -19,7 +20,7 @@ def make_task(
   network = video.make_video_classifier(model)
   return classification.Classification(
     model=network,
-    label_smoothing=config.label_smoothing,
+    labels=labels.Classes(model.num_classes, config.label_smoothing),
     mixing=None,
     start=kmeans.make_start(model, network),
   )

@@ -25,7 +25,7 @@ from perceiver_io.outputs import MeanLogits, Projection
 from perceiver_io.perceiver import Encoder
 from perceiver_io.position_encoding import fourier_features
 from perceiver_io.queries import LearnedQueries
-from train_lib import classification, regression
+from train_lib import labels as labels_lib
 
 PREDICTIONS = 'data.arrays.predictions'
 
@@ -97,64 +97,45 @@ class Arrays:
 
   Attributes:
     model: the model.
-    scale: of numbers; None for classes.
-    label_smoothing: of classes, in training.
+    labels: what the outputs are.
   """
 
   model: ArrayModel
-  scale: regression.Scale | None
-  label_smoothing: float
+  labels: labels_lib.Classes | labels_lib.Numbers
 
   @property
   def label_ranges(self):
-    if self.scale is not None:
-      return {}
-    return {'label': (self.model.num_outputs, None)}
+    return self.labels.ranges
 
   def init(self, rng, batch):
     return self.model.init(rng, *self._inputs(batch))
 
   def loss(self, variables, batch, rng):
     del rng
-    outputs, labels, mask = self._flat(variables, batch)
-    if self.scale is None:
-      return classification.make_loss(
-        outputs,
-        labels,
-        mask,
-        label_smoothing=self.label_smoothing,
-        model_state={},
-      )
-    return regression.make_loss(self.scale, outputs, labels, mask)
+    return self.labels.loss(*self._flat(variables, batch))
 
   def metrics(self, variables, batch):
     """Of classes loss and accuracy; of numbers the loss, and the root mean
     square and the mean size of the error in y's units."""
-    outputs, labels, mask = self._flat(variables, batch)
-    if self.scale is None:
-      return classification.make_metrics(outputs, labels, mask)
-    return regression.make_metrics(self.scale, outputs, labels, mask)
+    return self.labels.metrics(*self._flat(variables, batch))
 
   def predict(self, variables, batch):
     """`logits`, or `numbers` in y's units, [B, K] or [B, O, K]."""
     outputs = self.model.apply(variables, *self._inputs(batch))
     outputs = outputs if self.model.dense else outputs[:, 0]
-    if self.scale is None:
-      return {'logits': outputs}
-    return {'numbers': self.scale.in_units(outputs)}
+    return self.labels.predictions(outputs)
 
   def _inputs(self, batch):
     names = ('x', 'coordinates', 'input_mask', 'queries')
     return [batch.get(name) for name in names]
 
   def _flat(self, variables, batch):
-    """Outputs [N, K], labels and their mask [N] or [N, K] of all outputs."""
+    """Outputs [N, K] of all, and labels and their mask as one axis."""
     outputs = self.model.apply(variables, *self._inputs(batch))
     outputs = outputs.reshape(-1, outputs.shape[-1])
-    label, known = batch['label'], batch['label_mask']
+    known = batch['label_mask']
     mask = batch['mask'].reshape(-1, *(1,) * (known.ndim - 1)) * known
-    shape = outputs.shape[:1] if self.scale is None else outputs.shape
-    return outputs, label.reshape(shape), mask.reshape(shape)
+    return outputs, batch['label'].reshape(-1), mask.reshape(-1)
 
 
 def make_task(
@@ -194,6 +175,5 @@ def make_task(
       num_outputs=config.num_outputs,
       dense=config.dense,
     ),
-    scale=regression.make_scale(config, config.num_outputs),
-    label_smoothing=config.label_smoothing,
+    labels=labels_lib.make_labels(config, config.num_outputs),
   )

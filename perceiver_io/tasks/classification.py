@@ -10,7 +10,8 @@ import ml_collections
 
 from perceiver_io import models
 from perceiver_io.perceiver import Perceiver, PooledPerceiver
-from train_lib import classification, mixing, regression
+from train_lib import classification, mixing
+from train_lib import labels as labels_lib
 
 PREDICTIONS = 'data.images.predictions'
 
@@ -23,23 +24,18 @@ class Classification:
 
   Attributes:
     model: the classifier.
-    label_smoothing: of integer labels in training; targets, also those that
-      `mixing` makes, are taken as they are.
+    labels: what the outputs are.
     mixing: blends the images and labels of a training batch, and may make one
       of several neighbours; None: does not.
-    scale: of a number, the model's only output; None for classes.
   """
 
   model: Perceiver | PooledPerceiver
-  label_smoothing: float
+  labels: labels_lib.Classes | labels_lib.Numbers
   mixing: classification.Mixing | None
-  scale: regression.Scale | None = None
 
   @property
   def label_ranges(self):
-    if self.scale is not None:
-      return {}
-    return {'label': (self.model.outputs.num_classes, None)}
+    return self.labels.ranges
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['image'])
@@ -49,37 +45,21 @@ class Classification:
     if self.mixing is not None:
       images, labels = self.mixing(rng, images, labels)
       mask = jnp.min(mask.reshape(len(labels), -1), axis=1)
-    logits, model_state = self.model.apply(
+    outputs, model_state = self.model.apply(
       variables,
       images,
       train=True,
       mutable=[name for name in variables if name != 'params'],
     )
-    if self.scale is not None:
-      label, mask = labels[:, None], mask[:, None]
-      return regression.make_loss(self.scale, logits, label, mask, model_state)
-    return classification.make_loss(
-      logits,
-      labels,
-      mask,
-      label_smoothing=self.label_smoothing,
-      model_state=model_state,
-    )
+    return self.labels.loss(outputs, labels, mask, model_state)
 
   def metrics(self, variables, batch):
-    logits = self.model.apply(variables, batch['image'])
-    label, mask = batch['label'], batch['mask']
-    if self.scale is not None:
-      label, mask = label[:, None], mask[:, None]
-      return regression.make_metrics(self.scale, logits, label, mask)
-    return classification.make_metrics(logits, label, mask)
+    outputs = self.model.apply(variables, batch['image'])
+    return self.labels.metrics(outputs, batch['label'], batch['mask'])
 
   def predict(self, variables, batch):
     """`logits` [B, K], or `numbers` [B, 1]."""
-    outputs = self.model.apply(variables, batch['image'])
-    if self.scale is not None:
-      return {'numbers': self.scale.in_units(outputs)}
-    return {'logits': outputs}
+    return self.labels.predictions(self.model.apply(variables, batch['image']))
 
 
 def make_task(
@@ -88,8 +68,7 @@ def make_task(
   """Builds the task.
 
   Args:
-    config: label_smoothing, mixing or None, and what `regression.make_scale`
-      reads.
+    config: mixing or None, and what `labels.make_labels` reads.
     model: the arguments of `models.image_classifier`.
   """
   mix = None
@@ -101,7 +80,6 @@ def make_task(
     )
   return Classification(
     model=models.image_classifier(**model),
-    label_smoothing=config.label_smoothing,
+    labels=labels_lib.make_labels(config, model.num_classes),
     mixing=mix,
-    scale=regression.make_scale(config, model.num_classes),
   )

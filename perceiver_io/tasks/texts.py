@@ -18,7 +18,7 @@ from perceiver_io.inputs import TokenInputs
 from perceiver_io.perceiver import Encoder
 from perceiver_io.queries import LearnedQueries
 from perceiver_io.tasks.sentence_classification import TaskHead
-from train_lib import classification, regression
+from train_lib import labels as labels_lib
 
 PREDICTIONS = 'data.language.predictions'
 
@@ -54,57 +54,34 @@ class Texts:
 
   Attributes:
     model: the model.
-    scale: of numbers; None for classes.
-    label_smoothing: of classes, in training.
+    labels: what the outputs are.
   """
 
   model: TextModel
-  scale: regression.Scale | None
-  label_smoothing: float
+  labels: labels_lib.Classes | labels_lib.Numbers
 
   @property
   def label_ranges(self):
-    ids = {'ids': (self.model.inputs.vocab_size, None)}
-    if self.scale is not None:
-      return ids
-    return ids | {'label': (self.model.num_outputs, None)}
+    return {'ids': (self.model.inputs.vocab_size, None)} | self.labels.ranges
 
   def init(self, rng, batch):
     return self.model.init(rng, batch['ids'], batch['input_mask'])
 
   def loss(self, variables, batch, rng):
     del rng
-    outputs, label, mask = self._outputs(variables, batch)
-    if self.scale is not None:
-      return regression.make_loss(self.scale, outputs, label, mask)
-    return classification.make_loss(
-      outputs,
-      label,
-      mask,
-      label_smoothing=self.label_smoothing,
-      model_state={},
-    )
+    outputs = self._outputs(variables, batch)
+    return self.labels.loss(outputs, batch['label'], batch['mask'])
 
   def metrics(self, variables, batch):
-    outputs, label, mask = self._outputs(variables, batch)
-    if self.scale is not None:
-      return regression.make_metrics(self.scale, outputs, label, mask)
-    return classification.make_metrics(outputs, label, mask)
+    outputs = self._outputs(variables, batch)
+    return self.labels.metrics(outputs, batch['label'], batch['mask'])
 
   def predict(self, variables, batch):
     """`logits` [B, K], or `numbers` [B, 1]."""
-    outputs = self.model.apply(variables, batch['ids'], batch['input_mask'])
-    if self.scale is not None:
-      return {'numbers': self.scale.in_units(outputs)}
-    return {'logits': outputs}
+    return self.labels.predictions(self._outputs(variables, batch))
 
   def _outputs(self, variables, batch):
-    """Outputs [B, K], and label and mask, of numbers [B, 1]."""
-    outputs = self.model.apply(variables, batch['ids'], batch['input_mask'])
-    label, mask = batch['label'], batch['mask']
-    if self.scale is not None:
-      label, mask = label[:, None], mask[:, None]
-    return outputs, label, mask
+    return self.model.apply(variables, batch['ids'], batch['input_mask'])
 
 
 def make_task(
@@ -125,6 +102,5 @@ def make_task(
       decoder=pretrained.decoder,
       num_outputs=config.num_outputs,
     ),
-    scale=regression.make_scale(config, config.num_outputs),
-    label_smoothing=config.label_smoothing,
+    labels=labels_lib.make_labels(config, config.num_outputs),
   )
