@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from perceiver_paca.ops import depthwise_conv, resize
-from train_lib import cost
+from perceiver_paca.ops import attention, depthwise_conv, resize
+from train_lib import cost, sharding
 
 
 def of(*shape):
@@ -73,6 +73,21 @@ def square_or_not(x):
 )
 def test_control_flow_and_transformed_functions(fn, products):
   assert cost.multiply_adds(fn, of(4, 4)) == products * 4**3
+
+
+@pytest.mark.parametrize('split', [{'data': 4, 'tensor': 2}, {'inputs': 8}])
+def test_a_mesh_changes_nothing(split):
+  mesh = sharding.make_mesh(
+    {'data': 1, 'fsdp': 1, 'tensor': 1, 'inputs': 1} | split
+  )
+
+  def fn(q, k):
+    return attention.attention(q, k, k)
+
+  args = of(8, 16, 4, 8), of(8, 32, 4, 8)
+  whole = cost.multiply_adds(fn, *args)
+  assert whole == 2 * 8 * 4 * 16 * 32 * 8
+  assert cost.multiply_adds(sharding.on_mesh(mesh, fn), *args) == whole
 
 
 def test_interpolation_does_not_count():

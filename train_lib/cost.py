@@ -28,7 +28,8 @@ def multiply_adds(
   Nothing is computed: `fn` is traced. Products with padding count, as is
   usual; elementwise work, norms and softmaxes do not. Of the branches of a
   `cond` the most costly one counts, and so where platforms get different
-  implementations the one that is written as a product.
+  implementations the one that is written as a product. What is the same on
+  several devices of a mesh counts once for each.
 
   Args:
     fn: function of `args`.
@@ -58,6 +59,9 @@ def _count(jaxpr, uncounted):
       lhs = eqn.invars[0].aval.shape
       out = eqn.outvars[0].aval.shape
       total += math.prod(out) * math.prod(lhs[axis] for axis in contracted)
+    elif name == 'shard_map':  # shapes inside are those of one device
+      axes = params['newly_manual_axes']
+      total += math.prod(params['mesh'].shape[x] for x in axes) * sum(inner)
     elif name == 'cond':
       total += max(inner)
     elif name == 'scan':
