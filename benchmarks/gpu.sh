@@ -7,7 +7,7 @@
 #
 # Rows: tests (attention and depth-wise convolution against float64 on the
 # device), depthwise and attention (their implementations), lm, paca_tiny,
-# paca_small, imagenet, flow, flags (XLA's, as an A/B). TRACES=DIR keeps a
+# paca_small, imagenet, flow, flags (XLA's, as an A/B), and others like them. TRACES=DIR keeps a
 # profile of each row, which `python -m benchmarks.kernels` reads.
 # With TINY=1 models are small and steps few: a rehearsal, also on a CPU.
 # Needs JAX, and PyTorch, transformers and timm for the peers (PEERS=0: without).
@@ -103,8 +103,8 @@ imagenet=configs/perceiver_io/imagenet.py flow=configs/perceiver_io/optical_flow
 digits=configs/perceiver_io/mnist5k.py:tiny
 paca_digits=configs/paca_vit/mnist5k.py:tiny
 
-row lm train $lm:base_bytes $lm:tiny 64 PerceiverForMaskedLM \
-  --config.model.scan_layers=true
+# Layers one after the other: a loop over them copies what it keeps.
+row lm train $lm:base_bytes $lm:tiny 64 PerceiverForMaskedLM
 row paca_tiny train $paca:tiny_p2cconv_100_0 $paca_digits 256 timm:pvt_v2_b1
 row paca_tiny_predict predict $paca:tiny_p2cconv_100_0 $paca_digits 512 \
   timm:pvt_v2_b1
@@ -113,9 +113,9 @@ row imagenet train $imagenet:fourier $digits 32 \
 row paca_small train $paca:small_p2cconv_100_0 $paca_digits 256 timm:pvt_v2_b2
 row flow train $flow:patch3 $flow:tiny 8 - \
   --config.model.encoder.scan_layers=true
-row lm_predict predict $lm:base_bytes $lm:tiny 64 PerceiverForMaskedLM \
-  --config.model.scan_layers=true
-row lm_unrolled train $lm:base_bytes $lm:tiny 64 -
+row lm_predict predict $lm:base_bytes $lm:tiny 64 PerceiverForMaskedLM
+row lm_loop train $lm:base_bytes $lm:tiny 64 - --config.model.scan_layers=true
+row imagenet_unrolled train $imagenet:fourier $digits 32 -
 for implementation in plain cudnn; do
   row lm_$implementation train $lm:base_bytes $lm:tiny 64 - \
     --config.model.scan_layers=true \
