@@ -7,8 +7,8 @@
 #
 # Rows: tests (attention and depth-wise convolution against float64 on the
 # device), depthwise and attention (their implementations), lm, paca_tiny,
-# paca_small, imagenet, flow, flags (XLA's, as an A/B), and others like them. TRACES=DIR keeps a
-# profile of each row, which `python -m benchmarks.kernels` reads.
+# paca_small, imagenet, flow, flags (XLA's, as an A/B), and others like them.
+# TRACES=DIR keeps a profile of each row, for `python -m benchmarks.kernels`.
 # With TINY=1 models are small and steps few: a rehearsal, also on a CPU.
 # Needs JAX, and PyTorch, transformers and timm for the peers (PEERS=0: without).
 set -u
