@@ -10,9 +10,11 @@ Pages of docs/ link to files of the repository as a reader of the repository
 sees them, `](../LICENSE)`. Those files become part of the site, as they are.
 """
 
+import logging
 import os
 import pathlib
 import re
+import resource
 import sys
 
 from mkdocs.structure.files import File
@@ -27,6 +29,7 @@ _TOP_LEVEL = ('CONTRIBUTING.md', 'CHANGELOG.md')
 # What `pip install .` gives, without what belongs to the research codebase.
 _LIBRARIES = ('perceiver_io', 'paca_vit', 'perceiver_paca')
 _NOT_INSTALLED = {'tasks', 'evaluators'}
+_log = logging.getLogger('mkdocs.hooks.site')
 
 
 def modules(library: str) -> list[str]:
@@ -77,6 +80,12 @@ def executed(path: pathlib.Path, how: str) -> tuple[str, dict[str, bytes]]:
   return markdown, dict(found.get('outputs', {}))
 
 
+def _cpu_seconds() -> float:
+  """Of the kernels that have ended, and what they started."""
+  used = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return used.ru_utime + used.ru_stime
+
+
 def on_files(files, config):
   """Adds the top level's pages, what pages link to, and the reference."""
   outside = {
@@ -89,7 +98,10 @@ def on_files(files, config):
     files.append(File.generated(config, name, content=text))
   how = os.environ.get('NOTEBOOKS', 'whole')
   for path in sorted(_NOTEBOOKS.glob('*.py')):
+    before = _cpu_seconds()
     text, pictures = executed(path, how)
+    seconds = _cpu_seconds() - before
+    _log.info('%s was executed in %.0f CPU seconds.', path.name, seconds)
     name = f'notebooks/{path.stem}.md'
     files.append(File.generated(config, name, content=text))
     for picture, content in pictures.items():

@@ -202,7 +202,11 @@ class PacaBackbone(nn.Module):
   def _scanned(self, stage, name, rates, x, assignment, train):
     """As `_unrolled`, one block in a loop over the parameters of all."""
     make_block = functools.partial(
-      self.block, num_heads=stage.num_heads, dtype=self.dtype, parent=None
+      self.block,
+      num_heads=stage.num_heads,
+      dtype=self.dtype,
+      parent=None,
+      name=f'{name}_block_0',  # for `relevance`; all share its assignment
     )
     first = make_block(clustering=stage.clustering)
 

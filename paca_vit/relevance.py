@@ -44,11 +44,12 @@ def apply_scaled(
 
   def intercept(next_method, args, kwargs, context):
     tokens = next_method(*args, **kwargs)
-    path = context.module.path
-    if path[-1:] != ('cluster_norm',) or context.method_name != '__call__':
+    module = context.module
+    if module.name != 'cluster_norm' or context.method_name != '__call__':
       return tokens
-    block = path[-3]  # backbone/<block>/attention/cluster_norm
-    return tokens * scales[names[block]][:, :, None].astype(tokens.dtype)
+    block = module.parent.parent  # <block>/attention/cluster_norm
+    scale = scales[names[block.name]]
+    return tokens * scale[:, :, None].astype(tokens.dtype)
 
   with nn.intercept_methods(intercept):
     return model.apply(variables, images, train=False, return_features=True)

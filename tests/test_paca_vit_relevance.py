@@ -9,6 +9,7 @@ import pytest
 from configs.paca_vit import models
 from paca_vit import attention, classifier, relevance
 from tests import golden_paca
+from train_lib import stacking
 
 IMAGES = golden_paca.images(2, 16, 20, 'float64')[..., :1]
 CLASSES = np.array([2, 0])
@@ -17,11 +18,12 @@ CLASSES = np.array([2, 0])
 class Explained:
   """A model of two blocks, its variables and jitted functions of them."""
 
-  def __init__(self, blocks_per_assignment):
+  def __init__(self, blocks_per_assignment=None, scan_layers=False):
     config = models.model('demo')
     config.update(channels=(8,), depths=(2,), num_heads=(2,), num_classes=4)
     config.update(num_clusters=(5,), dtype='float64')
     config.update(blocks_per_assignment=blocks_per_assignment)
+    config.update(scan_layers=scan_layers)
     model = classifier.make_classifier(config)
     shapes = golden_paca.shapes_of(model)
     self.variables = jax.tree.map(
@@ -53,12 +55,31 @@ def wide():
 
 @pytest.fixture(scope='module')
 def sharing(wide):
-  return Explained(blocks_per_assignment=None)
+  return Explained()
 
 
 @pytest.fixture(scope='module')
 def blockwise(wide):
   return Explained(blocks_per_assignment=1)
+
+
+def test_layers_in_a_loop_have_the_clusters_of_unrolled_ones(sharing):
+  looped = Explained(scan_layers=True)
+  variables = stacking.unstacked(looped.variables)
+  expected, assignments = sharing.explain(variables)
+  assert looped.relevance.keys() == expected.keys() == {'stage_1'}
+  for found, wanted in (
+    (looped.relevance, expected),
+    (looped.assignments, assignments),
+  ):
+    np.testing.assert_allclose(
+      found['stage_1'], wanted['stage_1'], rtol=1e-6, atol=1e-9
+    )
+  off = {'stage_1': looped.ones['stage_1'].copy()}
+  off['stage_1'][:, 2] = 0
+  found = looped.scaled(looped.variables, off)
+  np.testing.assert_allclose(found, sharing.scaled(variables, off), rtol=1e-6)
+  assert np.abs(found - sharing.plain(variables)).max() > 1e-3
 
 
 @pytest.mark.parametrize(

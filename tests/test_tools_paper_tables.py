@@ -1,12 +1,13 @@
 """The papers' tables: drifts are found, and columns are not mixed up."""
 
+import functools
 import json
 
 import pytest
 
 from tests import linear_task
 from tools import paper_tables, published_models
-from train_lib import results, trained
+from train_lib import cost, results, trained
 
 DATA = json.loads(paper_tables.PUBLISHED.read_text())
 MODEL = 'paca_vit/imagenet:tiny_p2cconv_100_0'
@@ -70,6 +71,24 @@ def test_counts(model, gflops):
   counts = paper_tables.count(model)
   assert counts == DATA['counted'][model]
   assert counts['multiply_adds'] * 2e-9 == pytest.approx(gflops, rel=1e-3)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+  'model',
+  [
+    *('baselines/bert:base', 'perceiver_io/audioset:raw'),
+    'paca_vit/ade20k:upernet_tiny_p2cconv_100_0',
+  ],
+)
+def test_one_trace_of_loops_counts_what_the_model_computes(model):
+  counts = paper_tables.count(model)
+  variables = published_models.variables(model)
+  made = published_models.model(model)
+  apply = functools.partial(made.module.apply, **made.kwargs)
+  executed = cost.multiply_adds(apply, variables, *made.args)
+  assert counts['executed'] == executed
+  assert counts['parameters'] == cost.num_params(variables['params'])
 
 
 def test_drifts_are_found():

@@ -14,9 +14,10 @@ import pytest
 import predict
 from perceiver_io.evaluators import attention_maps
 from tests import odd_images
-from tests.playground_servers import as_text, make_run
+from tests.playground_servers import as_text, make_run, small_config
 from tools.playground import parts
 from tools.playground.inputs import Refused
+from tools.playground.runs import Run
 from train_lib import prediction, run_files, sharding, trained
 
 pytestmark = pytest.mark.full
@@ -95,6 +96,32 @@ def test_pictures_are_what_predict_draws(opened, name, suffix):
   shown = picture_of(answer['pictures'][0]['url']).astype(int)
   assert shown.shape == drawn.shape
   assert np.abs(shown - drawn).mean() < 2
+
+
+def test_clusters_of_blocks_in_a_loop_are_switched_off(tmp_path):
+  """As those of the same weights in blocks one after the other."""
+  config = small_config()
+  config.model.scan_layers = True
+  looped = make_run(tmp_path / 'run', config)
+  config.model.scan_layers = False
+  unrolled = Run(workdir_of(looped), config)
+  body = BODIES['picture'] | {'off': {'stage_1': [4], 'stage_2': [1, 2]}}
+  found, expected, whole = (
+    np.array(run.answer(given)['probabilities'])
+    for run, given in (
+      (looped, body),
+      (unrolled, body),
+      (unrolled, BODIES['picture']),
+    )
+  )
+  np.testing.assert_allclose(found, expected, atol=2e-5)
+  assert np.abs(found - whole).max() > 1e-3
+  layers = (
+    run.answer(BODIES['picture'])['layers'] for run in (looped, unrolled)
+  )
+  for one, other in zip(*layers, strict=True):
+    assert one['name'] == other['name'] and one['shape'] == other['shape']
+    assert one['relevance'] == pytest.approx(other['relevance'], abs=2e-5)
 
 
 def test_latents_weights_are_the_encoders(opened):

@@ -19,6 +19,16 @@ def test_num_params():
   assert cost.num_params({'a': of(2, 3), 'b': [of(), of(4)]}) == 11
 
 
+def test_init_tells_variables_and_products_of_what_is_returned():
+  def init(rng, x):
+    kernel = jax.random.normal(rng, (3, 5))
+    unused = x @ x.T  # of something that only training returns
+    return jnp.tanh(x @ kernel), {'kernel': kernel, 'sum': unused.sum()}
+
+  variables, macs = cost.init_and_multiply_adds(init, of(2, 3))
+  assert variables['kernel'].shape == (3, 5) and macs == 2 * 3 * 5
+
+
 def test_matrix_products():
   einsum = functools.partial(jnp.einsum, 'BNC,BMC->BNM')
   assert cost.multiply_adds(einsum, of(2, 3, 5), of(2, 7, 5)) == 2 * 3 * 7 * 5

@@ -78,6 +78,10 @@ def test_a_model_is_as_good_as_its_card_says(name, tmp_path, monkeypatch):
     config, workdir, mesh, setup.evaluation_batch(config)
   )
   section = evaluators.sections(config)[evaluator]
+  try:
+    pipeline.open_source(section.data)
+  except (FileNotFoundError, ModuleNotFoundError) as e:
+    pytest.skip(f'its data are not here: {e}')
   if section.module != 'train_lib.evaluate':  # It has no slices.
     with config.unlocked():
       config.evals = {evaluator: config.evals[evaluator]}

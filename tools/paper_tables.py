@@ -14,7 +14,6 @@ Metrics are read from the results.json that eval.py leaves in a workdir:
 without a footnote, not the published one. --record records the counts.
 """
 
-import functools
 import glob
 import json
 import multiprocessing
@@ -44,16 +43,14 @@ _UNITS = {'M': 1e6, 'G': 1e9, 'B': 1e9, 'T': 1e12}
 def count(model: str, with_sizes: bool = False) -> dict[str, Any]:
   """Parameters and multiply-adds, and `sizes`, of a published model."""
 
-  def multiply_adds(options):
-    made = published_models.model(model, **options)
-    apply = functools.partial(made.module.apply, **made.kwargs)
-    return cost.multiply_adds(apply, variables, *made.args)
+  def trace(**options):
+    made = published_models.model(model, **options).in_loops()
+    return cost.init_and_multiply_adds(made.init_with_output, *made.args)
 
-  variables = published_models.variables(model)
-  executed = multiply_adds({})
+  variables, executed = trace()
   plain = executed
   if model.startswith('perceiver_io/'):  # Others have no options.
-    plain = multiply_adds(published_models.PLAIN)
+    _, plain = trace(**published_models.PLAIN)
   counts = {
     'parameters': cost.num_params(variables['params']),
     'multiply_adds': plain,

@@ -48,6 +48,27 @@ class Published(NamedTuple):
     init = functools.partial(self.module.init, **self.kwargs)
     return jax.eval_shape(init, jax.random.key(0), *self.args)
 
+  def init_with_output(self, rng: jax.Array, *args: PyTree):
+    """As the module's, without outputs that training alone has."""
+    outputs, variables = self.module.init_with_output(rng, *args, **self.kwargs)
+    if getattr(self.module, 'auxiliary_head', None):
+      outputs = outputs.replace(auxiliary_logits=None)
+    return outputs, variables
+
+  def in_loops(self) -> 'Published':
+    """The same with equal layers as a loop over one, which is traced faster.
+
+    Of a Perceiver or a BERT; PaCa-ViT has few equal layers. The arrays are
+    stacked, of the same elements.
+    """
+    module = self.module
+    if hasattr(module, 'scan_layers'):
+      return self._replace(module=module.clone(scan_layers=True))
+    if hasattr(module, 'encoder'):
+      encoder = module.encoder.clone(scan_layers=True)
+      return self._replace(module=module.clone(encoder=encoder))
+    return self
+
 
 def _shape(*dims, dtype='float32'):
   return jax.ShapeDtypeStruct(dims, dtype)
@@ -138,7 +159,7 @@ def sizes(name: str) -> dict[str, list[int]]:
     return made
 
   with nn.intercept_methods(note):
-    model(name).variables()
+    model(name).in_loops().variables()
   return {key: list(found[key]) for key in sorted(found)}
 
 

@@ -6,8 +6,13 @@ from typing import Any
 
 import jax
 from jax.extend import core
+from jax.interpreters import partial_eval
 
 PyTree = Any
+_UNCOUNTED = (
+  *('resize_bilinear', 'adaptive_average_pool', 'roi_align'),
+  'mask_targets',
+)
 
 
 def num_params(params: PyTree) -> int:
@@ -18,10 +23,7 @@ def num_params(params: PyTree) -> int:
 def multiply_adds(
   fn: Callable[..., Any],
   *args: PyTree,
-  uncounted: Collection[str] = (
-    *('resize_bilinear', 'adaptive_average_pool', 'roi_align'),
-    'mask_targets',
-  ),
+  uncounted: Collection[str] = _UNCOUNTED,
 ) -> int:
   """Counts the multiply-adds of all convolutions and matrix products in `fn`.
 
@@ -41,6 +43,24 @@ def multiply_adds(
     ValueError: if a loop of unknown length contains products.
   """
   return _count(jax.make_jaxpr(fn)(*args).jaxpr, uncounted)
+
+
+def init_and_multiply_adds(
+  init: Callable[..., tuple[PyTree, PyTree]], *args: PyTree
+) -> tuple[PyTree, int]:
+  """Shapes of a model's variables, and its `multiply_adds`, from one trace.
+
+  Args:
+    init: a module's `init_with_output`: of a generator and `args` its outputs
+      and variables. What counts are the products that the outputs need.
+    *args: arrays or ShapeDtypeStructs.
+  """
+  make = jax.make_jaxpr(init, return_shape=True)
+  made, (outputs, variables) = make(jax.random.key(0), *args)
+  num_outputs = len(jax.tree.leaves(outputs))
+  needed = [i < num_outputs for i in range(len(made.jaxpr.outvars))]
+  jaxpr, _ = partial_eval.dce_jaxpr(made.jaxpr, needed)
+  return variables, _count(jaxpr, _UNCOUNTED)
 
 
 def _count(jaxpr, uncounted):

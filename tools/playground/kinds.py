@@ -65,10 +65,11 @@ def make_view(
     )
   if view is views.Classes:
     model = getattr(task, 'model', None)
-    # Inside of a loop over layers no cluster can be switched off.
-    if isinstance(model, classifier.PacaViT) and not config.model.scan_layers:
-      if any(config.model.num_clusters):
-        return views.Clusters(kind, model, config.model.num_clusters)
+    has_clusters = isinstance(model, classifier.PacaViT) and any(
+      config.model.num_clusters
+    )
+    if has_clusters:
+      return views.Clusters(kind, model, config.model.num_clusters)
     of_images = kind_of(config).takes == 'picture'
     if of_images and isinstance(
       model, perceiver.Perceiver | perceiver.PooledPerceiver
