@@ -15,7 +15,7 @@ from collections.abc import Mapping
 # The constants of malloc.h, and what they are by default.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 _DEFAULTS = (_TRIM_THRESHOLD, 128 * 1024), (_MMAP_MAX, 65_536)
-_KEEP = (_TRIM_THRESHOLD, 2**31 - 1), (_MMAP_MAX, 0), (_ARENA_MAX, 1)
+_KEEP = (_TRIM_THRESHOLD, -1), (_MMAP_MAX, 0), (_ARENA_MAX, 1)  # -1: never
 _SHARE = 1 / 3
 _LIMITS = '/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/limit_in_bytes'
 
