@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from perceiver_paca.ops import attention, depthwise_conv, resize
+from perceiver_paca.ops import (
+  attention,
+  depthwise_conv,
+  fused_attention,
+  resize,
+)
 from train_lib import cost, sharding
 
 
@@ -98,6 +103,16 @@ def test_a_mesh_changes_nothing(split):
   whole = cost.multiply_adds(fn, *args)
   assert whole == 2 * 8 * 4 * 16 * 32 * 8
   assert cost.multiply_adds(sharding.on_mesh(mesh, fn), *args) == whole
+
+
+def test_kernels_count_for_every_block():
+  def fn(q):
+    mask = jnp.ones((1, 1, q.shape[1]), bool)
+    return fused_attention.splash_attention(q, q, q, mask, 1.0)
+
+  # Two products of two examples, two heads, 512 queries and keys.
+  macs = cost.multiply_adds(fn, of(2, 512, 2, 128))
+  assert macs == 2 * 2 * 2 * 512 * 512 * 128
 
 
 def test_interpolation_does_not_count():

@@ -82,6 +82,8 @@ def _count(jaxpr, uncounted):
     elif name == 'shard_map':  # shapes inside are those of one device
       axes = params['newly_manual_axes']
       total += math.prod(params['mesh'].shape[x] for x in axes) * sum(inner)
+    elif name == 'pallas_call':
+      total += math.prod(params['grid_mapping'].grid) * sum(inner)
     elif name == 'cond':
       total += max(inner)
     elif name == 'scan':
