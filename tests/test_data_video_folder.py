@@ -265,7 +265,7 @@ def test_what_is_no_clip(tmp_path, name, data, message):
 def test_odd_pictures(tmp_path, name, pix_fmt, size, level):
   path = tmp_path / name
   media_files.write_clip(path, pix_fmt=pix_fmt, size=size, codec='ffv1')
-  video = folder.read_pictures(tables.Part(path))
+  video = folder.read_file(tables.Part(path))['video']
   assert len(video) == 10
   assert abs(folder.jpegs.decode(video[-1], 8).mean() - level) < 4
 

@@ -22,7 +22,7 @@ import numpy as np
 from data import clips, folders
 from data.sound import audio_ops
 from data.tables import Part
-from data.video import jpegs, kinetics
+from data.video import clip_files, jpegs, kinetics
 
 FPS, RATE, SIZE = kinetics.FPS, kinetics.RATE, kinetics.IMAGE_SIZE
 SUFFIXES = (*folders.VIDEO_SUFFIXES, *folders.SOUND_SUFFIXES)
@@ -45,34 +45,7 @@ def read_file(part: Part) -> dict[str, Any]:
   Raises:
     ValueError: naming the file, which has neither or is broken.
   """
-  from data.video import media  # an optional extra
-
-  video, audio = read_pictures(part), np.zeros(0, np.int16)
-  path, start, end = part
-  try:
-    audio = media.read_audio(str(path), rate=RATE, start=start, end=end)
-  except media.NoTrackError as e:
-    if not video:
-      raise ValueError(f'{part}: found neither pictures nor sound.') from e
-  return {'video': video, 'audio': audio}
-
-
-def read_pictures(part: Part) -> list[bytes]:
-  """JPEG files; none of a file without pictures.
-
-  Raises:
-    ValueError: naming the file, which is broken.
-  """
-  from data.video import media
-
-  path, start, end = part
-  frames = media.read_frames(
-    str(path), fps=FPS, size=SIZE, start=start, end=end
-  )
-  try:
-    return jpegs.encode_all(frames)
-  except media.NoTrackError:
-    return []
+  return clip_files.read(part, fps=FPS, size=SIZE, rate=RATE)
 
 
 def synthetic(split: str, num_examples: int = 16) -> list[dict[str, Any]]:
