@@ -14,7 +14,7 @@ and counted.
 Letters: N clips of an example, S samples, T frames, H and W height and width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,7 @@ def preprocess(
   num_samples: int,
   spectrogram: Mapping[str, int] | None,
   spec_augment: Mapping[str, int] | None,
+  hidden: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
   """Cuts clips: in training one at random, else N evenly spaced ones.
 
@@ -94,13 +95,15 @@ def preprocess(
     spectrogram: hop, window and num_bands of `audio_ops.log_mel`, or None for
       the samples themselves.
     spec_augment: options of `audio_ops.spec_augment`, or None for none.
+    hidden: of image and audio, what is masked as if no clip had it.
 
   Returns:
     `image` uint8 [N, T, H, W, 3], `audio` float32 [N, S] or spectrograms [N,
     frames, bands], `has_image` and `has_audio` float32 [], 0 where there is
     none and zeros stand for it; `labels` float32 [K].
   """
-  video, samples = example['video'], example['audio']
+  video = [] if 'image' in hidden else example['video']
+  samples = example['audio'][: 0 if 'audio' in hidden else None]
   length = max(len(video) / FPS, len(samples) / RATE)
   size = max(num_frames * frame_stride / FPS, num_samples / RATE)
   if train:
