@@ -25,7 +25,7 @@ def test_each_evaluation_has_its_own():
   assert hidden == {'validation': (), 'seen': ('audio',), 'heard': ('image',)}
   assert {data.split for data in found.values()} == {'validation'}
   twice = audioset.get_config('demo')  # Two evaluations of the same data.
-  assert list(simple_baselines.evaluations(twice)) == ['test']
+  assert len(twice.evals) == 2 and len(simple_baselines.evaluations(twice)) == 1
 
 
 def test_words_decide():

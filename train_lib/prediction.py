@@ -259,10 +259,11 @@ def make_kind(
 def evaluation(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   """The evaluator's section whose `data` predictions follow, all written out.
 
-  The first that reads the training's kind of data; without, one that evaluates
-  as it is trained.
+  Of those that read the training's kind of data the one that decides what is
+  best, or the first; without, one that evaluates as it is trained.
   """
-  for section in config.evals.values():
+  best = (config.checkpoint.best_metric or '').partition('/')[0]
+  for _, section in sorted(config.evals.items(), key=lambda x: x[0] != best):
     data = pipeline.inherited(config.data, section.data)
     if data.module == config.data.module:
       return ml_collections.ConfigDict({**section, 'data': data})

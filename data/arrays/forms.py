@@ -55,6 +55,7 @@ class Arrays:
       'coordinates': self.coordinates[i % len(self.coordinates)],
       'mask': np.ones(self.x.shape[1]) if self.mask is None else self.mask[i],
       'classes': self.classes,
+      'columns': self.columns,
       'file_name': f'{self.name}, example {i}',
     }
     if self.queries is not None:
