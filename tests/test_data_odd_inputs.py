@@ -145,3 +145,35 @@ def test_columns_in_another_order(tmp_path):
   other = arrays.source('train', str(path))
   with pytest.raises(ValueError, match=r"none of \['width'\], and \['depth'\]"):
     arrays.preprocess(other[0], **options)
+
+
+X = np.random.default_rng(0).normal(size=(60, 5))
+Y = np.arange(60) % 2
+
+
+@pytest.mark.parametrize(
+  'named, message',
+  [
+    (dict(x=1e300 * X, y=Y), r'x: expected numbers up to 3.4e\+38, found'),
+    (dict(x=X, y=np.where(Y, 'a', ' ')), 'y: expected names of .*a blank'),
+    (
+      dict(
+        x=X,
+        y=np.where(np.arange(60) < 50, Y, 2),
+        split=np.where(np.arange(60) < 50, 'train', 'val'),
+      ),
+      r"every class in the training split, found none of \['2'\]",
+    ),
+  ],
+)
+def test_arrays_that_would_train_to_nothing(tmp_path, named, message):
+  np.savez(tmp_path / 'a.npz', **named)
+  with pytest.raises(ValueError, match=message):
+    arrays.source('train', str(tmp_path / 'a.npz'))
+
+
+def test_classes_encoded_one_hot_are_told_of(tmp_path, capsys):
+  path = str(tmp_path / 'a.npz')
+  np.savez(path, x=X, y=np.eye(3)[np.arange(60) % 3])
+  assert arrays.source('train', path).classes is None
+  assert 'a single 1, as classes have' in capsys.readouterr().out

@@ -54,7 +54,8 @@ def source(split: str, data_dir: str | None) -> forms.Arrays:
     found = {name: _with_y(file)[0] for name, file in parts.items()}
     values = forms.classes_of(list(found.values()))
     chosen = forms.labelled(found[splits.called(split, found)], values)
-    return dataclasses.replace(chosen, rows=range(len(chosen.x)))
+    chosen = dataclasses.replace(chosen, rows=range(len(chosen.x)))
+    return _checked(chosen, split, found)
   arrays, raw = _with_y(path)
   by_row = _split_of_rows(arrays, raw.get('split'), raw.get('group'))
   if 'split' not in raw:
@@ -65,7 +66,16 @@ def source(split: str, data_dir: str | None) -> forms.Arrays:
   name = splits.called(split, set(by_row.tolist()))
   arrays = forms.labelled(arrays, forms.classes_of([arrays]))
   rows = np.flatnonzero(by_row == name).tolist()
-  return dataclasses.replace(arrays, rows=rows)
+  arrays = dataclasses.replace(arrays, rows=rows)
+  return _checked(arrays, split, set(by_row.tolist()))
+
+
+def _checked(arrays: forms.Arrays, split: str, present) -> forms.Arrays:
+  """The same; of the training split, with every class."""
+  names = [x for x in present if x.lower() in splits.names('train')]
+  if names and splits.called(split, present) == splits.called('train', present):
+    forms.check_present(arrays)
+  return arrays
 
 
 def derived(examples: forms.Arrays) -> dict[str, Any]:
