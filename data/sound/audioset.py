@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from data import folders, image_ops, tables, tfds_source
+from data import folders, tables, tfds_source
 from data.sound import audio_ops
 from data.video import clip_files, jpegs
 
@@ -298,24 +298,15 @@ def preprocess(
   labels[example['labels']] = 1
   out = {'audio': np.stack(clips), 'labels': labels}
   if num_frames is not None:
-    out['image'] = np.stack(
-      [_frames(video, round(start * FPS), num_frames) for start in starts]
-    )
+    shape = (len(starts), num_frames, SIZE, SIZE, 3)
+    out['image'] = np.zeros(shape, np.uint8)
+    for i, start in enumerate(starts if len(video) else ()):
+      out['image'][i] = jpegs.window(
+        video, round(start * FPS), 1, num_frames, SIZE
+      )
     out['has_image'] = np.float32(len(video) > 0)
     out['has_audio'] = np.float32(len(audio) > 0)
   return out
-
-
-def _frames(video: Sequence[bytes], start: int, num_frames: int) -> np.ndarray:
-  """uint8 [T, H, W, 3]; the first and last frame stand still outside, none
-  are black."""
-  if not len(video):
-    return np.zeros((num_frames, SIZE, SIZE, 3), np.uint8)
-  chosen = np.clip(np.arange(start, start + num_frames), 0, len(video) - 1)
-  frames = {
-    i: np.asarray(image_ops.open_image(video[i])) for i in set(chosen.tolist())
-  }
-  return np.stack([frames[i] for i in chosen.tolist()])
 
 
 def main(argv: list[str]):
