@@ -48,3 +48,19 @@ def read_pictures(part: Part, *, fps: int, size: int) -> list[bytes]:
     return jpegs.encode_all(frames)
   except media.NoTrackError:
     return []
+
+
+def fit_sound(clip: dict[str, Any], samples_per_frame: int) -> dict[str, Any]:
+  """Cuts `audio`, or fills it up with silence, to as long as `video`; what a
+  clip lacks stays empty."""
+  video, audio = clip['video'], clip['audio']
+  if not len(video) or not len(audio):
+    return clip
+  num_samples = len(video) * samples_per_frame
+  audio = audio[:num_samples]
+  return clip | {'audio': np.pad(audio, (0, num_samples - len(audio)))}
+
+
+def num_frames(clip: dict[str, Any], samples_per_frame: int) -> int:
+  """Of its pictures or, without, as many as its sound lasts."""
+  return len(clip['video']) or len(clip['audio']) // samples_per_frame

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data import clips
-from data.video import folder, kinetics
+from data.video import clip_files, folder, kinetics
 
 read_file = folder.read_file
 
@@ -53,8 +53,9 @@ def preprocess(
   if not video:
     shortest = num_frames * kinetics.SAMPLES_PER_FRAME
     audio = np.pad(audio, (0, max(shortest - len(audio), 0)))
+  clip = {'video': video, 'audio': audio}
   return kinetics.preprocess(
-    kinetics.fit_sound({'video': video, 'audio': audio})
+    clip_files.fit_sound(clip, kinetics.SAMPLES_PER_FRAME)
     | {
       'label': example['labels'][0],
       'file_name': str(example['file_name']).encode(),

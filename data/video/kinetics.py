@@ -60,25 +60,10 @@ def make_clip(video: np.ndarray, audio: np.ndarray) -> dict[str, Any]:
 
   Args:
     video: uint8 [T, H, W, 3].
-    audio: int16 [S]; see `fit_sound`.
+    audio: int16 [S]; see `clip_files.fit_sound`.
   """
-  return fit_sound({'video': jpegs.encode_all(video), 'audio': audio})
-
-
-def fit_sound(clip: dict[str, Any]) -> dict[str, Any]:
-  """Cuts `audio`, or fills it up with silence, to as long as `video`; what a
-  clip lacks stays empty."""
-  video, audio = clip['video'], clip['audio']
-  if not len(video) or not len(audio):
-    return clip
-  num_samples = len(video) * SAMPLES_PER_FRAME
-  audio = audio[:num_samples]
-  return clip | {'audio': np.pad(audio, (0, num_samples - len(audio)))}
-
-
-def num_frames_of(clip: dict[str, Any]) -> int:
-  """Of its pictures or, without, as many as its sound lasts."""
-  return len(clip['video']) or len(clip['audio']) // SAMPLES_PER_FRAME
+  clip = {'video': jpegs.encode_all(video), 'audio': audio}
+  return clip_files.fit_sound(clip, SAMPLES_PER_FRAME)
 
 
 class Kinetics(tfds.core.GeneratorBasedBuilder):
@@ -156,10 +141,11 @@ class Kinetics(tfds.core.GeneratorBasedBuilder):
       clip = read_clip(Part(path))
     except ValueError as e:
       return e
-    if num_frames_of(clip) < MIN_FRAMES:
+    length = clip_files.num_frames(clip, SAMPLES_PER_FRAME)
+    if length < MIN_FRAMES:
       return ValueError(
-        f'{path}: found {num_frames_of(clip)} frames at {FPS} a second, '
-        f'expected {MIN_FRAMES} or more.'
+        f'{path}: found {length} frames at {FPS} a second, expected '
+        f'{MIN_FRAMES} or more.'
       )
     return clip
 
@@ -170,7 +156,8 @@ def read_clip(part: Part) -> dict[str, Any]:
   Raises:
     ValueError: naming the file, which has neither or is broken.
   """
-  return fit_sound(clip_files.read(part, fps=FPS, size=IMAGE_SIZE, rate=RATE))
+  clip = clip_files.read(part, fps=FPS, size=IMAGE_SIZE, rate=RATE)
+  return clip_files.fit_sound(clip, SAMPLES_PER_FRAME)
 
 
 def _read_labels(paths: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
@@ -282,7 +269,7 @@ def preprocess(
     stand for it, and `label` int32 [].
   """
   frames, window = example['video'], num_frames * SAMPLES_PER_FRAME
-  last = num_frames_of(example) - num_frames
+  last = clip_files.num_frames(example, SAMPLES_PER_FRAME) - num_frames
   if last < 0:
     raise ValueError(
       f'preprocess.num_frames: found {num_frames}, expected at most the '
