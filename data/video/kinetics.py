@@ -9,10 +9,9 @@ digits, anywhere below a folder, prepares them together with the lists:
     --labels train.csv validate.csv
 
 Clips that are broken, too short or missing, as some of YouTube's always are,
-are named, left out and counted; what lacks sound or pictures is kept, and what
-it lacks is masked. Splits are named as in the lists. A clip is stored as JPEG
-files of its central square, 25 a second, and sound of 48 kHz: some 3 MB for ten
-seconds.
+are named, left out and counted; what a clip lacks, sound or pictures, is masked.
+Splits are named as in the lists. A clip is stored as JPEG files of its central
+square, 25 a second, and sound of 48 kHz: some 3 MB for ten seconds.
 
 Letters: T frames, H and W height and width, S samples.
 """
