@@ -9,7 +9,7 @@ digits, anywhere below a folder, prepares them together with the lists:
     --labels train.csv validate.csv
 
 Clips that are broken, too short or missing, as some of YouTube's always are,
-are named, left out and counted; what a clip lacks, sound or pictures, is masked.
+are named, left out and counted; sound or pictures that are missing are masked.
 Splits are named as in the lists. A clip is stored as JPEG files of its central
 square, 25 a second, and sound of 48 kHz: some 3 MB for ten seconds.
 
