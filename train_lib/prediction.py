@@ -227,7 +227,8 @@ class Predictor:
       self._mesh,
       lambda variables, batch: self._kind.outputs(task, variables, batch),
     )
-    return lambda batch: apply(state.eval_variables, batch)
+    variables = state.eval_variables  # sought once, not for each batch
+    return lambda batch: apply(variables, batch)
 
 
 def make_kind(
