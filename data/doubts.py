@@ -32,9 +32,11 @@ def say(
     for file, label in pairs:
       path = file.path if isinstance(file, Part) else file
       uses[path].add((split, label))
-  for paths in _same(list(uses)):
-    found = {use for path in paths for use in uses[path]}
-    _say_same(root, what, found, f'{paths[0]} is {paths[1]}')
+  same = [
+    (f'{x[0]} is {x[1]}', {use for path in x for use in uses[path]})
+    for x in _same(list(uses))
+  ]
+  _say_same(root, what, same)
 
 
 def say_names(root: pathlib.Path, labels: Iterable[str | float]) -> None:
@@ -59,15 +61,23 @@ def say_texts(
   for split, pairs in examples.items():
     for texts, label in pairs:
       uses[tuple(texts)].add((split, label))
-  for texts, found in uses.items():
-    _say_same(root, 'texts', found, repr(' '.join(texts)[:40]))
+  same = [(repr(' '.join(x)[:40]), found) for x, found in uses.items()]
+  _say_same(root, 'texts', same)
 
 
-def _say_same(root, what: str, found: set[tuple], which: str) -> None:
-  """Of one thing and its (split, label): in which of them it is twice."""
+def _say_same(root, what: str, same: Sequence[tuple[str, set]]) -> None:
+  """Counts the things that are in two splits or in two classes.
+
+  Args:
+    same: each one's name, and its (split, label).
+  """
   for i, kind in enumerate(('splits', 'classes')):
-    if len({use[i] for use in found}) > 1:
-      folders.say_once(f'{root}: the same {what} in two {kind}: {which}.')
+    twice = [name for name, uses in same if len({x[i] for x in uses}) > 1]
+    if twice:
+      folders.say_once(
+        f'{root}: {len(twice)} of the same {what} in two {kind}, such as '
+        f'{twice[0]}.'
+      )
 
 
 def _same(paths: Sequence[pathlib.Path]) -> list[list[pathlib.Path]]:
