@@ -3,11 +3,12 @@
   python -m data.prepare language.little_words --data_dir=.
 
 writes ./little_words.csv with the columns text, label and split. A text is what
-stands around one of ten words, 30 letters before it and 31 after it, with ___
+stands around a, an, are or is, 30 letters before it and 31 after it, with ___
 in its place: `exception is ___ subclass of`. Which words there are tells little
-of what is left out; which stand next to the gap, and what they are to each
-other, tells more. The documents of the test are those of `python_docs`. Of each
-word there are as many as there are, up to 2,000 to train and 200 to test.
+of what is left out; which letters stand next to the gap tells more. The
+documents of the test are those of `python_docs`, without what stands in the
+others, too. Of each word there are as many as there are, up to 2,000 to train
+and 200 to test.
 """
 
 import collections
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from data import tfds_source
 from data.language import python_docs
 
-WORDS = ('a', 'an', 'and', 'are', 'for', 'in', 'is', 'of', 'the', 'to')
+WORDS = ('a', 'an', 'are', 'is')
 _LEFT, _RIGHT = 30, 31  # letters
 _GAP = '___'
 _MOST = {'train': 2_000, 'test': 200}
