@@ -181,6 +181,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
   ('frames_per_patch', whole(1)),
   ('radius|rank', whole(1)),
   ('max_time|max_bands|max_cutouts', whole(0)),
+  ('hidden', choice('image', 'audio')),
   ('[a-z]+_bands|max_resolution|max_length|max_entities|length', whole(1)),
   ('vocab_sizes?|(self_attend_)?widening_factor|bounds', whole(1)),
   ('mlp_ratio|decode_mib|input_scale|mean_depth|scale|fps|gain', POSITIVE),

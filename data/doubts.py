@@ -4,7 +4,8 @@ import collections
 import functools
 import hashlib
 import pathlib
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 
 from data import folders
 from data.tables import Part
@@ -25,25 +26,58 @@ def say(
     examples: split -> (file or part of one, label).
     what: the files are.
   """
-  classes = {x for pairs in examples.values() for _, x in pairs}
-  alike = collections.defaultdict(list)
-  for name in sorted(x for x in classes if isinstance(x, str)):
-    alike[name.casefold()].append(name)
-  for names in alike.values():
-    if len(names) > 1:
-      folders.say_once(f'{root}: classes that differ only in case: {names}.')
+  say_names(root, (x for pairs in examples.values() for _, x in pairs))
   uses = collections.defaultdict(set)
   for split, pairs in examples.items():
     for file, label in pairs:
       path = file.path if isinstance(file, Part) else file
       uses[path].add((split, label))
-  for paths in _same(list(uses)):
-    found = {use for path in paths for use in uses[path]}
-    for i, kind in enumerate(('splits', 'classes')):
-      if len({use[i] for use in found}) > 1:
-        folders.say_once(
-          f'{root}: the same {what} in two {kind}: {paths[0]} is {paths[1]}.'
-        )
+  same = [
+    (f'{x[0]} is {x[1]}', {use for path in x for use in uses[path]})
+    for x in _same(list(uses))
+  ]
+  _say_same(root, what, same)
+
+
+def say_names(root: pathlib.Path, labels: Iterable[str | float]) -> None:
+  """Names classes that differ only in case, or in how an accent is written."""
+  alike = collections.defaultdict(list)
+  for name in sorted({x for x in labels if isinstance(x, str)}):
+    alike[unicodedata.normalize('NFC', name).casefold()].append(name)
+  for names in alike.values():
+    if len({x.casefold() for x in names}) > 1:
+      folders.say_once(f'{root}: classes that look the same: {names}.')
+    elif len(names) > 1:
+      folders.say_once(f'{root}: classes that differ only in case: {names}.')
+
+
+def say_texts(
+  root: pathlib.Path,
+  examples: Mapping[str, Sequence[tuple[Sequence[str], str | float]]],
+) -> None:
+  """As `say`, of split -> (texts, label)."""
+  say_names(root, (x for pairs in examples.values() for _, x in pairs))
+  uses = collections.defaultdict(set)
+  for split, pairs in examples.items():
+    for texts, label in pairs:
+      uses[tuple(texts)].add((split, label))
+  same = [(repr(' '.join(x)[:40]), found) for x, found in uses.items()]
+  _say_same(root, 'texts', same)
+
+
+def _say_same(root, what: str, same: Sequence[tuple[str, set]]) -> None:
+  """Counts the things that are in two splits or in two classes.
+
+  Args:
+    same: each one's name, and its (split, label).
+  """
+  for i, kind in enumerate(('splits', 'classes')):
+    twice = [name for name, uses in same if len({x[i] for x in uses}) > 1]
+    if twice:
+      folders.say_once(
+        f'{root}: {len(twice)} of the same {what} in two {kind}, such as '
+        f'{twice[0]}.'
+      )
 
 
 def _same(paths: Sequence[pathlib.Path]) -> list[list[pathlib.Path]]:

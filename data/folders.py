@@ -75,6 +75,20 @@ def files(
   return found
 
 
+def say_beside(folder: str | os.PathLike, suffixes: Sequence[str]) -> None:
+  """Counts, on stdout, files that lie beside the folders that are meant."""
+  beside = [
+    p
+    for p in pathlib.Path(folder).iterdir()
+    if _is_meant(p.name) and p.suffix.lower() in suffixes and p.is_file()
+  ]
+  if beside:
+    say_once(
+      f'{folder}: passed by {len(beside)} files beside its folders, such as '
+      f'{min(beside).name}.'
+    )
+
+
 def by_stem(paths: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
   """{'a': .../a.jpg}.
 
@@ -122,13 +136,19 @@ def read_text(path: str | os.PathLike) -> str:
   return text
 
 
+def lines_of(text: str) -> list[str]:
+  """Its lines as editors show them: other signs that Unicode lets begin a line,
+  such as those of word processors, are within one."""
+  return text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
+
+
 def read_lines(path: str | os.PathLike) -> tuple[str, ...]:
   """The lines of a text that are not blank, stripped.
 
   Raises:
     ValueError: naming the file: none, no text, or a line that comes twice.
   """
-  lines = [line.strip() for line in read_text(path).splitlines()]
+  lines = [line.strip() for line in lines_of(read_text(path))]
   lines = tuple(line for line in lines if line)
   twice = [x for x, n in collections.Counter(lines).items() if n > 1]
   if twice or not lines:

@@ -25,7 +25,9 @@ from PIL.Image import Image, Transpose
 
 from data import folders
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif')
+SUFFIXES = (
+  *('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.tif', '.tiff', '.bmp', '.gif'),
+)
 MASK_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp', '.gif')
 # What they hold, as PIL calls it. Its other readers are never tried: some start
 # programs, and none is meant.

@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -96,9 +97,17 @@ class Part(NamedTuple):
 
 
 def file(table: str | os.PathLike, row: Mapping[str, str]) -> pathlib.Path:
-  """The file that a row names, relative to its table."""
+  """The file that a row names, relative to its table.
+
+  A letter with its accent may be one sign or two: Macs write two.
+  """
   name = row['file'].replace('\\', '/')  # as Windows writes it
-  return pathlib.Path(table).parent / pathlib.Path(name).expanduser()
+  path = pathlib.Path(table).parent / pathlib.Path(name).expanduser()
+  for form in () if path.exists() else ('NFC', 'NFD'):
+    other = pathlib.Path(unicodedata.normalize(form, str(path)))
+    if other.exists():
+      return other
+  return path
 
 
 def part(table: str | os.PathLike, row: Mapping[str, str]) -> Part:
@@ -181,7 +190,7 @@ def _csv_rows(path, text: str) -> list[dict[str, str]]:
 
 def _json_rows(path, text: str) -> list[dict[str, str]]:
   rows = []
-  for number, line in enumerate(text.splitlines(), 1):
+  for number, line in enumerate(folders.lines_of(text), 1):
     if not line.strip():
       continue
     try:

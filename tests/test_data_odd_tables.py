@@ -133,8 +133,8 @@ def test_the_same_picture_in_two_splits_or_classes(tmp_path, capsys):
   photo(tmp_path / 'train/Dog/x.png', 7)
   folder.source('train', str(tmp_path))
   said = capsys.readouterr().out
-  assert 'the same images in two splits' in said
-  assert 'the same images in two classes' in said
+  assert '1 of the same images in two splits, such as' in said
+  assert '1 of the same images in two classes, such as' in said
   assert "classes that differ only in case: ['Dog', 'dog']" in said
 
 

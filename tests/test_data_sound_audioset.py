@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data.sound import audio_ops, audioset, klettres
+from data.video import jpegs
 from tests.media_files import write_silent
 
 CLASSES = """index,mid,display_name
@@ -74,9 +75,37 @@ def test_missing_and_broken_clips_are_left_out_and_reported(folder, caplog):
   assert 'eeeeeeeeeee.mp4: found no audio track' in text
 
 
-def test_a_sound_file_is_no_video(folder):
-  with pytest.raises(ValueError, match='none could be read.*no video track'):
+def test_what_a_clip_lacks_is_masked(folder, caplog):
+  with caplog.at_level(logging.WARNING):
     prepare(folder, 'audio_video')
+  text = caplog.text
+  assert '1 of 4 files could not be read' in text and 'ccccccccccc.wav' in text
+  assert '1 of 3 files have no audio, which is masked' in text
+  assert '2 of 3 files have no video, which is masked' in text
+  source = audioset.source('audio_video/eval_segments', str(folder / 'data'))
+  examples = {x['id'].decode()[0]: x for x in source}
+  out = {
+    name: preprocess(x, rate=audioset.RATE, num_clips=2, num_frames=3)
+    for name, x in examples.items()
+  }
+  heard, seen = out['b'], out['e']
+  assert (heard['has_audio'], heard['has_image']) == (1, 0)
+  assert heard['audio'].any() and not heard['image'].any()
+  assert (seen['has_audio'], seen['has_image']) == (0, 1)
+  assert not seen['audio'].any() and seen['labels'].tolist() == [1, 0, 0, 0]
+  assert heard['image'].shape == seen['image'].shape == (2, 3, 224, 224, 3)
+
+
+def test_a_silent_film_is_cut_over_all_its_length():
+  frames = [np.full((8, 8, 3), i, np.uint8) for i in range(100)]
+  example = {
+    'audio': np.zeros(0, np.int16),
+    'labels': [0],
+    'video': [jpegs.encode(x) for x in frames],
+  }
+  out = preprocess(example, num_samples=100, num_clips=3, num_frames=25)
+  starts = out['image'][:, 0, 0, 0, 0].astype(int)
+  assert np.abs(starts - [0, 38, 75]).max() <= 1  # JPEG
 
 
 def test_bad_tables_are_named(folder):
@@ -155,7 +184,7 @@ def test_spectrograms_are_masked_in_training_alone():
 def test_frames_are_those_of_the_clip_s_time():
   example = audioset.synthetic('audio_video/eval_segments')[0]
   frames = [np.full((8, 8, 3), i, np.uint8) for i in range(50)]
-  example['video'] = [audioset.as_jpeg(x) for x in frames]
+  example['video'] = [jpegs.encode(x) for x in frames]
   out = audioset.preprocess(
     example,
     train=False,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from configs.perceiver_io import audioset as config_file
+from configs.perceiver_io import finetune_clips
 from data.sound import klettres, predictions
 from train_lib import prediction
 
@@ -62,3 +63,10 @@ def test_what_is_wrong_is_said(tmp_path):
     kind.example(tmp_path / 'a.wav')
   with pytest.raises(ValueError, match='top: expected a number from 1'):
     make(top=0)
+
+
+def test_clips_are_seen_and_heard():
+  """Not as the evaluations that hide one of the two, though named before."""
+  config = finetune_clips.get_config('demo')
+  assert next(iter(config.evals)) != 'validation'
+  assert prediction.evaluation(config).data.preprocess.hidden == ()

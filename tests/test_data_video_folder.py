@@ -37,7 +37,7 @@ def photo(kind):
 
 
 OPTIONS = dict(
-  num_classes=2,
+  num_classes=4,
   num_clips=2,
   num_frames=4,
   frame_stride=3,
@@ -109,9 +109,19 @@ def test_what_is_missing_is_zeros_and_said(clips):
   assert (silent['has_image'], silent['has_audio']) == (1, 0)
   assert not silent['audio'].any() and silent['image'].any()
   assert (blind['has_image'], blind['has_audio']) == (0, 1)
-  assert not blind['image'].any() and blind['labels'].tolist() == [1, 1]
+  assert not blind['image'].any() and blind['labels'].tolist() == [1, 1, 0, 0]
   np.testing.assert_allclose(blind['audio'], 900 / 2**15, atol=2e-3)
   assert blind['image'].shape == (2, 4, 16, 16, 3)
+
+
+def test_what_is_hidden_is_as_if_missing():
+  example = folder.synthetic('test')[0]
+  for name, other in (('image', 'audio'), ('audio', 'image')):
+    out = folder.preprocess(
+      example, train=False, rng=None, hidden=(name,), **OPTIONS
+    )
+    assert (out[f'has_{name}'], out[f'has_{other}']) == (0, 1)
+    assert not out[name].any() and out[other].any()
 
 
 def test_picture_and_sound_are_of_one_time(clips):
@@ -265,7 +275,7 @@ def test_what_is_no_clip(tmp_path, name, data, message):
 def test_odd_pictures(tmp_path, name, pix_fmt, size, level):
   path = tmp_path / name
   media_files.write_clip(path, pix_fmt=pix_fmt, size=size, codec='ffv1')
-  video = folder.read_pictures(tables.Part(path))
+  video = folder.read_file(tables.Part(path))['video']
   assert len(video) == 10
   assert abs(folder.jpegs.decode(video[-1], 8).mean() - level) < 4
 

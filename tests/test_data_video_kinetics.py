@@ -79,14 +79,19 @@ def prepared(tmp_path_factory):
 def test_what_is_broken_or_missing_is_named_and_counted(prepared):
   _, counts, printed = prepared
   assert counts == {
-    'train': {'written': 3, 'broken': 4, 'missing': 1},
-    'validate': {'written': 1},
+    'train': {
+      'written': 4,
+      'silent': 1,
+      'blind': 0,
+      'broken': 3,
+      'missing': 1,
+    },
+    'validate': {'written': 1, 'silent': 0, 'blind': 0},
   }
   lines = [x for x in printed.splitlines() if 'train: left out' in x]
-  assert len(lines) == 5
+  assert len(lines) == 4
   for words in (
     ('broken_000000_000010.mp4: ',),
-    ('silent_000000_000010.mp4: ', 'no audio track'),
     ('torn_000000_000010.mkv: ', 'truncated'),
     ('missing_000005_000015.*',),
     ('short_000000_000010.mp4: ', 'found 10 frames', '16 or more'),
@@ -102,7 +107,10 @@ def test_what_is_good_is_written(prepared):
     '-a_000001_000011',
     'b_000002_000012',
     'ntsc_000000_000010',
+    'silent_000000_000010',
   }
+  assert len(found['silent_000000_000010']['video']) == 25
+  assert len(found['silent_000000_000010']['audio']) == 0
   # A second of 30 frames, of which 25 are kept.
   assert len(found['ntsc_000000_000010']['video']) == 25
   assert len(found['ntsc_000000_000010']['audio']) == 25 * 1_920
@@ -188,6 +196,23 @@ def test_sound_and_picture_stay_together():
       )
       assert train or start == 8
   assert len(starts) > 3
+
+
+def test_what_a_clip_lacks_is_zeros_and_said():
+  options = dict(train=False, rng=None, image_size=16, num_samples=480)
+  options['num_frames'] = 4
+  whole = kinetics.preprocess(clip(), **options)
+  silent = clip() | {'audio': np.zeros(0, np.int16)}
+  silent = kinetics.preprocess(silent, **options)
+  blind = kinetics.preprocess(clip() | {'video': []}, **options)
+  flags = 'has_image', 'has_audio'
+  found = [[x[name] for name in flags] for x in (whole, silent, blind)]
+  assert found == [[1, 1], [1, 0], [0, 1]]
+  np.testing.assert_array_equal(silent['image'], whole['image'])
+  np.testing.assert_array_equal(blind['audio'], whole['audio'])
+  assert not silent['audio'].any() and not blind['image'].any()
+  assert silent['audio'].shape == whole['audio'].shape
+  assert blind['image'].shape == whole['image'].shape
 
 
 def test_options_that_do_not_fit():

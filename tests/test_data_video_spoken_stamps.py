@@ -15,9 +15,9 @@ def test_clips_of_two_languages_each(tmp_path, capsys):
     path = tmp_path / f'stamps/{stamp}.png'
     path.parent.mkdir(parents=True)
     PIL.Image.new('RGBA', (200, 50), (250, 0, 0, 255)).save(path)
-    for language in ('fr', 'ru', 'es', 'nl'):
+    for i, language in enumerate(('fr', 'ru', 'es', 'nl')):
       sound = path.with_name(f'{path.stem}_desc_{language}.ogg')
-      write_wave(sound, np.full(8_000, 900))
+      write_wave(sound, np.full(8_000, 900 + i + len(stamp)))
   words = [f'--manual_dir={tmp_path}/stamps', f'--data_dir={tmp_path}']
   spoken_stamps.main(words)
   assert 'spoken_stamps.csv: 4 clips.' in capsys.readouterr().out
@@ -38,6 +38,17 @@ def test_clips_of_two_languages_each(tmp_path, capsys):
       assert len(labels & set(spoken_stamps.LANGUAGES)) == 1
       assert 10 <= len(x['video']) <= 16 and len(x['audio']) >= 23_000
   assert found
+
+
+def test_a_recording_is_taken_once(tmp_path, capsys):
+  (tmp_path / 'town').mkdir()
+  for name in 'house-1', 'house-2':
+    PIL.Image.new('RGB', (8, 8), 'red').save(tmp_path / f'town/{name}.png')
+    for language in ('fr', 'ru'):
+      sound = tmp_path / f'town/{name}_desc_{language}.ogg'
+      write_wave(sound, np.full(8_000, 900 if language == 'fr' else 800))
+  spoken_stamps.main([f'--manual_dir={tmp_path}', f'--data_dir={tmp_path}'])
+  assert 'spoken_stamps.csv: 2 clips.' in capsys.readouterr().out
 
 
 def test_another_folder_is_said(tmp_path):

@@ -55,9 +55,12 @@ def test_a_film_and_its_reconstruction(tmp_path):
   assert files['.png'].size[0] > side
 
 
-def test_a_film_without_sound_is_named(tmp_path):
+def test_a_film_without_sound_is_seen(tmp_path):
   media_files = pytest.importorskip('tests.media_files')
   kind = clip_predictions.make_predictions(config_file.get_config('demo'), None)
   media_files.write_silent(tmp_path / 'silent.mp4')
-  with pytest.raises(ValueError, match=r'silent\.mp4'):
-    kind.example(tmp_path / 'silent.mp4')
+  example = kind.example(tmp_path / 'silent.mp4')
+  assert (example['has_image'], example['has_audio']) == (1, 0)
+  (tmp_path / 'none.mp4').write_bytes(b'no film')
+  with pytest.raises(ValueError, match=r'none\.mp4'):
+    kind.example(tmp_path / 'none.mp4')

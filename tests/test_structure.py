@@ -128,6 +128,26 @@ def test_some_rooms_need_little(room):
     assert not wrong, f'{path} imports {wrong}'
 
 
+def imported_at_once(path, seen):
+  """All that importing one of our files imports, by way of the others."""
+  for name in imported(ast.parse(path.read_text()).body):
+    for module in (name, name.rpartition('.')[0]):
+      file = (ROOT / module.replace('.', '/')).with_suffix('.py')
+      if module and file.exists() and file not in seen:
+        seen.add(file)
+        yield from imported_at_once(file, seen)
+    yield name.split('.')[0]
+
+
+def test_predicting_starts_fast():
+  """tensorboardX imports PyTorch, which takes longer than all the rest."""
+  for program in 'predict.py', 'eval.py':
+    found = set(imported_at_once(ROOT / program, set()))
+    assert {'jax', 'grain', 'PIL'} <= found
+    slow = {'tensorboardX', 'torch', 'sklearn', 'matplotlib', 'tensorflow'}
+    assert not found & slow
+
+
 def axis_names(tree):
   """(line, name) of mesh axes that a file writes out."""
   for node in ast.walk(tree):

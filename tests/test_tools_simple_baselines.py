@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from configs.perceiver_io import audioset, finetune_clips
 from tools import simple_baselines
 
 
@@ -16,6 +17,15 @@ def test_features_are_means():
   np.testing.assert_allclose(found[-10:-5], audio.mean(axis=(0, 1)))
   small = simple_baselines.features({'image': image[0, 0, :8, :8]})
   np.testing.assert_allclose(small, image[0, 0, :8, :8].ravel())
+
+
+def test_each_evaluation_has_its_own():
+  found = simple_baselines.evaluations(finetune_clips.get_config('demo'))
+  hidden = {name: data.preprocess.hidden for name, data in found.items()}
+  assert hidden == {'validation': (), 'seen': ('audio',), 'heard': ('image',)}
+  assert {data.split for data in found.values()} == {'validation'}
+  twice = audioset.get_config('demo')  # Two evaluations of the same data.
+  assert len(twice.evals) == 2 and len(simple_baselines.evaluations(twice)) == 1
 
 
 def test_words_decide():

@@ -5,28 +5,24 @@
 Always the most frequent class, and logistic regression: of texts on how often
 each word comes; of pictures and films on the mean frame, 16 x 16 pixels; of
 sounds on the mean and deviation over time of each band. Fitted to all of the
-training split, measured on the split of the run's evaluation. Where several
-labels may apply, mAP in percent is told, too, of which chance is the mean share
-of the classes' examples.
+training split, measured as each of the run's evaluations of such data: where
+one hides the pictures, both hide them. Where several labels may apply, mAP in
+percent is told, too, of which chance is the mean share of the classes'
+examples.
 """
 
 import warnings
 from collections.abc import Sequence
 
+import ml_collections
 import numpy as np
 from absl import app, flags
-from sklearn import (
-  exceptions,
-  linear_model,
-  multiclass,
-  pipeline,
-  preprocessing,
-)
+from sklearn import exceptions, linear_model, multiclass, preprocessing
+from sklearn import pipeline as sklearn_pipeline
 from sklearn.feature_extraction import text as sklearn_text
 
 from perceiver_io.evaluators import mean_average_precision
-from train_lib import pipeline as data_pipeline
-from train_lib import prediction, run_files, runtime
+from train_lib import evaluators, pipeline, run_files, runtime
 
 _SIDE = 16
 
@@ -35,17 +31,27 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   config = run_files.config_of(runtime.CONFIG.value, runtime.WORKDIR.value)
-  fitted = read(config.data)
-  measured = read(prediction.evaluation(config).data)
-  for name, value in baselines(fitted, measured).items():
-    print(f'{name}: {value:.4g}')
+  for evaluation, data in evaluations(config).items():
+    fitted = read(pipeline.inherited(data, {'split': config.data.split}))
+    for name, value in baselines(fitted, read(data)).items():
+      print(f'{evaluation}: {name}: {value:.4g}')
+
+
+def evaluations(config) -> dict[str, ml_collections.ConfigDict]:
+  """Name -> data of those that read what is trained on, each data once."""
+  found = {}
+  for name, section in evaluators.sections(config).items():
+    is_new = section.data not in found.values()
+    if is_new and section.data.module == config.data.module:
+      found[name] = section.data
+  return found
 
 
 def read(data_config) -> tuple[Sequence, np.ndarray]:
   """Texts or features [examples, F], and labels: classes [examples] or which
   of them apply [examples, K]."""
-  raw, module = data_pipeline.open_source(data_config)
-  preprocess = data_pipeline.eval_preprocess(module, data_config)
+  raw, module = pipeline.open_source(data_config)
+  preprocess = pipeline.eval_preprocess(module, data_config)
   found, labels = [], []
   for i in range(len(raw)):
     example = preprocess(raw[i])
@@ -86,7 +92,7 @@ def baselines(fitted, measured) -> dict[str, float]:
   simple = linear_model.LogisticRegression(max_iter=1_000)
   if y.ndim == 2:
     simple = multiclass.OneVsRestClassifier(simple)
-  model = pipeline.make_pipeline(scale, simple)
+  model = sklearn_pipeline.make_pipeline(scale, simple)
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
     model.fit(x, y)

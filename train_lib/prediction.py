@@ -152,21 +152,28 @@ class Predictor:
     return self._kind.summary(predictions)
 
   def stream(self, inputs: Iterable[Any]) -> Iterator[tuple[int, Prediction]]:
-    """(place, prediction) of each input, as soon as its batch is full."""
+    """(place, prediction) of each input, when the next batch is on its way: the
+    device never waits."""
+    running = iter(())
+    for group in self._groups(inputs):
+      started = self._start(group)
+      yield from running
+      running = started
+    yield from running
+
+  def _groups(self, inputs):
+    """Batches of (place, input, example); what cannot be read by itself."""
     waiting = defaultdict(list)
-    for i, given, example in self._examples(inputs):
+    for found in self._examples(inputs):
+      *_, example = found
       if isinstance(example, Exception):
-        name, text = _as_text(given), ' '.join(str(example).split())
-        if name not in text and len(name) <= _LONGEST_NAME:
-          text = f'{name}: {text}'
-        yield i, Prediction(name, {}, {}, text)
+        yield [found]
         continue
       shapes = tuple((k, x.shape) for k, x in sorted(example.items()))
-      waiting[shapes].append((i, given, example))
+      waiting[shapes].append(found)
       if len(waiting[shapes]) == self._batch_size:
-        yield from self._predict(waiting.pop(shapes))
-    for group in waiting.values():
-      yield from self._predict(group)
+        yield waiting.pop(shapes)
+    yield from waiting.values()
 
   def _examples(self, inputs):
     """(place, input, example or what went wrong), read ahead by threads."""
@@ -189,8 +196,12 @@ class Predictor:
         i, given, future = ahead.pop(0)
         yield i, given, future.result()
 
-  def _predict(self, group) -> Iterator[tuple[int, Prediction]]:
-    padding = jax.tree.map(np.zeros_like, group[0][2])
+  def _start(self, group) -> Iterator[tuple[int, Prediction]]:
+    """Begins to compute a group's predictions, and returns them."""
+    i, given, example = group[0]
+    if isinstance(example, Exception):
+      return iter([(i, _unread(given, example))])
+    padding = jax.tree.map(np.zeros_like, example)
     batch = batch_layout.collate(
       [example for _, _, example in group],
       [padding] * (self._batch_size - len(group)),
@@ -198,7 +209,10 @@ class Predictor:
     batch = batch_layout.to_global(self._sharding, self._batch_size, batch)
     if self._apply is None:
       self._apply = self._load(batch)
-    outputs = jax.device_get(self._apply(batch))
+    return self._results(group, self._apply(batch))
+
+  def _results(self, group, outputs: PyTree):
+    outputs = jax.device_get(outputs)
     for row, (i, given, _) in enumerate(group):
       output = jax.tree.map(lambda x, row=row: x[row], outputs)
       values, files, *details = self._kind.result(given, output)
@@ -213,7 +227,8 @@ class Predictor:
       self._mesh,
       lambda variables, batch: self._kind.outputs(task, variables, batch),
     )
-    return lambda batch: apply(state.eval_variables, batch)
+    variables = state.eval_variables  # sought once, not for each batch
+    return lambda batch: apply(variables, batch)
 
 
 def make_kind(
@@ -245,10 +260,11 @@ def make_kind(
 def evaluation(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
   """The evaluator's section whose `data` predictions follow, all written out.
 
-  The first that reads the training's kind of data; without, one that evaluates
-  as it is trained.
+  Of those that read the training's kind of data the one that decides what is
+  best, or the first; without, one that evaluates as it is trained.
   """
-  for section in config.evals.values():
+  best = (config.checkpoint.best_metric or '').partition('/')[0]
+  for _, section in sorted(config.evals.items(), key=lambda x: x[0] != best):
     data = pipeline.inherited(config.data, section.data)
     if data.module == config.data.module:
       return ml_collections.ConfigDict({**section, 'data': data})
@@ -276,6 +292,14 @@ def _checked(make: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
         f'{value!r}.'
       ) from None
   return checked
+
+
+def _unread(given: Any, error: Exception) -> Prediction:
+  """Of an input that cannot be read: its error, which names it."""
+  name, text = _as_text(given), ' '.join(str(error).split())
+  if name not in text and len(name) <= _LONGEST_NAME:
+    text = f'{name}: {text}'
+  return Prediction(name, {}, {}, text)
 
 
 def _as_text(given: Any) -> str:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import PIL.Image
 
-from train_lib import pictures, profiling, strict_json, tensorboard
+from train_lib import pictures, profiling, strict_json
 
 METRICS = 'metrics.jsonl'
 _SLOW_DATA = 0.1  # share of a step that data may be waited for
@@ -43,6 +43,9 @@ class Writer:
     Raises:
       OSError: the workdir cannot be written.
     """
+    # It imports PyTorch where that is installed: 5 s, which predicting spares.
+    from train_lib import tensorboard
+
     self._active = jax.process_index() == 0
     if not self._active:
       return

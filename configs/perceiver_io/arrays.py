@@ -62,6 +62,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     low=config_dict.placeholder(tuple),
     high=config_dict.placeholder(tuple),
     shift=0.0,
+    columns=config_dict.placeholder(tuple),
   )
   if variant == 'base':
     config.optim.schedule.lr = 3e-4

@@ -8,7 +8,8 @@ and, if you like, start and end; see data/video/folder.py. Each class is there
 or not: several may be. The number of classes, of steps and of warm-up steps are
 derived from the data and printed. In training the pictures of 30 % of the clips
 and the sound of 10 % are hidden, as in audioset.py, so that clips that lack
-one of them are recognised, too.
+one of them are recognised, too; `seen` evaluates with the pictures alone and
+`heard` with the sound alone.
 
 Variants: `mel`, audioset.py's, of which a run may be fine-tuned; `demo`, small,
 on spectrograms of two seconds and eight frames of 64 x 64; `tiny` is for tests.
@@ -60,6 +61,10 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.data.preprocess = dict(
     num_classes=config_dict.placeholder(int),
     spec_augment=config.data.preprocess.spec_augment,
+    hidden=(),
     **preprocess,
   )
+  for name, hidden in (('seen', 'audio'), ('heard', 'image')):
+    config.evals[name] = config.evals.validation.copy_and_resolve_references()
+    config.evals[name].data.preprocess = dict(hidden=(hidden,))
   return config

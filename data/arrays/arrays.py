@@ -54,7 +54,8 @@ def source(split: str, data_dir: str | None) -> forms.Arrays:
     found = {name: _with_y(file)[0] for name, file in parts.items()}
     values = forms.classes_of(list(found.values()))
     chosen = forms.labelled(found[splits.called(split, found)], values)
-    return dataclasses.replace(chosen, rows=range(len(chosen.x)))
+    chosen = dataclasses.replace(chosen, rows=range(len(chosen.x)))
+    return _checked(chosen, split, found)
   arrays, raw = _with_y(path)
   by_row = _split_of_rows(arrays, raw.get('split'), raw.get('group'))
   if 'split' not in raw:
@@ -65,7 +66,16 @@ def source(split: str, data_dir: str | None) -> forms.Arrays:
   name = splits.called(split, set(by_row.tolist()))
   arrays = forms.labelled(arrays, forms.classes_of([arrays]))
   rows = np.flatnonzero(by_row == name).tolist()
-  return dataclasses.replace(arrays, rows=rows)
+  arrays = dataclasses.replace(arrays, rows=rows)
+  return _checked(arrays, split, set(by_row.tolist()))
+
+
+def _checked(arrays: forms.Arrays, split: str, present) -> forms.Arrays:
+  """The same; of the training split, with every class."""
+  names = [x for x in present if x.lower() in splits.names('train')]
+  if names and splits.called(split, present) == splits.called('train', present):
+    forms.check_present(arrays)
+  return arrays
 
 
 def derived(examples: forms.Arrays) -> dict[str, Any]:
@@ -111,6 +121,7 @@ def derived(examples: forms.Arrays) -> dict[str, Any]:
     'data.preprocess.std': _floats(_not_zero(std)),
     'data.preprocess.low': _floats(points.min(axis=0)),
     'data.preprocess.high': _floats(points.max(axis=0)),
+    'data.preprocess.columns': examples.columns or (),
     'model.max_resolution': tuple(max(2, int(n)) for n in resolution),
     'task.kind': kind,
     'task.dense': examples.dense,
@@ -142,6 +153,7 @@ def preprocess(
   low: Sequence[float],
   high: Sequence[float],
   shift: float,
+  columns: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
   """Channels of mean 0 and deviation 1, coordinates in [-1, 1].
 
@@ -153,13 +165,18 @@ def preprocess(
     low, high: that the coordinates reach, D numbers each.
     shift: the most that all coordinates of an example, and its queries, are
       moved by in training, of a range of 2.
+    columns: of a table that is trained on, its names; those of another may come
+      in any order.
 
   Returns:
     `x` [M, C], `coordinates` [M, D], `input_mask` [M], all float32; `queries`
     [O, D] if there are any; `label`, int32 classes or float32 numbers, and
     `label_mask` float32 like it, if there is y.
   """
-  found = np.asarray(example['x']), np.asarray(example['coordinates'])
+  x = np.asarray(example['x'])
+  if columns and example.get('columns'):
+    x = x[_places(columns, example['columns'])]
+  found = x, np.asarray(example['coordinates'])
   for name, array, numbers in zip(
     ('x', 'coordinates'), found, (mean, low), strict=True
   ):
@@ -192,6 +209,18 @@ def preprocess(
     out['label'] = example['y'].astype(np.int32 if is_class else np.float32)
     out['label_mask'] = example['y_mask'].astype(np.float32)
   return out
+
+
+def _places(columns: Sequence[str], present: Sequence[str]) -> list[int]:
+  """Where each column is among those that are present."""
+  if set(columns) != set(present):
+    missing = [x for x in columns if x not in present]
+    more = [x for x in present if x not in columns]
+    raise ValueError(
+      f'columns: expected those that the run was trained with; found none of '
+      f'{missing}, and {more}, which it does not know.'
+    )
+  return [list(present).index(x) for x in columns]
 
 
 def _parts(path: pathlib.Path) -> dict[str, pathlib.Path]:

@@ -7,6 +7,7 @@ Letters: E examples, M elements, C channels, D dimensions, O outputs.
 
 import os
 import pathlib
+import re
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,8 @@ NAMES = (
   *('x', 'mask', 'coordinates', 'queries', 'y', 'y_mask'),
   *('split', 'group', 'columns'),
 )
+# Columns that pandas writes beside those of a table.
+_ROW_NUMBERS = re.compile(r'|unnamed: 0|__index_level_0__')
 _OTHER_NAMES = {'label': 'y', 'labels': 'y', 'points': 'coordinates'}
 
 
@@ -124,6 +127,9 @@ def _of_table(path, columns) -> dict[str, np.ndarray]:
   for name in ('y', 'number'):
     if name in columns:
       y[name] = _stacked(path, name, columns.pop(name))[0]
+  for name in [x for x in columns if _ROW_NUMBERS.fullmatch(x)]:
+    folders.say_once(f'{path}: passed by the column {name!r}, row numbers.')
+    del columns[name]
   if not columns:
     raise ValueError(f'{path}: expected columns of numbers, found none.')
   numbers = [_numbers(path, name, x) for name, x in columns.items()]

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from data import folders
+
 _MANY = 20  # classes, of which each may be there once
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Arrays:
       'coordinates': self.coordinates[i % len(self.coordinates)],
       'mask': np.ones(self.x.shape[1]) if self.mask is None else self.mask[i],
       'classes': self.classes,
+      'columns': self.columns,
       'file_name': f'{self.name}, example {i}',
     }
     if self.queries is not None:
@@ -116,6 +120,7 @@ def check(name: str, raw: dict[str, np.ndarray]) -> Arrays:
   queries = _queries_of(name, raw, len(x), points.shape[-1])
   mask = _mask_of(name, raw, len(x), grid)
   y, y_mask, dense = _y_of(name, raw, len(x), grid, queries)
+  _say_one_hot(name, raw.get('y'))
   return Arrays(
     name=name,
     x=x,
@@ -142,6 +147,11 @@ def _check_numbers(name, raw) -> None:
       raise ValueError(
         f'{name}: {key}: expected finite numbers, found '
         f'{array[tuple(place)]} at {place}.'
+      )
+    if array.size and np.abs(array.astype(np.float64)).max() > _LARGEST:
+      raise ValueError(
+        f'{name}: {key}: expected numbers up to {_LARGEST:.2g}, found '
+        f'{np.abs(array).max():.2g}.'
       )
 
 
@@ -202,6 +212,8 @@ def _y_of(name, raw, num, grid, queries):
     raise ValueError(
       f'{name}: y: expected classes or numbers, found {y.dtype}.'
     )
+  if y.dtype.kind in 'US' and not np.all(np.char.strip(y) != y.dtype.type()):
+    raise ValueError(f'{name}: y: expected names of classes, found a blank.')
   if not y.ndim or len(y) != num:
     raise ValueError(
       f'{name}: y: expected {num} as of x, found {list(y.shape)}.'
@@ -226,6 +238,30 @@ def _y_of(name, raw, num, grid, queries):
   if y_mask is not None:
     y_mask = (y_mask.reshape(y.shape) > 0).astype(np.float32)
   return y, y_mask, dense
+
+
+def _say_one_hot(name, y) -> None:
+  is_row = y is not None and y.ndim == 2 and y.shape[1] > 2
+  if is_row and y.dtype.kind in 'biuf' and np.isin(y, (0, 1)).all():
+    if (y.sum(axis=1) == 1).all():
+      folders.say_once(
+        f'{name}: y: each example has a single 1, as classes have that are '
+        f'encoded one-hot; such are expected as [{len(y)}]. Taken as they are.'
+      )
+
+
+def check_present(arrays: Arrays) -> None:
+  """Raises a ValueError if the examples lack a class."""
+  if arrays.classes is None:
+    return
+  rows = np.asarray(arrays.rows)
+  present = np.unique(arrays.y[rows][arrays.known(rows)]).tolist()
+  absent = [x for k, x in enumerate(arrays.classes) if k not in present]
+  if absent:
+    raise ValueError(
+      f'{arrays.name}: y: expected every class in the training split, found '
+      f'none of {absent}.'
+    )
 
 
 def classes_of(parts: Sequence[Arrays]) -> tuple | None:

@@ -180,6 +180,7 @@ def _of_folders(root, suffixes, what) -> dict[str, list]:
 
 
 def _of_classes(root, suffixes, what) -> list[tuple[pathlib.Path, str]]:
+  folders.say_beside(root, suffixes)
   classes = folders.subfolders(root)
   if not classes:
     raise FileNotFoundError(

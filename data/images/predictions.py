@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from data import image_files
+from data import image_files, tables
 from data.images import folder_examples
 from train_lib import prediction
 
@@ -19,10 +18,13 @@ _OUTPUTS = ('logits', 'numbers')
 
 
 def expand_images(given: str) -> list[pathlib.Path]:
-  """A file, or all pictures in a folder."""
-  if os.path.isdir(given):
+  """A file, all pictures in a folder, or those that a table names."""
+  path = pathlib.Path(given)
+  if path.is_dir():
     return image_files.image_paths(given)
-  return [pathlib.Path(given)]
+  if path.suffix.lower() in tables.SUFFIXES:
+    return [tables.file(path, row) for row in tables.read(path, ('file',))]
+  return [path]
 
 
 def make_predictions(

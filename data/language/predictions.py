@@ -4,7 +4,7 @@ import functools
 import importlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -17,15 +17,36 @@ from train_lib import prediction
 
 
 def expand_texts(given: str) -> list[Any]:
-  """A table's texts, the lines of a .txt file, or the argument itself."""
+  """A table's texts, the lines of a .txt file, those of all such files in a
+  folder, or the argument itself.
+
+  Raises:
+    ValueError: it is the name of another file, or such a name without a file.
+  """
   suffix = pathlib.Path(given).suffix.lower()
   if suffix in tables.SUFFIXES:
     texts = [table.texts_of(row) for row in tables.read(given, ('text',))]
     return [x[0] if len(x) == 1 else x for x in texts]
-  if suffix == '.txt' and os.path.exists(given):
-    lines = folders.read_text(given).splitlines()
+  if _is(os.path.isdir, given):
+    files = folders.files(given, ('.txt', *tables.SUFFIXES))
+    return [text for file in files for text in expand_texts(str(file))]
+  is_file = _is(os.path.isfile, given)
+  if suffix == '.txt' and (is_file or len(given.split()) == 1):
+    lines = folders.lines_of(folders.read_text(given))
     return [line for line in lines if line.strip()]
+  if is_file:
+    raise ValueError(
+      f'{given}: expected a text, a .txt file or a table '
+      f'({", ".join(tables.SUFFIXES)}), found another file.'
+    )
   return [given]
+
+
+def _is(kind: Callable[[str], bool], given: str) -> bool:
+  try:
+    return kind(given)
+  except ValueError:  # No name has a zero.
+    return False
 
 
 def make_predictions(

@@ -55,8 +55,7 @@ class PythonDocs(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager):
     splits = {'train': [], 'test': []}
     for name, document in documents():
-      split = 'train' if zlib.crc32(name.encode()) % 10 else 'test'
-      splits[split].append((name, document))
+      splits[split_of(name)].append((name, document))
     return {
       split: self._generate_examples(chosen) for split, chosen in splits.items()
     }
@@ -64,6 +63,11 @@ class PythonDocs(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(self, named_documents):
     for name, document in named_documents:
       yield name, {'name': name, 'text': document}
+
+
+def split_of(name: str) -> str:
+  """'train' or 'test', of a document's name."""
+  return 'train' if zlib.crc32(name.encode()) % 10 else 'test'
 
 
 def documents() -> Iterator[tuple[str, str]]:

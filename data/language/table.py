@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data import folders, splits, tables
+from data import doubts, folders, splits, tables
 from data.images import folder
 from data.language import glue, text
 
@@ -50,6 +50,13 @@ def source(split: str, data_dir: str | None) -> list[dict[str, Any]]:
   if 'split' not in rows[0]:
     numbers = ', '.join(f'{len(found[x])} {x}' for x in sorted(found))
     folders.say_once(f'{path}: split by a hash of the texts: {numbers}.')
+  doubts.say_texts(
+    path,
+    {
+      name: [(x['texts'], x['label']) for x in examples]
+      for name, examples in found.items()
+    },
+  )
   split = splits.called(split, found)
   if kind == 'number':
     return [x | {'num_outputs': 1} for x in found[split]]

@@ -96,7 +96,8 @@ def log_mel(
     np.pad(audio, margin), window
   )[::hop]
   hann = np.hanning(window + 1)[:-1]  # periodic
-  power = np.abs(np.fft.rfft(frames * hann)) ** 2 / np.sum(hann**2)
+  spectrum = np.fft.rfft(frames * hann)
+  power = (spectrum.real**2 + spectrum.imag**2) / np.sum(hann**2)
   bands = power @ mel_filters(num_bands, window, rate)
   return np.log10(bands + _FLOOR).astype(np.float32)
 

@@ -11,26 +11,27 @@ clips/<YouTube id>_<start in seconds>.*, cut to their ten seconds:
     --config=audio_video
 
 (or `audio`, for which sound files do). Segments without a file, and files that
-cannot be read, are left out and reported. A split is '<config>/<split>', such
-as 'audio_video/eval_segments'.
+cannot be read, are left out and reported. Of `audio_video` what lacks sound or
+pictures is kept, and what it lacks is masked. A split is '<config>/<split>',
+such as 'audio_video/eval_segments'.
 
 Letters: N clips of an example, S samples, T frames, H and W height and width.
 """
 
+import collections
 import csv
 import functools
-import io
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import tensorflow_datasets as tfds
 from absl import logging
 
-from data import folders, image_ops, tfds_source
+from data import folders, tables, tfds_source
 from data.sound import audio_ops
+from data.video import clip_files, jpegs
 
 RATE, FPS, SIZE = 48_000, 25, 224
 NUM_CLASSES = 527
@@ -58,9 +59,9 @@ class AudioSet(tfds.core.GeneratorBasedBuilder):
       'labels': tfds.features.Tensor(shape=(None,), dtype=np.int32),
     }
     if self.builder_config.name == 'audio_video':
-      features['video'] = tfds.features.Sequence(
-        tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format='jpeg')
-      )
+      # The bytes of JPEG files. TFDS would decode an image feature, all of the
+      # segment where a few frames are wanted.
+      features['video'] = tfds.features.Sequence(tfds.features.Text())
     return self.dataset_info_from_configs(
       description='Sounds of YouTube videos, labelled by people.',
       features=tfds.features.FeaturesDict(features),
@@ -129,26 +130,21 @@ def readable(
   Raises:
     ValueError: at the end, if there was none.
   """
-  # An optional extra, which reading the prepared data does without.
-  from data.video import media
-
-  written, broken = 0, []
+  written, lacking, broken = 0, collections.Counter(), []
   for key, file, labels in clips:
     try:
-      example = {
-        'id': key,
-        'audio': media.read_audio(str(file), rate=rate),
-        'labels': np.array(labels, np.int32),
-      }
-      if with_video:
-        video = media.read_video(str(file), fps=FPS, size=SIZE)
-        example['video'] = [as_jpeg(frame) for frame in video]
-    except media.MediaError as e:
+      example = read_clip(tables.Part(file), rate=rate, with_video=with_video)
+    except ValueError as e:
       broken.append(str(e))
       logging.warning('Left out: %s', e)
       continue
     written += 1
-    yield key, example
+    lacking.update(name for name, x in example.items() if not len(x))
+    yield key, example | {'id': key, 'labels': np.array(labels, np.int32)}
+  for name, number in sorted(lacking.items()):
+    logging.warning(
+      '%d of %d files have no %s, which is masked.', number, written, name
+    )
   if broken:
     logging.warning(
       '%d of %d files could not be read and were left out.',
@@ -159,10 +155,22 @@ def readable(
     raise ValueError(f'clips: none could be read; the first: {broken[0]}')
 
 
-def as_jpeg(frame: np.ndarray) -> bytes:
-  file = io.BytesIO()
-  PIL.Image.fromarray(frame).save(file, 'JPEG', quality=90)
-  return file.getvalue()
+def read_clip(
+  part: tables.Part, *, rate: int, with_video: bool
+) -> dict[str, Any]:
+  """`audio` and, if asked for, `video` as `source`'s; one may then be empty.
+
+  Raises:
+    ValueError: naming the file, which has nothing of it or is broken.
+  """
+  if with_video:
+    return clip_files.read(part, fps=FPS, size=SIZE, rate=rate)
+  # An optional extra, which reading the prepared data does without.
+  from data.video import media
+
+  path, start, end = part
+  audio = media.read_audio(str(path), rate=rate, start=start, end=end)
+  return {'audio': audio}
 
 
 def read_classes(path: pathlib.Path) -> dict[str, int]:
@@ -204,16 +212,12 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
   """`audio` int16 [S] at RATE, `labels` int32 [any number], and `video`, JPEG
   files at FPS of SIZE x SIZE, if '<config>/<split>' is of 'audio_video'."""
   config, _, part = split.partition('/')
-  decoders = {}
-  if config == 'audio_video':
-    # Most frames of a segment are not needed for a clip.
-    decoders['video'] = tfds.decode.SkipDecoding()
   return tfds_source.open_prepared(
     f'audio_set/{config}',
     part,
     data_dir,
     command=_COMMAND.format(config),
-    decoders=decoders,
+    decoders={},
   )
 
 
@@ -232,7 +236,7 @@ def synthetic(split: str, num_examples: int = 8) -> list[dict[str, Any]]:
     }
     if split.startswith('audio_video/'):
       frame = np.full((SIZE, SIZE, 3), 32 * i, np.uint8)
-      example['video'] = [as_jpeg(frame)] * (2 * FPS)
+      example['video'] = [jpegs.encode(frame)] * (2 * FPS)
     examples.append(example)
   return examples
 
@@ -267,13 +271,16 @@ def preprocess(
 
   Returns:
     `audio` float32 [N, S], or spectrograms [N, frames, bands]; `labels` float32
-    [K], 1 for those the segment has; `image` uint8 [N, T, H, W, 3] if asked
-    for.
+    [K], 1 for those the segment has; if asked for, `image` uint8 [N, T, H, W,
+    3], and `has_image` and `has_audio` float32 [], 0 where there is none and
+    zeros stand for it.
   """
   audio = np.asarray(example['audio'], np.float32) / 2**15
-  length, size = len(audio) / rate, num_samples / rate
+  video = () if num_frames is None else example['video']
+  length = max(len(audio) / rate, len(video) / FPS)
+  size = num_samples / rate
   if train:
-    # A clip that is longer than the sound has it anywhere within.
+    # A clip that is longer than the whole has it anywhere within.
     bounds = sorted((0.0, length - size))
     starts = rng.uniform(*bounds, size=1)
   else:
@@ -291,20 +298,15 @@ def preprocess(
   labels[example['labels']] = 1
   out = {'audio': np.stack(clips), 'labels': labels}
   if num_frames is not None:
-    video = example['video']
-    out['image'] = np.stack(
-      [_frames(video, round(start * FPS), num_frames) for start in starts]
-    )
+    shape = (len(starts), num_frames, SIZE, SIZE, 3)
+    out['image'] = np.zeros(shape, np.uint8)
+    for i, start in enumerate(starts if len(video) else ()):
+      out['image'][i] = jpegs.window(
+        video, round(start * FPS), 1, num_frames, SIZE
+      )
+    out['has_image'] = np.float32(len(video) > 0)
+    out['has_audio'] = np.float32(len(audio) > 0)
   return out
-
-
-def _frames(video: Sequence[bytes], start: int, num_frames: int) -> np.ndarray:
-  """uint8 [T, H, W, 3]; the first and last frame stand still outside."""
-  chosen = np.clip(np.arange(start, start + num_frames), 0, len(video) - 1)
-  frames = {
-    i: np.asarray(image_ops.open_image(video[i])) for i in set(chosen.tolist())
-  }
-  return np.stack([frames[i] for i in chosen.tolist()])
 
 
 def main(argv: list[str]):

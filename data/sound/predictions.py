@@ -55,13 +55,14 @@ class Sounds:
     )
     self._unknown = {'labels': np.zeros(0, np.int32)}
     sees = options.get('num_frames') is not None
+    if sees:
+      self._unknown['video'] = []
     if hasattr(module, 'read_file'):
-      self._read, self._needs_video = module.read_file, False
-      if sees:
-        self._unknown['video'] = []
+      self._read = module.read_file
     else:
-      self._read = functools.partial(_read, rate=options.rate, sees=sees)
-      self._needs_video = sees
+      self._read = functools.partial(
+        audioset.read_clip, rate=options.rate, with_video=sees
+      )
     self._classes = classes or getattr(module, 'CLASSES', None)
     self._top = top
     self.batch_size = data_config.batch_size
@@ -72,8 +73,6 @@ class Sounds:
     """Of a file, or of samples int16 [S] at the data set's rate."""
     if isinstance(given, np.ndarray):
       raw = {'audio': given}
-      if self._needs_video:
-        raise ValueError('expected a file of video: this run sees, too.')
     else:
       part = given if isinstance(given, Part) else Part(pathlib.Path(given))
       raw = self._read(part)
@@ -92,18 +91,3 @@ class Sounds:
       values[f'label{suffix}'] = self._classes[k] if self._classes else int(k)
       values[f'probability{suffix}'] = round(float(output[k]), 6)
     return values, {}
-
-
-def _read(part: Part, rate: int, sees: bool) -> dict[str, Any]:
-  """`audio` and, if it is seen, `video`, as AudioSet's."""
-  from data.video import media  # samples need no PyAV
-
-  path, start, end = part
-  bounds = {'start': start, 'end': end}
-  raw = {'audio': media.read_audio(str(path), rate=rate, **bounds)}
-  if sees:
-    frames = media.read_video(
-      str(path), fps=audioset.FPS, size=audioset.SIZE, **bounds
-    )
-    raw['video'] = [audioset.as_jpeg(frame) for frame in frames]
-  return raw

@@ -14,7 +14,7 @@ and counted.
 Letters: N clips of an example, S samples, T frames, H and W height and width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 from data import clips, folders
 from data.sound import audio_ops
 from data.tables import Part
-from data.video import jpegs, kinetics
+from data.video import clip_files, jpegs, kinetics
 
 FPS, RATE, SIZE = kinetics.FPS, kinetics.RATE, kinetics.IMAGE_SIZE
 SUFFIXES = (*folders.VIDEO_SUFFIXES, *folders.SOUND_SUFFIXES)
@@ -45,34 +45,7 @@ def read_file(part: Part) -> dict[str, Any]:
   Raises:
     ValueError: naming the file, which has neither or is broken.
   """
-  from data.video import media  # an optional extra
-
-  video, audio = read_pictures(part), np.zeros(0, np.int16)
-  path, start, end = part
-  try:
-    audio = media.read_audio(str(path), rate=RATE, start=start, end=end)
-  except media.NoTrackError as e:
-    if not video:
-      raise ValueError(f'{part}: found neither pictures nor sound.') from e
-  return {'video': video, 'audio': audio}
-
-
-def read_pictures(part: Part) -> list[bytes]:
-  """JPEG files; none of a file without pictures.
-
-  Raises:
-    ValueError: naming the file, which is broken.
-  """
-  from data.video import media
-
-  path, start, end = part
-  frames = media.read_frames(
-    str(path), fps=FPS, size=SIZE, start=start, end=end
-  )
-  try:
-    return jpegs.encode_all(frames)
-  except media.NoTrackError:
-    return []
+  return clip_files.read(part, fps=FPS, size=SIZE, rate=RATE)
 
 
 def synthetic(split: str, num_examples: int = 16) -> list[dict[str, Any]]:
@@ -102,6 +75,7 @@ def preprocess(
   num_samples: int,
   spectrogram: Mapping[str, int] | None,
   spec_augment: Mapping[str, int] | None,
+  hidden: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
   """Cuts clips: in training one at random, else N evenly spaced ones.
 
@@ -121,13 +95,15 @@ def preprocess(
     spectrogram: hop, window and num_bands of `audio_ops.log_mel`, or None for
       the samples themselves.
     spec_augment: options of `audio_ops.spec_augment`, or None for none.
+    hidden: of image and audio, what is masked as if no clip had it.
 
   Returns:
     `image` uint8 [N, T, H, W, 3], `audio` float32 [N, S] or spectrograms [N,
     frames, bands], `has_image` and `has_audio` float32 [], 0 where there is
     none and zeros stand for it; `labels` float32 [K].
   """
-  video, samples = example['video'], example['audio']
+  video = [] if 'image' in hidden else example['video']
+  samples = example['audio'][: 0 if 'audio' in hidden else None]
   length = max(len(video) / FPS, len(samples) / RATE)
   size = max(num_frames * frame_stride / FPS, num_samples / RATE)
   if train:

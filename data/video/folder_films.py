@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data import clips
-from data.video import folder, jpegs, kinetics
+from data.video import clip_files, folder, kinetics
 
 read_file = folder.read_file
 
@@ -46,29 +46,20 @@ def preprocess(
 ) -> dict[str, np.ndarray]:
   """`kinetics.preprocess`, which says what the options are, of any clip.
 
-  The last frame of a short clip stands still, and its sound ends; what it has
-  not is black or silent.
-
-  Returns:
-    `image`, `audio` and `label`, and `has_image` and `has_audio` float32 [], 0
-    where there is none.
+  The last frame of a short clip stands still, and its sound ends.
   """
-  per_frame = kinetics.SAMPLES_PER_FRAME
   video, audio = list(example['video']), example['audio']
-  has_image, has_audio = np.float32(len(video) > 0), np.float32(len(audio) > 0)
-  if not video:
-    black = np.zeros((image_size, image_size, 3), np.uint8)
-    video = [jpegs.encode(black)] * -(-len(audio) // per_frame)
   video += video[-1:] * (num_frames - len(video))
-  audio = audio[: len(video) * per_frame]
-  whole = {
-    'video': video,
-    'audio': np.pad(audio, (0, len(video) * per_frame - len(audio))),
-    'label': example['labels'][0],
-    'file_name': str(example['file_name']).encode(),
-  }
-  found = kinetics.preprocess(
-    whole,
+  if not video:
+    shortest = num_frames * kinetics.SAMPLES_PER_FRAME
+    audio = np.pad(audio, (0, max(shortest - len(audio), 0)))
+  clip = {'video': video, 'audio': audio}
+  return kinetics.preprocess(
+    clip_files.fit_sound(clip, kinetics.SAMPLES_PER_FRAME)
+    | {
+      'label': example['labels'][0],
+      'file_name': str(example['file_name']).encode(),
+    },
     train=train,
     rng=rng,
     num_frames=num_frames,
@@ -76,4 +67,3 @@ def preprocess(
     num_samples=num_samples,
     gain=gain,
   )
-  return found | {'has_image': has_image, 'has_audio': has_audio}

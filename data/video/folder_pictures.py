@@ -11,7 +11,7 @@ import numpy as np
 
 from data import clips, folders
 from data.tables import Part
-from data.video import folder, jpegs
+from data.video import clip_files, folder, jpegs
 
 _MEAN, _STD = 0.45, 0.25
 
@@ -38,7 +38,7 @@ def read_file(part: Part) -> dict[str, Any]:
   Raises:
     ValueError: naming the file, which has no pictures or is broken.
   """
-  video = folder.read_pictures(part)
+  video = clip_files.read_pictures(part, fps=folder.FPS, size=folder.SIZE)
   if not video:
     raise ValueError(f'{part}: expected pictures, found none.')
   return {'video': video}

@@ -39,12 +39,13 @@ def window(
 ) -> np.ndarray:
   """Every so many frames: uint8 [num, size, size, 3].
 
-  The first and the last stand still outside.
+  The first and the last stand still outside. Where the picture stands still it
+  is decoded once.
   """
   places = start + stride * np.arange(num)
-  places = np.clip(places, 0, len(video) - 1).tolist()
-  frames = {i: decode(video[i], size) for i in set(places)}
-  return np.stack([frames[i] for i in places])
+  files = [video[i] for i in np.clip(places, 0, len(video) - 1).tolist()]
+  frames = {file: decode(file, size) for file in set(files)}
+  return np.stack([frames[file] for file in files])
 
 
 def crop(

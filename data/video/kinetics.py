@@ -9,9 +9,9 @@ digits, anywhere below a folder, prepares them together with the lists:
     --labels train.csv validate.csv
 
 Clips that are broken, too short or missing, as some of YouTube's always are,
-are named, left out and counted. Splits are named as in the lists. A clip is
-stored as JPEG files of its central square, 25 a second, and sound of 48 kHz:
-some 3 MB for ten seconds.
+are named, left out and counted; sound or pictures that are missing are masked.
+Splits are named as in the lists. A clip is stored as JPEG files of its central
+square, 25 a second, and sound of 48 kHz: some 3 MB for ten seconds.
 
 Letters: T frames, H and W height and width, S samples.
 """
@@ -29,7 +29,9 @@ import PIL.Image
 import tensorflow_datasets as tfds
 
 from data import folders, tfds_source
-from data.video import jpegs
+from data.sound import audio_ops
+from data.tables import Part
+from data.video import clip_files, jpegs
 
 FPS, RATE, IMAGE_SIZE = 25, 48_000, 224
 SAMPLES_PER_FRAME = RATE // FPS
@@ -57,21 +59,18 @@ def make_clip(video: np.ndarray, audio: np.ndarray) -> dict[str, Any]:
 
   Args:
     video: uint8 [T, H, W, 3].
-    audio: int16 [S]; cut, or filled up with silence, to T frames.
+    audio: int16 [S]; see `clip_files.fit_sound`.
   """
-  num_samples = len(video) * SAMPLES_PER_FRAME
-  audio = audio[:num_samples]
-  return {
-    'video': jpegs.encode_all(video),
-    'audio': np.pad(audio, (0, num_samples - len(audio))),
-  }
+  clip = {'video': jpegs.encode_all(video), 'audio': audio}
+  return clip_files.fit_sound(clip, SAMPLES_PER_FRAME)
 
 
 class Kinetics(tfds.core.GeneratorBasedBuilder):
   """Writes the clips of a folder that lists of labels name.
 
   Attributes:
-    counts: split -> how many clips were 'written', 'broken' or 'missing'.
+    counts: split -> how many clips were 'written', 'broken' or 'missing', and
+      how many of those written are 'silent' or 'blind'.
   """
 
   VERSION = tfds.core.Version('1.0.0')
@@ -129,25 +128,35 @@ class Kinetics(tfds.core.GeneratorBasedBuilder):
             print(f'{split}: left out: {clip}', file=sys.stderr)
             continue
           counts['written'] += 1
+          counts['silent'] += not len(clip['audio'])
+          counts['blind'] += not len(clip['video'])
           yield first + i, {'label': label, 'file_name': name, **clip}
 
   def _read(self, name) -> dict[str, Any] | Exception:
-    from data.video import media  # reading what is prepared needs no PyAV
-
     if name not in self._paths:
       return FileNotFoundError(f'found no video {name}.*')
     path = self._paths[name]
     try:
-      video = media.read_video(path, fps=FPS, size=IMAGE_SIZE)
-      audio = media.read_audio(path, rate=RATE)
-    except media.MediaError as e:
+      clip = read_clip(Part(path))
+    except ValueError as e:
       return e
-    if len(video) < MIN_FRAMES:
+    length = clip_files.num_frames(clip, SAMPLES_PER_FRAME)
+    if length < MIN_FRAMES:
       return ValueError(
-        f'{path}: found {len(video)} frames at {FPS} a second, expected '
+        f'{path}: found {length} frames at {FPS} a second, expected '
         f'{MIN_FRAMES} or more.'
       )
-    return make_clip(video, audio)
+    return clip
+
+
+def read_clip(part: Part) -> dict[str, Any]:
+  """`video`, JPEG files, and `audio` int16 [S] that fits; one may be empty.
+
+  Raises:
+    ValueError: naming the file, which has neither or is broken.
+  """
+  clip = clip_files.read(part, fps=FPS, size=IMAGE_SIZE, rate=RATE)
+  return clip_files.fit_sound(clip, SAMPLES_PER_FRAME)
 
 
 def _read_labels(paths: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
@@ -254,28 +263,33 @@ def preprocess(
     gain: what samples are multiplied by, for sound that is quiet.
 
   Returns:
-    `image` float32 [T, H, W, 3] in [0, 1], `audio` float32 [S, 1] in [-1, 1]
-    and `label` int32 [].
+    `image` float32 [T, H, W, 3] in [0, 1], `audio` float32 [S, 1] in [-1, 1],
+    `has_image` and `has_audio` float32 [], 0 where there is none and zeros
+    stand for it, and `label` int32 [].
   """
   frames, window = example['video'], num_frames * SAMPLES_PER_FRAME
-  if num_frames > len(frames):
+  last = clip_files.num_frames(example, SAMPLES_PER_FRAME) - num_frames
+  if last < 0:
     raise ValueError(
       f'preprocess.num_frames: found {num_frames}, expected at most the '
-      f'{len(frames)} frames of {example["file_name"].decode()}.'
+      f'{last + num_frames} frames of {example["file_name"].decode()}.'
     )
   if window % num_samples:
     raise ValueError(
       f'preprocess.num_samples: found {num_samples}, expected a divisor of '
       f'{window}, the samples of {num_frames} frames.'
     )
-  last = len(frames) - num_frames
   start = rng.integers(last + 1) if train else last // 2
-  image = jpegs.window(frames, start, 1, num_frames, image_size)
-  audio = example['audio'][start * SAMPLES_PER_FRAME :][:window]
+  image = np.zeros((num_frames, image_size, image_size, 3), np.uint8)
+  if len(frames):
+    image = jpegs.window(frames, start, 1, num_frames, image_size)
+  audio = audio_ops.cut(example['audio'], start * SAMPLES_PER_FRAME, window)
   audio = audio.reshape(num_samples, -1).mean(axis=1) * (gain / 2**15)
   return {
     'image': image.astype(np.float32) / 255,
     'audio': np.clip(audio, -1, 1)[:, None].astype(np.float32),
+    'has_image': np.float32(len(frames) > 0),
+    'has_audio': np.float32(len(example['audio']) > 0),
     'label': np.int32(example['label']),
   }
 
@@ -300,6 +314,7 @@ def main(argv: list[str]):
   counts = prepare(os.path.expanduser(args.data_dir), args.videos, args.labels)
   for split, found in counts.items():
     print(
-      f'{split}: {found["written"]} clips, left out {found["broken"]} broken '
-      f'and {found["missing"]} missing ones.'
+      f'{split}: {found["written"]} clips, {found["silent"]} of them without '
+      f'sound and {found["blind"]} without pictures; left out '
+      f'{found["broken"]} broken and {found["missing"]} missing ones.'
     )

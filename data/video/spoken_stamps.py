@@ -7,7 +7,8 @@
 writes ./spoken_stamps/*.mp4 and ./spoken_stamps.csv with the columns file,
 label and group. A clip has two labels, what kind of thing is seen and in which
 language it is named, `animals|fr`: neither picture nor sound tells both. Every
-stamp is said in two languages, and all its clips are of one split.
+stamp is said in two languages, and all its clips are of one split; a recording
+that several stamps share is taken once.
 """
 
 import csv
@@ -33,13 +34,18 @@ def main(argv):
   data_dir = pathlib.Path(os.path.expanduser(args.data_dir))
   folder = data_dir / 'spoken_stamps'
   folder.mkdir(exist_ok=True)
-  rows = []
+  rows, heard = [], set()
   for kind in KINDS:
     for picture in sorted((root / kind).rglob('*.png')):
       stamp = picture.relative_to(root).with_suffix('').as_posix()
       for language in said_in(picture, stamp):
+        sound = _sound(picture, language)
+        recording = hashlib.sha256(sound.read_bytes()).digest()
+        if recording in heard:
+          continue
+        heard.add(recording)
         name = f'{stamp.replace("/", "_")}_{language}.mp4'
-        _write(folder / name, picture, _sound(picture, language))
+        _write(folder / name, picture, sound)
         rows.append((f'{folder.name}/{name}', f'{kind}|{language}', stamp))
   if not rows:
     raise SystemExit(f'{root}: expected stamps with spoken names, found none.')

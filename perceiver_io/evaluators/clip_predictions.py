@@ -35,7 +35,7 @@ class Clips:
     classes: tuple[str, ...] | None,
   ):
     module = importlib.import_module(data_config.module)
-    self._read = getattr(module, 'read_file', _read)
+    self._read = getattr(module, 'read_file', kinetics.read_clip)
     self._preprocess = functools.partial(
       module.preprocess, train=False, rng=None, **data_config.preprocess
     )
@@ -44,7 +44,7 @@ class Clips:
   expand = staticmethod(expand_media)
 
   def example(self, given: Any) -> dict[str, np.ndarray]:
-    """Of a file with video and sound, or a part of one."""
+    """Of a file of video or sound, or a part of one."""
     part = given if isinstance(given, Part) else Part(pathlib.Path(given))
     unknown = {
       'label': 0,
@@ -83,20 +83,6 @@ class Clips:
       fps=kinetics.FPS,
     )
     return values, {'.mp4': film, '.png': reconstructions.draw(*clip)}
-
-
-def _read(part: Part) -> dict[str, Any]:
-  """`video` and `audio`, as Kinetics'."""
-  from data.video import media  # training without films needs no PyAV
-
-  path, start, end = part
-  bounds = {'start': start, 'end': end}
-  return kinetics.make_clip(
-    media.read_video(
-      str(path), fps=kinetics.FPS, size=kinetics.IMAGE_SIZE, **bounds
-    ),
-    media.read_audio(str(path), rate=kinetics.RATE, **bounds),
-  )
 
 
 def _psnr(x: np.ndarray, target: np.ndarray) -> float:
