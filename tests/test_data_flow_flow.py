@@ -7,7 +7,13 @@ import PIL.Image
 import pytest
 
 from configs.perceiver_io import optical_flow as configs
-from data.flow import flow, geometry, photo_flow, stereo_motorcycle
+from data.flow import (
+  flow,
+  geometry,
+  photo_flow,
+  stereo_aloe,
+  stereo_motorcycle,
+)
 
 SIZE = (40, 56)
 AUGMENTATION = configs.get_config('patch3').data.preprocess.augment.to_dict()
@@ -221,6 +227,38 @@ def test_bent_layers_are_where_their_flow_says():
   )
 
 
+def test_pairs_like_stereo_move_to_the_left_what_is_nearer_by_more():
+  draw = np.random.default_rng(1)
+  photographs = photo_flow.synthetic('train')[0]['photographs']
+  layers = [
+    photo_flow.draw_layer(draw, photographs, SIZE, 5.0, cut_out=i > 0)
+    for i in range(4)
+  ]
+  middles = [
+    layer.polygon.mean(axis=0) if layer.polygon is not None else [32, 24]
+    for layer in layers
+  ]
+  stereo = photo_flow.as_stereo(layers, (48, 64))
+  moved = [
+    geometry.affine(layer.motion, middle) - middle
+    for layer, middle in zip(stereo, middles, strict=True)
+  ]
+  x, y = np.array(moved).T
+  assert (np.diff(x) < 0).all() and (x < 0).all()
+  np.testing.assert_allclose(y, 0, atol=1e-9)
+  before = [
+    np.linalg.norm(geometry.affine(layer.motion, middle) - middle)
+    for layer, middle in zip(layers, middles, strict=True)
+  ]
+  np.testing.assert_allclose(-x, sorted(before))
+  out = pair(2, stereo_share=1.0)
+  frames, motion, valid = out['frames'], out['flow'], out['valid']
+  np.testing.assert_allclose(motion[..., 1], 0, atol=1e-9)
+  assert motion[..., 0].mean() < -0.3 and motion[..., 0].std() > 0.1
+  still = np.abs(frames[0] - frames[1])[valid > 0].mean()
+  assert photometric_error(frames, motion, valid) < max(0.25 * still, 0.01)
+
+
 def test_polygons_against_matplotlib():
   from matplotlib.path import Path
 
@@ -282,3 +320,32 @@ def test_the_motorcycle_moves_to_the_left(data_dir):
   right = photometric_error(frames, motion, valid)
   wrong = photometric_error(frames, -motion, valid)
   assert right < 0.4 * wrong
+
+
+def test_the_aloe_moves_to_the_left_where_its_disparity_is_known(tmp_path):
+  """A picture in its files' form, of which the right one has moved by 6."""
+  rng = np.random.default_rng(0)
+  left = rng.integers(0, 256, (40, 60, 3), np.uint8)
+  PIL.Image.fromarray(left).save(tmp_path / 'aloeL.jpg', quality=100)
+  right = np.roll(left, -6, axis=1)
+  PIL.Image.fromarray(right).save(tmp_path / 'aloeR.jpg', quality=100)
+  disparity = np.full((40, 60), 6, np.uint8)
+  disparity[:, :7] = 0
+  PIL.Image.fromarray(disparity).save(tmp_path / 'aloeGT.png')
+  flags = [f'--data_dir={tmp_path / "sets"}', f'--manual_dir={tmp_path}']
+  stereo_aloe.main(flags)
+  (raw,) = stereo_aloe.source('test', str(tmp_path / 'sets'))
+  out = stereo_aloe.preprocess(raw, train=False, rng=None)
+  frames, motion, valid = out['frames'], out['flow'], out['valid']
+  np.testing.assert_array_equal(
+    valid, np.broadcast_to(np.arange(60) > 6, (40, 60))
+  )
+  np.testing.assert_array_equal(motion[valid > 0], [[-6, 0]] * (40 * 53))
+  right = photometric_error(frames, motion, valid)
+  assert right < 0.2 * photometric_error(frames, 0 * motion, valid)
+
+
+def test_what_lacks_a_file_of_the_aloe_is_told(tmp_path):
+  flags = [f'--data_dir={tmp_path / "sets"}', f'--manual_dir={tmp_path}']
+  with pytest.raises(FileNotFoundError, match='found no aloeL.jpg in'):
+    stereo_aloe.main(flags)

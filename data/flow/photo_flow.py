@@ -2,8 +2,10 @@
 
 Photographs that scikit-learn and scikit-image ship, as a TFDS data set; in
 every pair one of them is the background and others, cut out as polygons, lie
-before it. Each layer moves by an affine map of its own and is bent a little.
-Photographs of the test split are in no training pair.
+before it. Each layer moves by an affine map of its own and is bent a little. In
+a pair like stereo they are slanted surfaces before two cameras side by side:
+all move to the left, what is nearer by more. Photographs of the test split are
+in no training pair.
 
 A layer is made of its own coordinates u. Its texture is a photograph at a
 similarity of u, and a polygon of u bounds it. Frame 1 shows at p what the layer
@@ -116,6 +118,7 @@ def preprocess(
   size: tuple[int, int],
   max_motion: float,
   max_cutouts: int,
+  stereo_share: float = 0.0,
   augment: dict[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
   """Composes a pair: another one at every call in training.
@@ -129,6 +132,7 @@ def preprocess(
     max_motion: the longest translation of a layer in pixels; rotation, zoom and
       bend add up to half as much.
     max_cutouts: the most layers before the background.
+    stereo_share: of pairs that are like stereo.
     augment: see `flow.preprocess`.
 
   Returns:
@@ -140,6 +144,8 @@ def preprocess(
     draw_layer(draw, example['photographs'], size, max_motion, cut_out=i > 0)
     for i in range(1 + draw.integers(max_cutouts, endpoint=True))
   ]
+  if stereo_share and draw.random() < stereo_share:
+    layers = as_stereo(layers, size)
   return flow.preprocess(
     compose(layers, size), train=train, rng=rng, size=size, augment=augment
   )
@@ -299,6 +305,39 @@ def draw_layer(
   phases = rng.uniform(-math.pi, math.pi, (2, 1))
   bend = np.concatenate([amplitudes, frequencies, phases], axis=-1)
   return Layer(texture, placement, polygon, motion, bend)
+
+
+def as_stereo(layers: Sequence[Layer], size: tuple[int, int]) -> list[Layer]:
+  """The layers as two cameras side by side see slanted surfaces.
+
+  What is in a row stays in it. The middle of each layer moves to the left, as
+  far as the middle of one of them did: that of the first, which is behind all
+  others, the shortest way, that of the last the longest.
+
+  Args:
+    layers: the first of them behind all others.
+    size: height and width of the frames.
+  """
+  middles = [
+    np.array(size[::-1]) / 2 if x.polygon is None else x.polygon.mean(axis=0)
+    for x in layers
+  ]
+  disparities = sorted(
+    np.linalg.norm(geometry.affine(layer.motion, middle) - middle)
+    for layer, middle in zip(layers, middles, strict=True)
+  )
+  found = []
+  for layer, middle, disparity in zip(
+    layers, middles, disparities, strict=True
+  ):
+    motion = geometry.about(
+      np.stack([layer.motion[0, :2], [0.0, 1.0]]),
+      middle,
+      middle - (disparity, 0),
+    )
+    bend = layer.bend * (1, 0, 1, 1, 1)  # along x alone
+    found.append(dataclasses.replace(layer, motion=motion, bend=bend))
+  return found
 
 
 def _textures(image: np.ndarray) -> list[np.ndarray]:
