@@ -27,11 +27,12 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.seed = 0
   config.task = dict(module='paca_vit.tasks.depth', variance_focus=0.5)
   if variant == 'demo':
-    config.num_steps = 600
+    config.num_steps = 400
     config.model = models.demo_segmenter(num_classes=1)
     config.model.in_channels = 4  # colours and rows
     config.task.mean_depth = 3.2
-    module, test, crop_size = 'data.depth.motorcycle', 'test', (192, 80)
+    config.task.variance_focus = 0.0  # One scene has one scale.
+    module, test, crop_size = 'data.depth.motorcycle', 'test', (128, 80)
     batch_size, warmup_steps, lr = 8, 20, 2e-3
   else:
     config.num_steps = 60_000

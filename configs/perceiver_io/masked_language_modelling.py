@@ -14,7 +14,7 @@ documents into crops; here a pack gives one crop an epoch, drawn anew each time,
 since how long stored documents are is not known before they are read.
 
 `demo` reads Python's documentation, 64 bytes at a time. `manuals` is wider and
-reads those of Perl, Python, Git and Vim, which `data/language/manuals.py` says
+reads those of Perl, Python and Vim, which `data/language/manuals.py` says
 how to get. docs/results.md says what they learn. `tiny` is for tests.
 """
 
@@ -135,7 +135,9 @@ def _documentation(variant: str) -> ml_collections.ConfigDict:
       qk_channels=256,
       num_heads=8,
     )
-    config.num_steps = 9_000
+    config.num_steps = 8_000
+    for section in config.evals.values():
+      section.every_steps = 2_000
     config.data.module = 'data.language.manuals'
     config.optim.schedule.lr = 2e-3
   if variant == 'tiny':

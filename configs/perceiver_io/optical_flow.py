@@ -152,7 +152,7 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
   batch_size = 8  # pairs, each of them twice
   config = ml_collections.ConfigDict()
   config.seed = 0
-  config.num_steps = 3_000
+  config.num_steps = 2_000
   config.task = dict(
     module='perceiver_io.tasks.optical_flow',
     make_model='perceiver_io.models.conv_optical_flow',

@@ -1,9 +1,9 @@
-"""Manuals that Debian ships as text: those of Perl, Python, Git and Vim.
+"""Manuals that Debian ships as text: those of Perl, Python and Vim.
 
 Any folder's files `.pod` and `.txt` do. Those that docs/results.md was measured
 with, 30 million characters, need not be installed:
 
-  apt-get download perl-doc python3.11-doc git-doc vim-runtime
+  apt-get download perl-doc python3.11-doc vim-runtime
   for package in *.deb; do dpkg-deb -x $package manuals; done
   python -m data.prepare language.manuals \
     --data_dir=$HOME/tensorflow_datasets \
@@ -13,7 +13,7 @@ A tenth of the files, chosen by a checksum of their names, is the test split.
 What two files have in common would be known by heart: every paragraph is kept
 where it is first, in training files before test files, and what speaks of
 licences nowhere. The packages' own files `copyright` say what may be done with
-their texts (Artistic or GPL; PSF; GPL; Vim); none of it is in this repository.
+their texts (Artistic or GPL; PSF; Vim); none of it is in this repository.
 """
 
 import pathlib
