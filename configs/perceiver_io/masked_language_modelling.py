@@ -13,9 +13,10 @@ and what is decayed (everything but biases and norms). It splits packs of ten
 documents into crops; here a pack gives one crop an epoch, drawn anew each time,
 since how long stored documents are is not known before they are read.
 
-`demo` reads Python's documentation, 64 bytes at a time. `manuals` is wider and
-reads those of Perl, Python and Vim, which `data/language/manuals.py` says
-how to get. docs/results.md says what they learn. `tiny` is for tests.
+`demo` reads Python's documentation, 64 bytes at a time; docs/results.md says
+what it learns. `manuals` is wider and reads those of Perl, Python and Vim, 15
+times as much, which `data/language/manuals.py` says how to get; it was not
+trained to its end here. `tiny` is for tests.
 """
 
 import ml_collections

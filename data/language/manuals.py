@@ -1,7 +1,7 @@
 """Manuals that Debian ships as text: those of Perl, Python and Vim.
 
-Any folder's files `.pod` and `.txt` do. Those that docs/results.md was measured
-with, 30 million characters, need not be installed:
+Any folder's files `.pod` and `.txt` do. These packages', 28 million characters,
+need not be installed:
 
   apt-get download perl-doc python3.11-doc vim-runtime
   for package in *.deb; do dpkg-deb -x $package manuals; done
