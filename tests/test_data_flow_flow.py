@@ -1,4 +1,4 @@
-"""Preprocessing of flow, pairs made of photographs, the stereo pair."""
+"""Preprocessing of flow, and pairs made of photographs."""
 
 import math
 
@@ -7,13 +7,8 @@ import PIL.Image
 import pytest
 
 from configs.perceiver_io import optical_flow as configs
-from data.flow import (
-  flow,
-  geometry,
-  photo_flow,
-  stereo_aloe,
-  stereo_motorcycle,
-)
+from data.flow import flow, geometry, layers, photo_flow
+from tests.flow_pairs import photometric_error
 
 SIZE = (40, 56)
 AUGMENTATION = configs.get_config('patch3').data.preprocess.augment.to_dict()
@@ -41,17 +36,6 @@ def moved(x, y, seed=0, size=SIZE):
     'flow': np.tile(np.float32([x, y]), (*size, 1)),
     'valid': np.ones(size, np.uint8),
   }
-
-
-def photometric_error(frames, motion, valid):
-  """Mean difference of the first frame and the second one taken back."""
-  height, width = valid.shape
-  x, y = np.meshgrid(np.arange(width), np.arange(height))
-  ends = np.stack([x, y], axis=-1) + motion
-  inside = np.all((ends >= 0) & (ends <= (width - 1, height - 1)), axis=-1)
-  known = inside & (valid > 0)
-  taken = geometry.bilinear(frames[1], np.clip(ends, 0, None))
-  return np.abs(taken - frames[0])[known].mean()
 
 
 def as_arrays(example):
@@ -184,21 +168,21 @@ def test_composed_pairs_move_as_their_flow_says(seed):
 
 def test_points_that_leave_or_are_hidden_are_not_valid():
   """A still background, a square before it that moves four to the right."""
-  still = photo_flow.Layer(
+  still = layers.Layer(
     texture=np.full((8, 8, 3), 100, np.uint8),
     placement=np.float64([[1, 0, 0], [0, 1, 0]]),
     polygon=None,
     motion=np.float64([[1, 0, 0], [0, 1, 0]]),
     bend=np.zeros((1, 5)),
   )
-  square = photo_flow.Layer(
+  square = layers.Layer(
     texture=np.full((8, 8, 3), 200, np.uint8),
     placement=still.placement,
     polygon=np.float64([[2.5, 2.5], [6.5, 2.5], [6.5, 6.5], [2.5, 6.5]]),
     motion=np.float64([[1, 0, 4], [0, 1, 0]]),
     bend=np.zeros((1, 5)),
   )
-  out = photo_flow.compose([still, square], (10, 10))
+  out = layers.compose([still, square], (10, 10))
   first, second = np.zeros((2, 10, 10), bool)
   first[3:7, 3:7], second[3:7, 7:] = True, True
   np.testing.assert_array_equal(out['frame1'][..., 0] == 200, first)
@@ -230,15 +214,15 @@ def test_bent_layers_are_where_their_flow_says():
 def test_pairs_like_stereo_move_to_the_left_what_is_nearer_by_more():
   draw = np.random.default_rng(1)
   photographs = photo_flow.synthetic('train')[0]['photographs']
-  layers = [
+  drawn = [
     photo_flow.draw_layer(draw, photographs, SIZE, 5.0, cut_out=i > 0)
     for i in range(4)
   ]
   middles = [
     layer.polygon.mean(axis=0) if layer.polygon is not None else [32, 24]
-    for layer in layers
+    for layer in drawn
   ]
-  stereo = photo_flow.as_stereo(layers, (48, 64))
+  stereo = layers.as_stereo(drawn, (48, 64))
   moved = [
     geometry.affine(layer.motion, middle) - middle
     for layer, middle in zip(stereo, middles, strict=True)
@@ -248,7 +232,7 @@ def test_pairs_like_stereo_move_to_the_left_what_is_nearer_by_more():
   np.testing.assert_allclose(y, 0, atol=1e-9)
   before = [
     np.linalg.norm(geometry.affine(layer.motion, middle) - middle)
-    for layer, middle in zip(layers, middles, strict=True)
+    for layer, middle in zip(drawn, middles, strict=True)
   ]
   np.testing.assert_allclose(-x, sorted(before))
   out = pair(2, stereo_share=1.0)
@@ -268,7 +252,7 @@ def test_polygons_against_matplotlib():
     angles = np.sort(rng.uniform(0, 2 * math.pi, num_vertices))
     polygon = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     polygon *= rng.uniform(0.2, 1, (num_vertices, 1))
-    layer = photo_flow.Layer(None, None, polygon, None, None)
+    layer = layers.Layer(None, None, polygon, None, None)
     inside = Path(polygon).contains_points(points)
     np.testing.assert_array_equal(layer.covers(points), inside)
 
@@ -304,48 +288,3 @@ def test_photographs_of_the_test_split_are_in_no_training_pair(data_dir):
     test[0], train=False, rng=None, size=SIZE, max_motion=3.0, max_cutouts=1
   )
   assert out['frames'].std() > 0.05
-
-
-# The stereo pair
-
-
-def test_the_motorcycle_moves_to_the_left(data_dir):
-  (raw,) = stereo_motorcycle.source('test', data_dir)
-  out = stereo_motorcycle.preprocess(raw, train=False, rng=None)
-  frames, motion, valid = out['frames'], out['flow'], out['valid']
-  assert frames.shape == (2, 500, 741, 3)
-  assert valid.mean() == pytest.approx(0.927, abs=1e-3)
-  x = motion[valid > 0][:, 0]
-  assert (x.min(), x.max()) == pytest.approx((-59.9, -7.19), abs=0.01)
-  right = photometric_error(frames, motion, valid)
-  wrong = photometric_error(frames, -motion, valid)
-  assert right < 0.4 * wrong
-
-
-def test_the_aloe_moves_to_the_left_where_its_disparity_is_known(tmp_path):
-  """A picture in its files' form, of which the right one has moved by 6."""
-  rng = np.random.default_rng(0)
-  left = rng.integers(0, 256, (40, 60, 3), np.uint8)
-  PIL.Image.fromarray(left).save(tmp_path / 'aloeL.jpg', quality=100)
-  right = np.roll(left, -6, axis=1)
-  PIL.Image.fromarray(right).save(tmp_path / 'aloeR.jpg', quality=100)
-  disparity = np.full((40, 60), 6, np.uint8)
-  disparity[:, :7] = 0
-  PIL.Image.fromarray(disparity).save(tmp_path / 'aloeGT.png')
-  flags = [f'--data_dir={tmp_path / "sets"}', f'--manual_dir={tmp_path}']
-  stereo_aloe.main(flags)
-  (raw,) = stereo_aloe.source('test', str(tmp_path / 'sets'))
-  out = stereo_aloe.preprocess(raw, train=False, rng=None)
-  frames, motion, valid = out['frames'], out['flow'], out['valid']
-  np.testing.assert_array_equal(
-    valid, np.broadcast_to(np.arange(60) > 6, (40, 60))
-  )
-  np.testing.assert_array_equal(motion[valid > 0], [[-6, 0]] * (40 * 53))
-  right = photometric_error(frames, motion, valid)
-  assert right < 0.2 * photometric_error(frames, 0 * motion, valid)
-
-
-def test_what_lacks_a_file_of_the_aloe_is_told(tmp_path):
-  flags = [f'--data_dir={tmp_path / "sets"}', f'--manual_dir={tmp_path}']
-  with pytest.raises(FileNotFoundError, match='found no aloeL.jpg in'):
-    stereo_aloe.main(flags)
