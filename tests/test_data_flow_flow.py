@@ -1,4 +1,4 @@
-"""Preprocessing of flow, pairs made of photographs, the stereo pair."""
+"""Preprocessing of flow, and pairs made of photographs."""
 
 import math
 
@@ -7,7 +7,8 @@ import PIL.Image
 import pytest
 
 from configs.perceiver_io import optical_flow as configs
-from data.flow import flow, geometry, photo_flow, stereo_motorcycle
+from data.flow import flow, geometry, layers, photo_flow
+from tests.flow_pairs import photometric_error
 
 SIZE = (40, 56)
 AUGMENTATION = configs.get_config('patch3').data.preprocess.augment.to_dict()
@@ -35,17 +36,6 @@ def moved(x, y, seed=0, size=SIZE):
     'flow': np.tile(np.float32([x, y]), (*size, 1)),
     'valid': np.ones(size, np.uint8),
   }
-
-
-def photometric_error(frames, motion, valid):
-  """Mean difference of the first frame and the second one taken back."""
-  height, width = valid.shape
-  x, y = np.meshgrid(np.arange(width), np.arange(height))
-  ends = np.stack([x, y], axis=-1) + motion
-  inside = np.all((ends >= 0) & (ends <= (width - 1, height - 1)), axis=-1)
-  known = inside & (valid > 0)
-  taken = geometry.bilinear(frames[1], np.clip(ends, 0, None))
-  return np.abs(taken - frames[0])[known].mean()
 
 
 def as_arrays(example):
@@ -178,21 +168,21 @@ def test_composed_pairs_move_as_their_flow_says(seed):
 
 def test_points_that_leave_or_are_hidden_are_not_valid():
   """A still background, a square before it that moves four to the right."""
-  still = photo_flow.Layer(
+  still = layers.Layer(
     texture=np.full((8, 8, 3), 100, np.uint8),
     placement=np.float64([[1, 0, 0], [0, 1, 0]]),
     polygon=None,
     motion=np.float64([[1, 0, 0], [0, 1, 0]]),
     bend=np.zeros((1, 5)),
   )
-  square = photo_flow.Layer(
+  square = layers.Layer(
     texture=np.full((8, 8, 3), 200, np.uint8),
     placement=still.placement,
     polygon=np.float64([[2.5, 2.5], [6.5, 2.5], [6.5, 6.5], [2.5, 6.5]]),
     motion=np.float64([[1, 0, 4], [0, 1, 0]]),
     bend=np.zeros((1, 5)),
   )
-  out = photo_flow.compose([still, square], (10, 10))
+  out = layers.compose([still, square], (10, 10))
   first, second = np.zeros((2, 10, 10), bool)
   first[3:7, 3:7], second[3:7, 7:] = True, True
   np.testing.assert_array_equal(out['frame1'][..., 0] == 200, first)
@@ -221,6 +211,38 @@ def test_bent_layers_are_where_their_flow_says():
   )
 
 
+def test_pairs_like_stereo_move_to_the_left_what_is_nearer_by_more():
+  draw = np.random.default_rng(1)
+  photographs = photo_flow.synthetic('train')[0]['photographs']
+  drawn = [
+    photo_flow.draw_layer(draw, photographs, SIZE, 5.0, cut_out=i > 0)
+    for i in range(4)
+  ]
+  middles = [
+    layer.polygon.mean(axis=0) if layer.polygon is not None else [32, 24]
+    for layer in drawn
+  ]
+  stereo = layers.as_stereo(drawn, (48, 64))
+  moved = [
+    geometry.affine(layer.motion, middle) - middle
+    for layer, middle in zip(stereo, middles, strict=True)
+  ]
+  x, y = np.array(moved).T
+  assert (np.diff(x) < 0).all() and (x < 0).all()
+  np.testing.assert_allclose(y, 0, atol=1e-9)
+  before = [
+    np.linalg.norm(geometry.affine(layer.motion, middle) - middle)
+    for layer, middle in zip(drawn, middles, strict=True)
+  ]
+  np.testing.assert_allclose(-x, sorted(before))
+  out = pair(2, stereo_share=1.0)
+  frames, motion, valid = out['frames'], out['flow'], out['valid']
+  np.testing.assert_allclose(motion[..., 1], 0, atol=1e-9)
+  assert motion[..., 0].mean() < -0.3 and motion[..., 0].std() > 0.1
+  still = np.abs(frames[0] - frames[1])[valid > 0].mean()
+  assert photometric_error(frames, motion, valid) < max(0.25 * still, 0.01)
+
+
 def test_polygons_against_matplotlib():
   from matplotlib.path import Path
 
@@ -230,7 +252,7 @@ def test_polygons_against_matplotlib():
     angles = np.sort(rng.uniform(0, 2 * math.pi, num_vertices))
     polygon = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     polygon *= rng.uniform(0.2, 1, (num_vertices, 1))
-    layer = photo_flow.Layer(None, None, polygon, None, None)
+    layer = layers.Layer(None, None, polygon, None, None)
     inside = Path(polygon).contains_points(points)
     np.testing.assert_array_equal(layer.covers(points), inside)
 
@@ -266,19 +288,3 @@ def test_photographs_of_the_test_split_are_in_no_training_pair(data_dir):
     test[0], train=False, rng=None, size=SIZE, max_motion=3.0, max_cutouts=1
   )
   assert out['frames'].std() > 0.05
-
-
-# The stereo pair
-
-
-def test_the_motorcycle_moves_to_the_left(data_dir):
-  (raw,) = stereo_motorcycle.source('test', data_dir)
-  out = stereo_motorcycle.preprocess(raw, train=False, rng=None)
-  frames, motion, valid = out['frames'], out['flow'], out['valid']
-  assert frames.shape == (2, 500, 741, 3)
-  assert valid.mean() == pytest.approx(0.927, abs=1e-3)
-  x = motion[valid > 0][:, 0]
-  assert (x.min(), x.max()) == pytest.approx((-59.9, -7.19), abs=0.01)
-  right = photometric_error(frames, motion, valid)
-  wrong = photometric_error(frames, -motion, valid)
-  assert right < 0.4 * wrong

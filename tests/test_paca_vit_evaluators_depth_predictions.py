@@ -31,6 +31,13 @@ def test_files_of_a_picture():
   assert near.shape == (40, 60) and near[0, -1] == 255 and near[0, 0] == 0
 
 
+def test_a_model_that_was_told_rows_is_told_them_again():
+  kind = depth_predictions.make_predictions(config_file.get_config(), None)
+  image = kind.example(np.zeros((40, 60, 3), np.uint8))['image']
+  assert image.shape == (40, 60, 4)
+  np.testing.assert_allclose(image[:, 7, 3], np.linspace(-1, 1, 40), atol=1e-6)
+
+
 def test_scales_that_are_wrong():
   with pytest.raises(ValueError, match='scale: expected a number above 0'):
     depth_predictions.make_predictions(None, None, scale=-1.0)

@@ -10,6 +10,7 @@ import pytest
 from configs.paca_vit import depth as depth_config
 from data.depth import motorcycle, nyu_depth
 from paca_vit import segmentation
+from paca_vit.evaluators import row_means
 from paca_vit.tasks import depth
 from train_lib import task as task_lib
 
@@ -93,6 +94,7 @@ def test_metrics_are_over_all_known_pixels():
     want = {
       'abs_rel': np.mean(np.abs(guess - truth) / truth),
       'rmse': np.sqrt(np.mean((guess - truth) ** 2)),
+      'rmse_log': np.sqrt(np.mean(np.log(guess / truth) ** 2)),
       'delta_1.25': np.mean(np.maximum(guess / truth, truth / guess) < 1.25),
     }
     for name, value in want.items():
@@ -158,6 +160,40 @@ def test_image_and_depth_are_cropped_and_flipped_alike(module):
   weights = np.linalg.lstsq(x, y, rcond=None)[0]
   assert np.abs(x @ weights - y).max() < 0.1
   assert jnp.asarray(out['depth']).dtype == jnp.float32
+
+
+def test_the_last_channel_is_the_row_of_the_whole_photograph():
+  example = motorcycle.synthetic('train', 1)[0]
+  options = dict(crop_size=(96, 80), rows=True)
+  whole = motorcycle.preprocess(example, train=False, rng=None, **options)
+  assert whole['image'].shape == (500, 92, 4)
+  np.testing.assert_allclose(
+    whole['image'][..., 3], np.linspace(-1, 1, 500)[:, None] + np.zeros(92)
+  )
+  # Synthetic depth falls linearly from 5 m at the top to 2 m at the bottom.
+  rng = np.random.default_rng(3)
+  crop = motorcycle.preprocess(example, train=True, rng=rng, **options)
+  known = crop['depth'] > 0
+  heights = crop['image'][..., 3][known]
+  np.testing.assert_allclose(
+    crop['depth'][known], 3.5 - 1.5 * heights, atol=1e-5
+  )
+
+
+def test_row_means_are_exact_where_rows_are_constant():
+  test = np.repeat(np.float32([[2.0], [4.0], [6.0]]), 5, axis=1)[None]
+  train = test.copy()
+  train[0, 0, :3] = 0  # unknown
+  found = row_means.RowMeans(train, test).run(None)
+  assert found['rmse'] == found['abs_rel'] == found['rmse_log'] == 0
+  assert found['delta_1.25'] == 1
+  # Nothing is known of the last row: 2 and 4 m were seen as often, so 3 m.
+  train = np.repeat(np.float32([[2.0], [4.0], [0.0]]), 5, axis=1)[None]
+  found = row_means.RowMeans(train, test).run(None)
+  np.testing.assert_allclose(found['rmse'], np.sqrt(3**2 / 3), rtol=1e-6)
+  np.testing.assert_allclose(found['abs_rel'], 0.5 / 3, rtol=1e-6)
+  want = np.log(2) / np.sqrt(3)
+  np.testing.assert_allclose(found['rmse_log'], want, rtol=1e-6)
 
 
 def test_nyu_counts_eigens_crop_up_to_ten_metres():

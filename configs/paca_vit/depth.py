@@ -3,7 +3,9 @@
   python train.py --config=configs/paca_vit/depth.py:demo --workdir=runs/depth
 
 Variants: `demo` trains on strips of a real scene and tests on others (the
-motorcycle that scikit-image ships), beside predicting the mean (`*_of_mean`);
+motorcycle that scikit-image ships), beside predicting the mean (`*_of_mean`)
+and the mean of every row of pixels (`rows`), and is told of each pixel how low
+it is;
 `nyu` is NYU Depth v2 with PaCa-ViT-Small, a recipe of this repository (the
 paper has no depth), not trained here.
 """
@@ -27,9 +29,10 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   if variant == 'demo':
     config.num_steps = 400
     config.model = models.demo_segmenter(num_classes=1)
-    config.model.in_channels = 3
+    config.model.in_channels = 4  # colours and rows
     config.task.mean_depth = 3.2
-    module, test, crop_size = 'data.depth.motorcycle', 'test', (128, 64)
+    config.task.variance_focus = 0.0  # One scene has one scale.
+    module, test, crop_size = 'data.depth.motorcycle', 'test', (128, 80)
     batch_size, warmup_steps, lr = 8, 20, 2e-3
   else:
     config.num_steps = 60_000
@@ -54,6 +57,14 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
       data=dict(split=test),
     )
   )
+  if variant == 'demo':
+    config.data.preprocess.rows = True
+    config.evals.rows = dict(
+      module='paca_vit.evaluators.row_means',
+      every_steps=config.evals.test.get_ref('every_steps'),
+      data=dict(split=test),
+      fit_split='train',
+    )
   config.optim = common.adamw(lr=lr, end_lr=lr / 100, warmup_steps=warmup_steps)
   config.checkpoint = common.checkpoint(
     every_steps=common.part(config.get_ref('num_steps'), 4),

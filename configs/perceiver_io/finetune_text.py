@@ -8,10 +8,10 @@
 data/language/table.py. The number of classes, of steps and of warm-up steps are
 derived from the data and printed.
 
-Variants: the models of masked_language_modelling.py and its `demo`, whose run
-is what --config.init_from.path then names (or nothing: from scratch); `tiny` is
-for tests. Optimizer and rate as in GLUE's recipe (Jaegle et al. 2021b, table
-13), of which 10 epochs.
+Variants: the models of masked_language_modelling.py, its `demo` and its
+`manuals`, whose run is what --config.init_from.path then names (or nothing:
+from scratch); `tiny` is for tests. Optimizer and rate as in GLUE's recipe
+(Jaegle et al. 2021b, table 13), of which 10 epochs.
 """
 
 import ml_collections
@@ -55,7 +55,7 @@ def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
       data=dict(split='validation'),
     )
   )
-  small = variant in ('demo', 'tiny')
+  small = variant in ('demo', 'manuals', 'tiny')
   config.optim = common.adamw(
     lr=1e-3 if small else 5e-5, warmup_steps=config_dict.placeholder(int)
   )

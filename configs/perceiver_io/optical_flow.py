@@ -22,8 +22,10 @@ warm-up (none), how long the first phase is (here a fifth of the 480 epochs,
 before them and not of their number) and how severity grows
 (--config.data.preprocess.augment.severity, from run to run).
 
-`demo`, on photographs under known motion, is sized for two CPU cores. `tiny` is
-for tests.
+`demo`, on photographs under known motion, is sized for two CPU cores.
+`demo_stereo` has a wider model and half of its pairs like stereo, and is
+measured on a second real pair, too; `data/flow/stereo_aloe.py` says how to get
+it. `tiny` is for tests.
 """
 
 import ml_collections
@@ -48,6 +50,7 @@ VARIANTS = (
   *_VARIANTS,
   *(name + _FIRST for name in _VARIANTS),
   'demo',
+  'demo_stereo',
   'tiny',
 )
 _AUGMENTATION = dict(
@@ -77,7 +80,7 @@ _TILED = dict(
 
 def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
-  if variant in ('demo', 'tiny'):
+  if variant in ('demo', 'demo_stereo', 'tiny'):
     return _photographs(variant)
   name = variant.removesuffix(_FIRST)
   config = ml_collections.ConfigDict()
@@ -125,6 +128,33 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   return config
 
 
+def _like_stereo(config: ml_collections.ConfigDict) -> None:
+  """Other training pairs and a wider model for them; the same test pairs."""
+  config.num_steps, config.data.batch_size = 2_000, 8
+  config.model.encoder.update(
+    num_latents=128, latent_channels=128, num_self_attends_per_block=3
+  )
+  config.evals.test.data.preprocess = dict(
+    max_motion=5.0, max_cutouts=3, stereo_share=0.0
+  )
+  config.data.preprocess.update(
+    max_motion=7.0,
+    max_cutouts=6,
+    stereo_share=0.5,
+    augment=_AUGMENTATION
+    | dict(severity=0.5, erase_prob=0.0, scale_prob=0.0, flip_prob=(0.0, 0.0)),
+  )
+
+
+def _stereo(scene: str, scale: float) -> dict:
+  """A pair so small that next to nothing moves by more than 5 pixels."""
+  return dict(
+    module=f'data.flow.stereo_{scene}',
+    split='test',
+    preprocess=dict(scale=scale),
+  )
+
+
 def _model(encoder: dict, **sizes) -> ml_collections.ConfigDict:
   return config_dict.create(
     encoder=encoder
@@ -167,25 +197,18 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     max_motion=5.0,
     max_cutouts=3,
   )
-  config.evals = dict(
-    test=dict(
-      every_steps=500,
-      data=dict(split='test'),
-      num_tiles=config_dict.placeholder(tuple),
-      **_TILED | dict(tile_size=size),
-    ),
-    motorcycle=dict(
-      every_steps=500,
-      # A twelfth, so that nothing moves by more than 5 pixels.
-      data=dict(
-        module='data.flow.stereo_motorcycle',
-        split='test',
-        preprocess=dict(scale=1 / 12),
-      ),
-      num_tiles=config_dict.placeholder(tuple),
-      **_TILED | dict(tile_size=size),
-    ),
+  tiled = _TILED | dict(
+    every_steps=500,
+    num_tiles=config_dict.placeholder(tuple),
+    tile_size=size,
   )
+  config.evals = dict(
+    test=tiled | dict(data=dict(split='test')),
+    motorcycle=tiled | dict(data=_stereo('motorcycle', 1 / 12)),
+  )
+  if variant == 'demo_stereo':
+    _like_stereo(config)
+    config.evals.aloe = tiled | dict(data=_stereo('aloe', 1 / 24))
   config.optim = common.adamw(lr=1e-3, warmup_steps=100)
   config.optim.update(weight_decay=0.01, clip_norm=1.0)
   config.checkpoint = common.checkpoint(

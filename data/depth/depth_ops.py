@@ -18,7 +18,7 @@ def augment(
 
   Args:
     image: a photograph of H x W pixels.
-    depth: [H, W].
+    depth: [H, W], or [H, W, ...] with what else belongs to the pixels.
     rng: what to draw from.
     crop_size: (height, width) of the crop, at most H x W.
   """
@@ -36,11 +36,27 @@ def augment(
   return image, depth
 
 
+def row_heights(size: tuple[int, int]) -> np.ndarray:
+  """How low each pixel of a photograph is: -1 at the top, 1 at the bottom.
+
+  Args:
+    size: (height, width) of the whole photograph.
+
+  Returns:
+    float32 [H, W].
+  """
+  rows = np.linspace(-1, 1, size[0], dtype=np.float32)
+  return np.broadcast_to(rows[:, None], size)
+
+
 def as_example(
-  image: PIL.Image.Image, depth: np.ndarray
+  image: PIL.Image.Image, depth: np.ndarray, rows: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-  """`image`, normalised, float32 [H, W, 3] and `depth` float32 [H, W]."""
-  return {
-    'image': image_ops.normalize(image, _MEAN, _STD),
-    'depth': np.ascontiguousarray(depth, np.float32),
-  }
+  """`image`, normalised, float32 [H, W, 3] and `depth` float32 [H, W].
+
+  `rows` [H, W], if there are any, are the image's last channel.
+  """
+  pixels = image_ops.normalize(image, _MEAN, _STD)
+  if rows is not None:
+    pixels = np.concatenate([pixels, rows[..., None]], axis=-1)
+  return {'image': pixels, 'depth': np.ascontiguousarray(depth, np.float32)}

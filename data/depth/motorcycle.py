@@ -102,6 +102,7 @@ def preprocess(
   train: bool,
   rng: np.random.Generator | None,
   crop_size: tuple[int, int],
+  rows: bool = False,
 ) -> dict[str, np.ndarray]:
   """A random crop, flip and colours in training; else the whole strip.
 
@@ -110,11 +111,14 @@ def preprocess(
     train: which of the two.
     rng: what to draw from; only used in training.
     crop_size: (height, width), pixels.
+    rows: whether the photograph's height is the image's last channel.
 
   Returns:
-    `image` float32 [h, w, 3] and `depth` float32 [h, w].
+    `image` float32 [h, w, 3 or 4] and `depth` float32 [h, w].
   """
   image, depth = PIL.Image.fromarray(example['image']), example['depth']
+  planes = np.stack([depth, depth_ops.row_heights(depth.shape)], axis=-1)
   if train:
-    image, depth = depth_ops.augment(image, depth, rng, crop_size)
-  return depth_ops.as_example(image, depth)
+    image, planes = depth_ops.augment(image, planes, rng, crop_size)
+  depth, heights = np.moveaxis(planes, -1, 0)
+  return depth_ops.as_example(image, depth, heights if rows else None)

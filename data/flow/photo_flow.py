@@ -2,17 +2,12 @@
 
 Photographs that scikit-learn and scikit-image ship, as a TFDS data set; in
 every pair one of them is the background and others, cut out as polygons, lie
-before it. Each layer moves by an affine map of its own and is bent a little.
-Photographs of the test split are in no training pair.
-
-A layer is made of its own coordinates u. Its texture is a photograph at a
-similarity of u, and a polygon of u bounds it. Frame 1 shows at p what the layer
-has at u = p + bend(p), frame 2 at q what it has at u = M^-1(q), M affine. So
-the point at p in frame 1 is at M(p + bend(p)) in frame 2, exactly and without
-any inversion of the bend.
+before it. Each layer moves by an affine map of its own and is bent a little. In
+a pair like stereo they are slanted surfaces before two cameras side by side:
+all move to the left, what is nearer by more. Photographs of the test split are
+in no training pair.
 """
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +17,7 @@ import PIL.Image
 import tensorflow_datasets as tfds
 
 from data import tfds_source
-from data.flow import flow, geometry
+from data.flow import flow, geometry, layers
 
 # (package, folder, files). Also the grey ones become RGB.
 _PHOTOGRAPHS = {
@@ -116,6 +111,7 @@ def preprocess(
   size: tuple[int, int],
   max_motion: float,
   max_cutouts: int,
+  stereo_share: float = 0.0,
   augment: dict[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
   """Composes a pair: another one at every call in training.
@@ -129,6 +125,7 @@ def preprocess(
     max_motion: the longest translation of a layer in pixels; rotation, zoom and
       bend add up to half as much.
     max_cutouts: the most layers before the background.
+    stereo_share: of pairs that are like stereo.
     augment: see `flow.preprocess`.
 
   Returns:
@@ -136,107 +133,19 @@ def preprocess(
     frame 2 or has left it.
   """
   draw = rng if train else np.random.default_rng(example['index'])
-  layers = [
+  drawn = [
     draw_layer(draw, example['photographs'], size, max_motion, cut_out=i > 0)
     for i in range(1 + draw.integers(max_cutouts, endpoint=True))
   ]
+  if stereo_share and draw.random() < stereo_share:
+    drawn = layers.as_stereo(drawn, size)
   return flow.preprocess(
-    compose(layers, size), train=train, rng=rng, size=size, augment=augment
+    layers.compose(drawn, size),
+    train=train,
+    rng=rng,
+    size=size,
+    augment=augment,
   )
-
-
-@dataclasses.dataclass(frozen=True)
-class Layer:
-  """One moving thing. Points are [..., (x, y)] in pixels.
-
-  Attributes:
-    texture: uint8 [H, W, 3]; it goes on beyond its sides as in a mirror.
-    placement: [2, 3], from the layer's coordinates to the texture's.
-    polygon: [V, 2] in the layer's coordinates; None: it is everywhere.
-    motion: [2, 3], from the layer's coordinates to frame 2.
-    bend: [K, 5], waves in frame 1: amplitude (x, y), frequency (x, y) in
-      radians a pixel, phase.
-  """
-
-  texture: np.ndarray
-  placement: np.ndarray
-  polygon: np.ndarray | None
-  motion: np.ndarray
-  bend: np.ndarray
-
-  def from_frame1(self, points: np.ndarray) -> np.ndarray:
-    """The layer's coordinates of what is at points of frame 1."""
-    amplitudes, frequencies = self.bend[:, :2], self.bend[:, 2:4]
-    waves = np.sin(points @ frequencies.T + self.bend[:, 4])
-    return points + waves @ amplitudes
-
-  def from_frame2(self, points: np.ndarray) -> np.ndarray:
-    """The layer's coordinates of what is at points of frame 2."""
-    inverse = np.linalg.inv(self.motion[:, :2])
-    return (points - self.motion[:, 2]) @ inverse.T
-
-  def flow(self, points: np.ndarray) -> np.ndarray:
-    """Where what is at points of frame 1 has gone, less where it was."""
-    return geometry.affine(self.motion, self.from_frame1(points)) - points
-
-  def covers(self, points: np.ndarray) -> np.ndarray:
-    """Whether points in the layer's coordinates are inside the polygon."""
-    if self.polygon is None:
-      return np.ones(points.shape[:-1], bool)
-    inside = np.zeros(points.shape[:-1], bool)
-    x, y = points[..., 0], points[..., 1]
-    for (x0, y0), (x1, y1) in zip(
-      self.polygon, np.roll(self.polygon, -1, axis=0), strict=True
-    ):
-      # Every edge that a ray to the right crosses takes it in or out.
-      crossed = (y0 <= y) != (y1 <= y)
-      slope = (x1 - x0) / (y1 - y0) if y1 != y0 else 0.0
-      inside ^= crossed & (x < x0 + (y - y0) * slope)
-    return inside
-
-  def colours(self, points: np.ndarray) -> np.ndarray:
-    """The texture at points in the layer's coordinates, bilinear."""
-    return geometry.bilinear(
-      self.texture, geometry.affine(self.placement, points)
-    )
-
-
-def compose(
-  layers: Sequence[Layer], size: tuple[int, int]
-) -> dict[str, np.ndarray]:
-  """Draws layers, the first of them behind all others.
-
-  Returns:
-    A raw example of flow: `frame1`, `frame2` uint8 [H, W, 3], `flow` float32
-    [H, W, 2] and `valid` uint8 [H, W].
-  """
-  height, width = size
-  x, y = np.meshgrid(np.arange(width), np.arange(height))
-  points = np.stack([x, y], axis=-1).astype(np.float64)
-  frames = np.zeros((2, height, width, 3))
-  field = np.zeros((height, width, 2))
-  nearest = np.zeros((height, width), int)  # index of the layer that is seen
-  for i, layer in enumerate(layers):
-    for frame, own in (
-      (frames[0], layer.from_frame1(points)),
-      (frames[1], layer.from_frame2(points)),
-    ):
-      seen = layer.covers(own)
-      frame[seen] = layer.colours(own[seen])
-      if frame is frames[0] or np.shares_memory(frame, frames[0]):
-        field[seen] = layer.flow(points[seen])
-        nearest[seen] = i
-  targets = points + field
-  valid = np.all((targets >= 0) & (targets <= (width - 1, height - 1)), axis=-1)
-  for i, layer in enumerate(layers[1:], 1):
-    hidden = (nearest < i) & layer.covers(layer.from_frame2(targets))
-    valid &= ~hidden
-  return {
-    'frame1': np.round(frames[0]).astype(np.uint8),
-    'frame2': np.round(frames[1]).astype(np.uint8),
-    'flow': field.astype(np.float32),
-    'valid': valid.astype(np.uint8),
-  }
 
 
 def draw_layer(
@@ -246,7 +155,7 @@ def draw_layer(
   max_motion: float,
   *,
   cut_out: bool,
-) -> Layer:
+) -> layers.Layer:
   """A layer of a random photograph, shape and motion.
 
   Args:
@@ -298,7 +207,7 @@ def draw_layer(
   amplitudes = max_motion / 12 / math.sqrt(2) * rng.uniform(-1, 1, (2, 2))
   phases = rng.uniform(-math.pi, math.pi, (2, 1))
   bend = np.concatenate([amplitudes, frequencies, phases], axis=-1)
-  return Layer(texture, placement, polygon, motion, bend)
+  return layers.Layer(texture, placement, polygon, motion, bend)
 
 
 def _textures(image: np.ndarray) -> list[np.ndarray]:

@@ -46,18 +46,26 @@ class StereoMotorcycle(tfds.core.GeneratorBasedBuilder):
       )
     )
     disparity = np.load(disparity)['arr_0']
-    valid = np.isfinite(disparity)
-    motion = np.where(valid, -disparity, 0).astype(np.float32)
-    yield (
-      'motorcycle',
-      {
-        'name': 'motorcycle',
-        'frame1': PIL.Image.open(left).convert('RGB'),
-        'frame2': PIL.Image.open(right).convert('RGB'),
-        'flow': np.stack([motion, np.zeros_like(motion)], axis=-1),
-        'valid': valid.astype(np.uint8),
-      },
-    )
+    yield 'motorcycle', pair('motorcycle', left, right, disparity)
+
+
+def pair(name: str, left: str, right: str, disparity: np.ndarray) -> dict:
+  """An example of `flow_archives.features`.
+
+  Args:
+    name: of the scene.
+    left, right: files of the photographs.
+    disparity: [H, W] pixels, not finite where it is unknown.
+  """
+  valid = np.isfinite(disparity)
+  motion = np.where(valid, -disparity, 0).astype(np.float32)
+  return {
+    'name': name,
+    'frame1': PIL.Image.open(left).convert('RGB'),
+    'frame2': PIL.Image.open(right).convert('RGB'),
+    'flow': np.stack([motion, np.zeros_like(motion)], axis=-1),
+    'valid': valid.astype(np.uint8),
+  }
 
 
 def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:

@@ -26,17 +26,17 @@ def make_predictions(
   """Of the task `paca_vit.tasks.depth`.
 
   Args:
-    config: not used.
+    config: the run's.
     classes: not used.
     scale: that pictures are resized by before; their depth is as large as they
       were.
   """
-  del config, classes
+  del classes
   if not 0 < scale <= 16:
     raise ValueError(
       f'--option: scale: expected a number above 0, to 16, found {scale}.'
     )
-  return Depths(scale)
+  return Depths(scale, rows=config.data.preprocess.get('rows', False))
 
 
 class Depths:
@@ -44,8 +44,8 @@ class Depths:
 
   batch_size = 1  # Pictures differ in size.
 
-  def __init__(self, scale: float):
-    self._scale = scale
+  def __init__(self, scale: float, rows: bool = False):
+    self._scale, self._rows = scale, rows
 
   expand = staticmethod(predictions.expand_images)
 
@@ -55,8 +55,10 @@ class Depths:
     if self._scale != 1:
       size = [max(1, round(self._scale * n)) for n in picture.size]
       picture = picture.resize(size, PIL.Image.Resampling.BILINEAR)
-    unknown = np.zeros(picture.size[::-1])
-    return {'image': depth_ops.as_example(picture, unknown)['image']}
+    size = picture.size[::-1]
+    heights = depth_ops.row_heights(size) if self._rows else None
+    found = depth_ops.as_example(picture, np.zeros(size), heights)
+    return {'image': found['image']}
 
   def outputs(self, task, variables, batch):
     return task.predict(variables, {'image': batch['image']})['depth']

@@ -116,7 +116,8 @@ def scale_invariant_loss(
 def make_metrics(
   predicted: jax.Array, depth: jax.Array, known: jax.Array
 ) -> dict[str, metrics.Mean]:
-  """Over all known pixels: mean |error| / depth, RMSE, share within 25 %.
+  """Over all known pixels: mean |error| / depth, RMSE, RMSE of the natural
+  logarithm, share within 25 %.
 
   Args:
     predicted: [B, H, W], metres.
@@ -130,6 +131,7 @@ def make_metrics(
   return {
     'abs_rel': metrics.Mean(jnp.sum(jnp.abs(error) / safe), count),
     'rmse': metrics.RootMean(jnp.sum(error**2), count),
+    'rmse_log': metrics.RootMean(jnp.sum(jnp.log(ratio) ** 2 * known), count),
     'delta_1.25': metrics.Mean(
       jnp.sum((known & (ratio < 1.25)).astype(jnp.float32)), count
     ),
