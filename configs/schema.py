@@ -116,6 +116,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
   (r'derive\.epochs', POSITIVE),
   (r'derive\.min_steps|derive\.num_evaluations', whole(1)),
   (r'derive\.warmup_share', SHARE_BELOW_1),
+  ('stereo_share', SHARE),
   ('batch_size|keep_last|num_microbatches', whole(1)),
   (
     r'mesh\..*',

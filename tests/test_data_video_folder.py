@@ -45,6 +45,7 @@ OPTIONS = dict(
   num_samples=24_000,
   spectrogram=None,
   spec_augment=None,
+  hidden=(),
 )
 
 
@@ -117,9 +118,8 @@ def test_what_is_missing_is_zeros_and_said(clips):
 def test_what_is_hidden_is_as_if_missing():
   example = folder.synthetic('test')[0]
   for name, other in (('image', 'audio'), ('audio', 'image')):
-    out = folder.preprocess(
-      example, train=False, rng=None, hidden=(name,), **OPTIONS
-    )
+    options = OPTIONS | dict(hidden=(name,))
+    out = folder.preprocess(example, train=False, rng=None, **options)
     assert (out[f'has_{name}'], out[f'has_{other}']) == (0, 1)
     assert not out[name].any() and out[other].any()
 

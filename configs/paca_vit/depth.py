@@ -61,7 +61,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     config.data.preprocess.rows = True
     config.evals.rows = dict(
       module='paca_vit.evaluators.row_means',
-      every_steps=config.evals.test.get_ref('every_steps'),
+      every_steps=common.part(config.get_ref('num_steps'), 4),
       data=dict(split=test),
       fit_split='train',
     )

@@ -75,7 +75,7 @@ def preprocess(
   num_samples: int,
   spectrogram: Mapping[str, int] | None,
   spec_augment: Mapping[str, int] | None,
-  hidden: Sequence[str] = (),
+  hidden: Sequence[str],
 ) -> dict[str, np.ndarray]:
   """Cuts clips: in training one at random, else N evenly spaced ones.
 
