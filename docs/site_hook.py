@@ -3,8 +3,8 @@ and a reference.
 
 Notebooks are kept as text, docs/notebooks/*.py, whose cells begin with `# %%`:
 `jupytext --to ipynb docs/notebooks/photos.py` makes one for Jupyter. A build
-executes them; with NOTEBOOKS=tiny in the environment it trains two steps, with
-NOTEBOOKS=text it executes nothing, for who writes other pages.
+executes them; with NOTEBOOKS=tiny in the environment it trains small models two
+steps, with NOTEBOOKS=text it executes nothing, for who writes other pages.
 
 Pages of docs/ link to files of the repository as a reader of the repository
 sees them, `](../LICENSE)`. Those files become part of the site, as they are.
@@ -21,8 +21,12 @@ from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parent.parent
 _OUTSIDE = re.compile(r'\]\(\.\./([\w./-]+)\)')
+# Configs of which the size does not matter to what a notebook does.
+_SMALL = re.compile(r'/(finetune|arrays)\.py:demo')
 _NOTEBOOKS = ROOT / 'docs' / 'notebooks'
 _AS_TEXT = re.compile(r'\]\(notebooks/(\w+)\.py\)')
+# A link whose text is a file's name.
+_NAMED = re.compile(r'\[(?:\.\./)?[\w/-]+\.(?:md|py)\](?=\(([\w./-]+\.md)\))')
 # In pages of the top level.
 _INSIDE = re.compile(r'\]\(docs/')
 _TOP_LEVEL = ('CONTRIBUTING.md', 'CHANGELOG.md')
@@ -47,7 +51,8 @@ def executed(path: pathlib.Path, how: str) -> tuple[str, dict[str, bytes]]:
 
   Args:
     path: of the notebook's text.
-    how: 'tiny': what it trains takes two steps; 'text': nothing is executed.
+    how: 'tiny': what it trains is small and takes two steps; 'text': nothing is
+      executed.
 
   Raises:
     nbclient.exceptions.CellExecutionError: a cell fails.
@@ -59,6 +64,7 @@ def executed(path: pathlib.Path, how: str) -> tuple[str, dict[str, bytes]]:
   text = path.read_text()
   if how == 'tiny':
     text = re.sub(r'^NUM_STEPS = \d+', 'NUM_STEPS = 2', text, flags=re.M)
+    text = _SMALL.sub(r'/\1.py:tiny', text)
   notebook = jupytext.reads(text, fmt='py:percent')
   options = {'metadata': {'path': str(path.parent)}}
   # What a notebook calls `python` is the one that builds the site.
@@ -100,8 +106,9 @@ def on_files(files, config):
   for path in sorted(_NOTEBOOKS.glob('*.py')):
     before = _cpu_seconds()
     text, pictures = executed(path, how)
-    seconds = _cpu_seconds() - before
-    _log.info('%s was executed in %.0f CPU seconds.', path.name, seconds)
+    if how != 'text':
+      seconds = _cpu_seconds() - before
+      _log.info('%s took %.0f CPU seconds.', path.name, seconds)
     name = f'notebooks/{path.stem}.md'
     files.append(File.generated(config, name, content=text))
     for picture, content in pictures.items():
@@ -116,10 +123,19 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-  """Links leave docs/ no more."""
-  del config, files
+  """Links leave docs/ no more; the first page calls pages by their titles."""
+  del config
   if page.file.src_uri.startswith('notebooks/'):
     return markdown
   markdown = markdown.replace('](../README.md)', '](README.md)')
   markdown = _AS_TEXT.sub(r'](notebooks/\1.md)', markdown)
-  return _OUTSIDE.sub(r'](\1)', markdown)
+  markdown = _OUTSIDE.sub(r'](\1)', markdown)
+  if page.file.src_uri != 'README.md':
+    return markdown
+
+  def titled(link):
+    file = files.get_file_from_path(link[1])
+    title = file and re.match(r'\s*# (.+)', file.content_string)
+    return f'[{title[1]}]' if title else link[0]
+
+  return _NAMED.sub(titled, markdown)

@@ -1,6 +1,7 @@
 """The site of `make docs`: no page is forgotten, no link is dead."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -65,3 +66,7 @@ def test_the_site_is_built_and_has_what_the_libraries_offer(tmp_path):
     assert text in (tmp_path / 'notebooks' / f'{name}.html').read_text(), name
   assert list((tmp_path / 'notebooks').glob('clusters*.png'))
   assert 'Apache' in (tmp_path / 'LICENSE').read_text()
+  assert '>What do clusters see?</a>:' in (tmp_path / 'index.html').read_text()
+  loaded = re.compile(r'<(?:script|link|img)[^>]*(?:src|href)="?(?:https?:)?//')
+  for page in tmp_path.rglob('*.html'):
+    assert not loaded.search(page.read_text()), page  # it works offline

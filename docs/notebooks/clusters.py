@@ -14,6 +14,8 @@ os.chdir('../..')  # from docs/notebooks
 sys.path.insert(0, os.getcwd())
 
 # %%
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,9 +64,8 @@ display(pictures.grid([[plain[0], *apart[:4]], [plain[0], *apart[4:]]]))
 # 0 on the cluster's token, shows whether that is so.
 
 # %%
-found, _ = relevance.cluster_relevance(
-  model, variables, batch['image'], classes
-)
+explain = jax.jit(functools.partial(relevance.cluster_relevance, model))
+found, _ = explain(variables, batch['image'], classes)
 ones = {name: jnp.ones_like(x) for name, x in found.items()}
 
 
