@@ -114,7 +114,7 @@ def test_a_study_is_judged_when_it_is_whole(shared, own, expected, tmp_path):
 def test_every_study_has_a_claim_that_names_its_settings(name, tmp_path):
   settings = studies.STUDIES[name].settings
   values = {
-    setting: (0.5 + 0.01 * i, 0.52 + 0.01 * i, 0.51 + 0.01 * i)
+    setting: (0.85 + 0.01 * i, 0.87 + 0.01 * i, 0.86 + 0.01 * i)
     for i, setting in enumerate(settings)
   }
   write_runs(tmp_path, name, values)
@@ -146,6 +146,17 @@ def test_as_good_needs_the_whole_interval_within_the_margin(tmp_path):
     write_runs(tmp_path, 'attentions', values | {'paca_64': paca})
     found = page.judgement(BY_NAME['as_good_as_full'], tmp_path)
     assert found.verdict == expected, paca
+
+
+def test_models_that_a_linear_one_beats_tell_nothing(tmp_path):
+  values = {
+    name: (0.3, 0.31, 0.32) for name in studies.STUDIES['attentions'].settings
+  }
+  write_runs(tmp_path, 'attentions', values)
+  for name in 'as_good_as_full', 'other_attentions', 'best_number':
+    found = page.judgement(BY_NAME[name], tmp_path)
+    assert found.verdict == claim.UNKNOWN
+    assert '0.89 of a linear model' in found.measured
 
 
 def test_permuting_must_cost_the_others_and_not_the_perceiver(tmp_path):
