@@ -3,7 +3,7 @@
 import collections
 import re
 
-from data.language import little_words, python_docs, table
+from data.language import little_words, python_docs, table, text
 
 TEXT = """The module defines a number of
 classes which are used by the others, and (is) an `in` the end a word."""
@@ -14,8 +14,8 @@ def test_what_stands_around_a_gap():
   # Not where signs stand beside it, nor within the first 30 letters.
   assert [word for _, word in found] == ['are', 'a']
   document = ' '.join(TEXT.split())
-  for text, word in found:
-    before, after = text.split('___')
+  for sentence, word in found:
+    before, after = sentence.split('___')
     assert len(before) == 30
     assert f'{before}{word}{after}' in document
   assert found[0][0] == (
@@ -41,7 +41,7 @@ def test_splits_and_how_many_at_most(tmp_path, monkeypatch, capsys):
     assert set(labels) == {0, 1} and set(labels.values()) == {most}
     texts[split] = {x['texts'][0] for x in examples}
     numbers = re.findall(r'(?:classes|word)([0-9]+)', ' '.join(texts[split]))
-    assert {python_docs.split_of(x) for x in numbers} == {split}
+    assert {text.split_of(x) for x in numbers} == {split}
   little_words.main([f'--data_dir={tmp_path}'])
   again = {x['texts'][0] for x in table.source('train', path)}
   assert again == texts['train']

@@ -12,15 +12,12 @@ and 200 to test.
 """
 
 import collections
-import csv
-import os
-import pathlib
 import re
 import zlib
 from collections.abc import Iterator
 
 from data import tfds_source
-from data.language import python_docs
+from data.language import python_docs, table, text
 
 WORDS = ('a', 'an', 'are', 'is')
 _LEFT, _RIGHT = 30, 31  # letters
@@ -36,9 +33,9 @@ def main(argv):
   ).parse_args(argv)
   found = collections.defaultdict(set)
   for name, document in python_docs.documents():
-    split = python_docs.split_of(name)
-    for text, word in gaps(document):
-      found[split, word].add(text)
+    split = text.split_of(name)
+    for sentence, word in gaps(document):
+      found[split, word].add(sentence)
   rows = []
   known = set().union(*(found['train', word] for word in WORDS))
   for (split, word), texts in sorted(found.items()):
@@ -46,12 +43,7 @@ def main(argv):
       texts = texts - known  # Documents repeat each other.
     chosen = sorted(texts, key=lambda x: zlib.crc32(x.encode()))
     rows += [(x, word, split) for x in chosen[: _MOST[split]]]
-  path = pathlib.Path(os.path.expanduser(args.data_dir), 'little_words.csv')
-  with open(path, 'w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    writer.writerow(('text', 'label', 'split'))
-    writer.writerows(rows)
-  print(f'{path}: {len(rows)} texts.')
+  table.write(args.data_dir, 'little_words', rows)
 
 
 def gaps(document: str) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,6 @@ their texts (Artistic or GPL; PSF; Vim); none of it is in this repository.
 
 import pathlib
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import tensorflow_datasets as tfds
@@ -29,7 +28,6 @@ from data.language import text
 preprocess = text.preprocess_masked
 
 _SUFFIXES = ('.pod', '.txt')
-_TEST_SHARE = 10  # One in so many files.
 _LEGAL = re.compile(r'copyright|licen[cs]e|warrant(y|ies)', re.IGNORECASE)
 _MIN_CHARACTERS = 500  # of a document that says something
 _STRIDE = 512
@@ -79,8 +77,7 @@ def documents(folder: pathlib.Path) -> dict[str, list[tuple[str, str]]]:
   names = {path: str(path.relative_to(folder)) for path in paths}
   splits = {'train': [], 'test': []}
   for path, name in names.items():
-    test = zlib.crc32(name.encode()) % _TEST_SHARE == 0
-    splits['test' if test else 'train'].append(path)
+    splits[text.split_of(name)].append(path)
   seen: set[str] = set()
   found = {
     split: list(_new(((names[p], p) for p in chosen), seen))

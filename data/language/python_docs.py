@@ -11,7 +11,6 @@ import inspect
 import os
 import sys
 import sysconfig
-import zlib
 from collections.abc import Iterator
 from pydoc_data import topics
 
@@ -55,7 +54,7 @@ class PythonDocs(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager):
     splits = {'train': [], 'test': []}
     for name, document in documents():
-      splits[split_of(name)].append((name, document))
+      splits[text.split_of(name)].append((name, document))
     return {
       split: self._generate_examples(chosen) for split, chosen in splits.items()
     }
@@ -63,11 +62,6 @@ class PythonDocs(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(self, named_documents):
     for name, document in named_documents:
       yield name, {'name': name, 'text': document}
-
-
-def split_of(name: str) -> str:
-  """'train' or 'test', of a document's name."""
-  return 'train' if zlib.crc32(name.encode()) % 10 else 'test'
 
 
 def documents() -> Iterator[tuple[str, str]]:

@@ -10,12 +10,11 @@ of which the topic is corn (Reuters-21578, ModApte split):
 writes ./corn.csv with the columns text, label and split.
 """
 
-import csv
-import os
 import pathlib
 import re
 
 from data import folders, tfds_source
+from data.language import table
 
 # A line of Weka's ARFF files: 'text',0. Quotes and backslashes are escaped.
 _LINE = re.compile(r"'((?:[^'\\]|\\.)*)',([01])")
@@ -30,12 +29,7 @@ def main(argv):
   for split in 'train', 'test':
     path = pathlib.Path(args.manual_dir, f'ReutersCorn-{split}.arff')
     rows += [(*row, split) for row in read(path)]
-  path = pathlib.Path(os.path.expanduser(args.data_dir), 'corn.csv')
-  with open(path, 'w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    writer.writerow(('text', 'label', 'split'))
-    writer.writerows(rows)
-  print(f'{path}: {len(rows)} texts.')
+  table.write(args.data_dir, 'corn', rows)
 
 
 def read(path: pathlib.Path) -> list[tuple[str, str]]:

@@ -9,7 +9,9 @@ of one group stay together.
 """
 
 import collections
+import csv
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -129,3 +131,15 @@ def preprocess(
       example['label']
     ),
   }
+
+
+def write(
+  data_dir: str, name: str, rows: Sequence[tuple[str, str, str]]
+) -> None:
+  """Writes data_dir/name.csv, a table of (text, label, split)."""
+  path = pathlib.Path(data_dir).expanduser() / f'{name}.csv'
+  with open(path, 'w', newline='', encoding='utf-8') as file:
+    writer = csv.writer(file)
+    writer.writerow(('text', 'label', 'split'))
+    writer.writerows(rows)
+  print(f'{path}: {len(rows)} texts.')

@@ -6,6 +6,7 @@ within its first `span` characters, and its place in the data set.
 Letters: M tokens of a sequence.
 """
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,11 @@ SEPARATOR = '\n\n'
 _EVAL_SEED = 20_210_730
 # No crop needs more text: no vocabulary's tokens are as long on average.
 _MAX_CHARACTERS_PER_TOKEN = 16
+
+
+def split_of(name: str) -> str:
+  """'train', or of a tenth of all names 'test', of a document's name."""
+  return 'train' if zlib.crc32(name.encode()) % 10 else 'test'
 
 
 def as_text(raw: bytes | str) -> str:
