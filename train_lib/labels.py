@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from train_lib import classification, losses, metrics, task
+from train_lib import losses, metrics, task
 
 PyTree = Any
 
@@ -41,20 +41,46 @@ class Classes:
     mask: jax.Array,
     model_state: PyTree = None,
   ) -> tuple[jax.Array, task.LossAux]:
-    """The mean cross entropy, see `classification.make_loss`."""
-    return classification.make_loss(
-      outputs,
-      labels,
-      mask,
-      label_smoothing=self.smoothing,
-      model_state=model_state or {},
+    """The mean cross entropy of the examples; of hard labels also the accuracy.
+
+    Args:
+      outputs: [B, K].
+      labels: integers [B], or float targets [B, K].
+      mask: [B], 1 for the examples that count.
+      model_state: of the model after the step; None if it has none.
+    """
+    hard = labels.ndim == 1
+    loss = losses.softmax_cross_entropy(
+      outputs, labels, self.smoothing if hard else 0.0
+    )
+    scalars = {}
+    if hard:
+      correct = (jnp.argmax(outputs, axis=-1) == labels).astype(loss.dtype)
+      scalars['accuracy'] = losses.masked_mean(correct, mask)
+    return losses.masked_mean(loss, mask), task.LossAux(
+      model_state=model_state or {}, scalars=scalars, weight=jnp.sum(mask)
     )
 
   def metrics(
     self, outputs: jax.Array, labels: jax.Array, mask: jax.Array
   ) -> dict[str, metrics.Metric]:
-    """See `classification.make_metrics`."""
-    return classification.make_metrics(outputs, labels, mask)
+    """Loss, accuracy and, of more than five classes, top-5 accuracy.
+
+    Args:
+      outputs: [B, K].
+      labels: integers [B].
+      mask: [B], 1 for the examples that count.
+    """
+    loss = losses.softmax_cross_entropy(outputs, labels)
+    best = jax.lax.top_k(outputs, min(5, outputs.shape[-1]))[1]
+    hits = best == labels[:, None]
+    result = {
+      'loss': metrics.Mean.of(loss, mask),
+      'accuracy': metrics.Mean.of(hits[:, 0], mask),
+    }
+    if outputs.shape[-1] > 5:
+      result['top5'] = metrics.Mean.of(jnp.any(hits, axis=-1), mask)
+    return result
 
   def predictions(self, outputs: jax.Array) -> dict[str, jax.Array]:
     """`logits` [..., K]."""

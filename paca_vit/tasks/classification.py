@@ -11,8 +11,8 @@ import jax
 import ml_collections
 
 from paca_vit import classifier, kmeans
-from train_lib import classification, mixing
 from train_lib import labels as labels_lib
+from train_lib import mixing
 
 PREDICTIONS = 'data.images.predictions'
 
@@ -32,7 +32,7 @@ class Classification:
 
   model: classifier.PacaViT
   labels: labels_lib.Classes | labels_lib.Numbers
-  mixing: classification.Mixing | None
+  mixing: mixing.Mixing | None
   start: Callable[..., Any] | None = None
 
   @property

@@ -10,8 +10,8 @@ import ml_collections
 
 from perceiver_io import models
 from perceiver_io.perceiver import Perceiver, PooledPerceiver
-from train_lib import classification, mixing
 from train_lib import labels as labels_lib
+from train_lib import mixing
 
 PREDICTIONS = 'data.images.predictions'
 
@@ -31,7 +31,7 @@ class Classification:
 
   model: Perceiver | PooledPerceiver
   labels: labels_lib.Classes | labels_lib.Numbers
-  mixing: classification.Mixing | None
+  mixing: mixing.HalvesMixing | None
 
   @property
   def label_ranges(self):
