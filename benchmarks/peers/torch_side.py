@@ -118,16 +118,14 @@ def pipeline(files: Sequence[bytes], recipe: str) -> Pass:
 
   from benchmarks.peers import ours
   from data import image_ops
-  from data.images import rand_augment
+  from data.images import imagenet
 
   rng = np.random.default_rng(0)
   options = ours.RECIPES[recipe]
   size, resize_last = options['image_size'], options.get('resize_last')
   augment = None
   if 'augment' in options:
-    fields = {'fill': (124, 116, 104), **options['augment']}
-    del fields['on_device']
-    augment = rand_augment.RandAugment(**fields)
+    augment = imagenet.make_augment(options['augment'])
   mean, std = (
     torch.tensor(x).view(3, 1, 1)
     for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

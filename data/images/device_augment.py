@@ -36,12 +36,11 @@ def rand_augment(
 
 
 def _augment_one(augment, image, key):
-  names = _INCREASING if augment.increasing else _ORIGINAL
   for keys in jax.random.split(key, (augment.num_layers, 5)):
     level_key, op_key, apply_key, sign_key, place_key = keys
     noise = augment.magnitude_std * jax.random.normal(level_key)
     level = jnp.clip(augment.magnitude + noise, 0, 10) / 10
-    op = jax.random.randint(op_key, (), 0, len(names))
+    op = jax.random.randint(op_key, (), 0, len(op_names(augment)))
     sign = jnp.where(jax.random.bernoulli(sign_key), 1.0, -1.0)
     changed = apply_op(augment, image, op, level, sign, place_key)
     applied = jax.random.uniform(apply_key) < augment.prob

@@ -122,7 +122,7 @@ def preprocess(
     image = image_ops.random_flip(image, rng)
     if augment is not None:
       if not augment.get('on_device'):
-        image = _rand_augment(augment)(image, rng)
+        image = make_augment(augment)(image, rng)
     elif color_jitter:
       image = image_ops.color_jitter(
         image,
@@ -162,7 +162,7 @@ def on_device(
   del options
   if augment is None or not augment.get('on_device'):
     return None
-  law = _rand_augment(augment)
+  law = make_augment(augment)
   mean, std = 255 * np.float32(_MEAN), 255 * np.float32(_STD)
 
   def augmented(batch, rng):
@@ -174,7 +174,8 @@ def on_device(
   return augmented
 
 
-def _rand_augment(augment: Mapping[str, Any]) -> rand_augment.RandAugment:
+def make_augment(augment: Mapping[str, Any]) -> rand_augment.RandAugment:
+  """Of `preprocess`'s option `augment`, wherever it is applied."""
   fill = tuple(round(255 * x) for x in _MEAN)
   fields = {k: v for k, v in augment.items() if k != 'on_device'}
   return rand_augment.RandAugment(**{'fill': fill, **fields})

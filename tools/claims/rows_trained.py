@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tools.claims import claim
 from tools.claims.claim import HOLDS, IN_PART, NOT, Claim, Found, Judgement
-from tools.claims.claim import if_learned as _if_learned
 from tools.claims.figures import Interval, difference, interval, published
 
 _SURVEY = 'the survey that this project follows'
@@ -154,7 +154,7 @@ ROWS = (
     _SURVEY,
     '1 to 2 %',
     ('attentions',),
-    _if_learned(
+    claim.if_learned(
       'attentions',
       _compared(
         'attentions', 'paca_64', 'full', lambda delta: _no_worse(delta, 0.02)
@@ -167,7 +167,7 @@ ROWS = (
     _SURVEY,
     '',
     ('attentions',),
-    _if_learned('attentions', other_attentions),
+    claim.if_learned('attentions', other_attentions),
   ),
   Claim(
     'best_number',
@@ -175,7 +175,7 @@ ROWS = (
     _SURVEY,
     '',
     ('attentions',),
-    _if_learned('attentions', best_number),
+    claim.if_learned('attentions', best_number),
   ),
   Claim(
     'few_clusters',
