@@ -87,15 +87,12 @@ def compose(
   field = np.zeros((height, width, 2))
   nearest = np.zeros((height, width), int)  # index of the layer that is seen
   for i, layer in enumerate(layers):
-    for frame, own in (
-      (frames[0], layer.from_frame1(points)),
-      (frames[1], layer.from_frame2(points)),
-    ):
-      seen = layer.covers(own)
-      frame[seen] = layer.colours(own[seen])
-      if frame is frames[0] or np.shares_memory(frame, frames[0]):
-        field[seen] = layer.flow(points[seen])
-        nearest[seen] = i
+    own = layer.from_frame1(points), layer.from_frame2(points)
+    seen = [layer.covers(x) for x in own]
+    for k in range(2):
+      frames[k][seen[k]] = layer.colours(own[k][seen[k]])
+    field[seen[0]] = layer.flow(points[seen[0]])
+    nearest[seen[0]] = i
   targets = points + field
   valid = np.all((targets >= 0) & (targets <= (width - 1, height - 1)), axis=-1)
   for i, layer in enumerate(layers[1:], 1):
