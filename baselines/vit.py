@@ -24,8 +24,9 @@ import jax.numpy as jnp
 from baselines import attention
 from perceiver_paca.ops import attention as attention_ops
 
+Initializer = nn.initializers.Initializer
+
 _normal = nn.initializers.truncated_normal(0.02)
-_Dense = functools.partial(nn.Dense, kernel_init=_normal)
 _LayerNorm = functools.partial(
   nn.LayerNorm, epsilon=1e-6, use_fast_variance=False
 )
@@ -38,10 +39,12 @@ class SelfAttention(nn.Module):
     num_heads: H; divides the channels.
     attend: maps q, k, v [B, N, H, D] to [B, N, H, D]: a function, such as
       those of `baselines.attention`, or a module.
+    kernel_init: of the projections' kernels.
   """
 
   num_heads: int
   attend: Callable[..., jax.Array] = attention_ops.attention
+  kernel_init: Initializer = _normal
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -56,13 +59,12 @@ class SelfAttention(nn.Module):
         f'num_heads: found {self.num_heads}, expected a divisor of the '
         f'{channels} channels.'
       )
+    dense = functools.partial(nn.Dense, channels, kernel_init=self.kernel_init)
     q, k, v = (
-      _Dense(channels, name=name)(x).reshape(*x.shape[:2], self.num_heads, -1)
+      dense(name=name)(x).reshape(*x.shape[:2], self.num_heads, -1)
       for name in ('query', 'key', 'value')
     )
-    return _Dense(channels, name='output')(
-      self.attend(q, k, v).reshape(x.shape)
-    )
+    return dense(name='output')(self.attend(q, k, v).reshape(x.shape))
 
 
 class Linformer(nn.Module):
@@ -87,21 +89,24 @@ class Block(nn.Module):
   Attributes:
     attention: what the block's own is a copy of.
     mlp_ratio: hidden channels over channels.
+    kernel_init: of the MLP's kernels.
   """
 
   attention: nn.Module
   mlp_ratio: int = 4
+  kernel_init: Initializer = _normal
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps x [B, N, C] to the same shape."""
     channels = x.shape[-1]
+    dense = functools.partial(nn.Dense, kernel_init=self.kernel_init)
     x += self.attention.copy(name='self_attention')(_LayerNorm(name='norm')(x))
-    hidden = _Dense(self.mlp_ratio * channels, name='mlp_hidden')(
+    hidden = dense(self.mlp_ratio * channels, name='mlp_hidden')(
       _LayerNorm(name='mlp_norm')(x)
     )
     hidden = nn.gelu(hidden, approximate=False)
-    return x + _Dense(channels, name='mlp_output')(hidden)
+    return x + dense(channels, name='mlp_output')(hidden)
 
 
 class ViT(nn.Module):
@@ -111,6 +116,9 @@ class ViT(nn.Module):
     attention: what each block's attention is a copy of.
     class_token: whether a learned token before the patches' gathers what the
       classes are read from; if not, it is the mean of all tokens.
+    kernel_init: of all kernels but the attention's, which has its own. The
+      default is for widths like DeiT's: at 24 channels layers that begin so
+      hardly pass anything on.
   """
 
   attention: nn.Module = SelfAttention(num_heads=6)
@@ -120,6 +128,7 @@ class ViT(nn.Module):
   num_layers: int = 12
   mlp_ratio: int = 4
   class_token: bool = True
+  kernel_init: Initializer = _normal
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -141,7 +150,7 @@ class ViT(nn.Module):
       self.channels,
       (size, size),
       strides=size,
-      kernel_init=_normal,
+      kernel_init=self.kernel_init,
       name='patches',
     )(images)
     x = x.reshape(x.shape[0], -1, self.channels)
@@ -151,10 +160,14 @@ class ViT(nn.Module):
       x = jnp.concatenate([token, x], axis=1)
     x += self.param('positions', _normal, x.shape[1:])
     for i in range(self.num_layers):
-      x = Block(self.attention, self.mlp_ratio, name=f'block_{i}')(x)
+      x = Block(
+        self.attention, self.mlp_ratio, self.kernel_init, name=f'block_{i}'
+      )(x)
     x = _LayerNorm(name='norm')(x)
     x = x[:, 0] if self.class_token else jnp.mean(x, axis=1)
-    return _Dense(self.num_classes, name='head')(x)
+    return nn.Dense(
+      self.num_classes, kernel_init=self.kernel_init, name='head'
+    )(x)
 
 
 def make_vit(
@@ -168,7 +181,9 @@ def make_vit(
   mlp_ratio: int,
   num_classes: int,
 ) -> ViT:
-  """A ViT without a class token, whose attention a config names.
+  """A small ViT without a class token, whose attention a config names.
+
+  Its kernels, and those of any attention, begin by their fan-in (LeCun's).
 
   Args:
     make_attention: the dotted name of a function as in `baselines.attentions`.
@@ -180,12 +195,15 @@ def make_vit(
   module, _, name = make_attention.rpartition('.')
   make = getattr(importlib.import_module(module), name)
   grid = tuple(side // patch_size for side in image_size)
+  kernel_init = nn.initializers.lecun_normal()
+  made = make(num_heads, grid, channels, **attention)
   return ViT(
-    attention=make(num_heads, grid, channels, **attention),
+    attention=made.copy(kernel_init=kernel_init),
     num_classes=num_classes,
     patch_size=patch_size,
     channels=channels,
     num_layers=num_layers,
     mlp_ratio=mlp_ratio,
     class_token=False,
+    kernel_init=kernel_init,
   )

@@ -24,11 +24,13 @@ class PatchToClusterAttention(nn.Module):
     cluster_position: whether a learned vector a cluster is added before the
       clusters are normalised (unused in the published models).
     implementation: of `perceiver_paca.ops.attention`.
+    kernel_init: of the projections' kernels.
   """
 
   num_heads: int
   cluster_position: bool = False
   implementation: attention.Implementation = 'auto'
+  kernel_init: nn.initializers.Initializer = layers.linear_init
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
@@ -56,9 +58,12 @@ class PatchToClusterAttention(nn.Module):
     else:
       clusters = self._clusters(patches, cluster_assignment)
 
+    linear = functools.partial(
+      layers.Linear, channels, kernel_init=self.kernel_init, dtype=self.dtype
+    )
+
     def project(x, name):
-      x = layers.Linear(channels, dtype=self.dtype, name=name)(x)
-      return x.reshape(*x.shape[:2], self.num_heads, -1)
+      return linear(name=name)(x).reshape(*x.shape[:2], self.num_heads, -1)
 
     outputs = attention.attention(
       project(patches, 'query'),
@@ -67,9 +72,7 @@ class PatchToClusterAttention(nn.Module):
       key_mask=cluster_mask,
       implementation=self.implementation,
     )
-    return layers.Linear(channels, dtype=self.dtype, name='out')(
-      outputs.reshape(patches.shape)
-    )
+    return linear(name='out')(outputs.reshape(patches.shape))
 
   def _clusters(self, patches, cluster_assignment):
     clusters = jnp.einsum(
@@ -92,7 +95,7 @@ class PacaSelfAttention(nn.Module):
   class token, ask the clusters, too, but belong to none.
 
   Attributes:
-    num_heads: as `PatchToClusterAttention`'s.
+    num_heads, kernel_init: as `PatchToClusterAttention`'s.
     clustering: makes what maps patches [B, height, width, C] to logits
       [B, height, width, M]: functools.partial(ConvClustering, num_clusters=64).
     grid: height and width of the patches, row by row the last tokens.
@@ -101,6 +104,7 @@ class PacaSelfAttention(nn.Module):
   num_heads: int
   clustering: Callable[..., nn.Module]
   grid: tuple[int, int]
+  kernel_init: nn.initializers.Initializer = layers.linear_init
   dtype: jax.typing.DTypeLike = jnp.float32
 
   @nn.compact
@@ -122,7 +126,10 @@ class PacaSelfAttention(nn.Module):
       self.clustering(dtype=self.dtype, name='clustering')(patches)
     )
     return PatchToClusterAttention(
-      self.num_heads, dtype=self.dtype, name='attention'
+      self.num_heads,
+      kernel_init=self.kernel_init,
+      dtype=self.dtype,
+      name='attention',
     )(tokens, jnp.pad(cluster_assignment, ((0, 0), (0, 0), (num_others, 0))))
 
 

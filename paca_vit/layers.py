@@ -22,7 +22,8 @@ from perceiver_paca.ops.mesh import whole_examples
 
 LayerNorm = functools.partial(layers.LayerNorm, epsilon=1e-6)
 _Dense = functools.partial(nn.Dense, dot_general=product.dot_general)
-Linear = functools.partial(_Dense, kernel_init=nn.initializers.normal(0.02))
+linear_init = nn.initializers.normal(0.02)
+Linear = functools.partial(_Dense, kernel_init=linear_init)
 _conv_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 Conv1x1 = functools.partial(_Dense, kernel_init=_conv_init)
 
