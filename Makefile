@@ -1,7 +1,7 @@
 # make demo: set up, train PaCa-ViT on digits over photographs, draw what it sees.
 # make test: set up and run the quick tests. Nothing is needed but Python 3.11+.
-# make test-all: those and the rest, which start processes or compile the
-#   papers' sizes; .ci/run runs it.
+# make test-all: those and the second tier, test-full, which starts processes or
+#   compiles the papers' sizes; .ci/run runs both.
 # make test-slow: the same recipes at larger sizes, minutes each.
 # make test-newest: the quick tests with the newest versions that setup.py admits.
 # Another Python: make test PYTHON=python3.13 (its folder is .venv-3.13).
@@ -28,7 +28,8 @@ RUN := $(VENV)/bin/python
 DEMO := runs/demo
 CONFIG := configs/paca_vit/digits_on_photos.py:demo
 
-.PHONY: demo lint test test-all test-slow test-newest parity tpu-compile
+.PHONY: demo lint test test-all test-full test-slow test-newest parity
+.PHONY: tpu-compile
 .PHONY: test-export test-playground test-gcs compile-check docs clean
 
 demo: $(VENV)/.installed
@@ -47,8 +48,10 @@ lint: $(VENV)/.installed
 test: lint
 	$(RUN) -m pytest -n 2
 
-test-all: lint
-	$(RUN) -m pytest -n 2 -m 'not slow'
+test-all: test test-full
+
+test-full: $(VENV)/.installed
+	$(RUN) -m pytest -n 2 -m 'full and not slow'
 
 test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -m slow

@@ -4,13 +4,15 @@ XLA compiles with least effort: tests ask what is computed, not how fast, and
 compiling is most of their time.
 
 A run prints the CPU seconds of its slowest tests, and fails if those of a file
-exceed twice its budget in `budgets.toml`.
+exceed twice its budget in `budgets.toml`. With TESTS_UNTIL, seconds since 1970,
+no test begins later: those are skipped, and the run ends by saying how many.
 """
 
 import collections
 import os
 import pathlib
 import resource
+import time
 import tomllib
 
 import pytest
@@ -31,6 +33,8 @@ os.environ.setdefault(
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 
 BUDGETS = pathlib.Path(__file__).parent / 'budgets.toml'
+UNTIL = float(os.environ.get('TESTS_UNTIL', 'inf'))
+_TOO_LATE = 'the time was over'
 _by_test = collections.Counter()
 _by_file = collections.Counter()  # of a tier: (tier, name of the file)
 _last = 0.0
@@ -48,6 +52,12 @@ def _cpu_seconds():
 def pytest_runtest_logstart():
   global _last
   _last = _cpu_seconds()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+  if time.time() > UNTIL:
+    pytest.skip(_TOO_LATE)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -90,6 +100,9 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.line(f'{seconds:7.1f} {name}')
   for (tier, file), seconds in _by_file.most_common(25):
     terminalreporter.line(f'{seconds:7.1f} {file}, {tier}')
+  skipped = terminalreporter.stats.get('skipped', [])
+  if late := sum(_TOO_LATE in str(report.longrepr) for report in skipped):
+    terminalreporter.line(f'{late} tests were not run: {_TOO_LATE}', red=True)
   whole = sum(_by_test.values())
   terminalreporter.line(f'{whole:7.1f} all tests, without imports')
   for tier, file, seconds, budget in _exceeded():
