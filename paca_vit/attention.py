@@ -30,8 +30,8 @@ class PatchToClusterAttention(nn.Module):
   num_heads: int
   cluster_position: bool = False
   implementation: attention.Implementation = 'auto'
-  kernel_init: nn.initializers.Initializer = layers.linear_init
   dtype: jax.typing.DTypeLike = jnp.float32
+  kernel_init: nn.initializers.Initializer = layers.linear_init
 
   @nn.compact
   def __call__(
@@ -104,8 +104,8 @@ class PacaSelfAttention(nn.Module):
   num_heads: int
   clustering: Callable[..., nn.Module]
   grid: tuple[int, int]
-  kernel_init: nn.initializers.Initializer = layers.linear_init
   dtype: jax.typing.DTypeLike = jnp.float32
+  kernel_init: nn.initializers.Initializer = layers.linear_init
 
   @nn.compact
   def __call__(self, tokens: jax.Array) -> jax.Array:
