@@ -1,0 +1,28 @@
+"""Rules of a run of the tests."""
+
+import collections
+import time
+
+import pytest
+
+from tests import conftest
+
+
+@pytest.mark.parametrize('seconds, begins', [(-1, False), (100, True)])
+def test_no_test_begins_too_late(monkeypatch, seconds, begins):
+  monkeypatch.setattr(conftest, 'UNTIL', time.time() + seconds)
+  try:
+    conftest.pytest_runtest_setup()
+  except pytest.skip.Exception as e:
+    assert not begins and conftest._TOO_LATE in str(e)
+  else:
+    assert begins
+
+
+def test_twice_a_budget_is_exceeded(monkeypatch, tmp_path):
+  budgets = tmp_path / 'budgets.toml'
+  budgets.write_text('default = 10\n[quick]\n"a.py" = 50\n[full]\n')
+  monkeypatch.setattr(conftest, 'BUDGETS', budgets)
+  spent = {('quick', 'a.py'): 99, ('full', 'b.py'): 21, ('slow', 'c.py'): 999}
+  monkeypatch.setattr(conftest, '_by_file', collections.Counter(spent))
+  assert list(conftest._exceeded()) == [('full', 'b.py', 21, 10)]
