@@ -8,12 +8,13 @@ that the task's module names as PREDICTIONS, which has
 whose options are its keyword-only arguments, with defaults.
 """
 
+import collections
 import concurrent.futures
 import importlib
 import inspect
 import itertools
+import os
 import pathlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -27,7 +28,8 @@ from train_lib.task import Task
 
 PyTree = Any
 File = PIL.Image.Image | np.ndarray | bytes | Callable[[str], None]
-_NUM_THREADS = 8
+_NUM_THREADS = 2 * (os.cpu_count() or 1)  # some wait for files
+_READ_TOGETHER = 8  # inputs of a thread: to hand over one takes time, too
 _LONGEST_NAME = 200  # letters, of an input in an error
 
 
@@ -163,7 +165,7 @@ class Predictor:
 
   def _groups(self, inputs):
     """Batches of (place, input, example); what cannot be read by itself."""
-    waiting = defaultdict(list)
+    waiting = collections.defaultdict(list)
     for found in self._examples(inputs):
       *_, example = found
       if isinstance(example, Exception):
@@ -184,27 +186,29 @@ class Predictor:
       except (ValueError, OSError) as e:
         return e
 
-    inputs = enumerate(inputs)
+    def read_all(numbered):
+      return [(i, given, read(given)) for i, given in numbered]
+
+    inputs, ahead = enumerate(inputs), collections.deque()
     with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
-      ahead = []
       while True:
-        room = 2 * self._batch_size - len(ahead)
-        for i, given in itertools.islice(inputs, room):
-          ahead.append((i, given, pool.submit(read, given)))
+        while len(ahead) < 2 * self._batch_size / _READ_TOGETHER:
+          if not (numbered := list(itertools.islice(inputs, _READ_TOGETHER))):
+            break
+          ahead.append(pool.submit(read_all, numbered))
         if not ahead:
           return
-        i, given, future = ahead.pop(0)
-        yield i, given, future.result()
+        yield from ahead.popleft().result()
 
   def _start(self, group) -> Iterator[tuple[int, Prediction]]:
     """Begins to compute a group's predictions, and returns them."""
     i, given, example = group[0]
     if isinstance(example, Exception):
       return iter([(i, _unread(given, example))])
-    padding = jax.tree.map(np.zeros_like, example)
+    missing = self._batch_size - len(group)
+    padding = [jax.tree.map(np.zeros_like, example)] if missing else []
     batch = batch_layout.collate(
-      [example for _, _, example in group],
-      [padding] * (self._batch_size - len(group)),
+      [example for _, _, example in group], padding * missing
     )
     batch = batch_layout.to_global(self._sharding, self._batch_size, batch)
     if self._apply is None:

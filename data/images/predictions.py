@@ -80,11 +80,14 @@ def best_classes(
     logits: [K].
     classes: names; None for numbers.
   """
-  probabilities = np.exp(logits.astype(np.float64) - logits.max())
-  probabilities /= probabilities.sum()
+  shares = np.exp(logits.astype(np.float64) - logits.max())
+  best = np.argsort(-logits, kind='stable')[:_TOP]
+  probabilities = (shares[best] / shares.sum()).tolist()
   values = {}
-  for i, k in enumerate(np.argsort(-probabilities, kind='stable')[:_TOP]):
+  for i, (k, probability) in enumerate(
+    zip(best.tolist(), probabilities, strict=True)
+  ):
     suffix = f'_{i + 1}' if i else ''
-    values[f'label{suffix}'] = classes[k] if classes else int(k)
-    values[f'probability{suffix}'] = round(float(probabilities[k]), 6)
+    values[f'label{suffix}'] = classes[k] if classes else k
+    values[f'probability{suffix}'] = round(probability, 6)
   return values
