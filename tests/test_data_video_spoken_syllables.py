@@ -69,3 +69,10 @@ def test_another_folder_is_said(tmp_path):
     spoken_syllables.main(
       [f'--manual_dir={tmp_path}', f'--data_dir={tmp_path}']
     )
+
+
+def test_a_broken_list_of_sounds_is_named(tmp_path):
+  (tmp_path / 'en').mkdir()
+  (tmp_path / 'en/sounds.xml').write_text('<klettres><sound')
+  with pytest.raises(SystemExit, match=r'en/sounds\.xml: expected XML, found'):
+    list(spoken_syllables.recordings(tmp_path))

@@ -63,10 +63,18 @@ def main(argv):
 
 
 def recordings(root: pathlib.Path) -> Iterator[tuple[str, str, pathlib.Path]]:
-  """(language, text, file) of every recording that is there, once."""
+  """(language, text, file) of every recording that is there, once.
+
+  Raises:
+    SystemExit: naming a list of sounds that is no XML.
+  """
   for listing in sorted(root.glob('*/sounds.xml')):
     seen = set()
-    for sound in xml.etree.ElementTree.parse(listing).iter('sound'):
+    try:
+      sounds = xml.etree.ElementTree.parse(listing)
+    except xml.etree.ElementTree.ParseError as e:
+      raise SystemExit(f'{listing}: expected XML, found {e}.') from None
+    for sound in sounds.iter('sound'):
       path = root / sound.get('file', '')
       if path.is_file() and path not in seen:
         seen.add(path)
