@@ -22,6 +22,7 @@ _TRAIN = [
   'pillow>=11',  # decodes and augments images on the host
   'tensorboardX>=2.6.2',  # TensorBoard files without TensorFlow
   'tensorflow-datasets>=4.9.9,<5',
+  'threadpoolctl>=3.5',  # BLAS of one thread beside threads that make examples
   'xxhash>=3.4',  # digests of checkpoints, many times as fast as SHA-256
 ]
 _PLAYGROUND = ['starlette>=0.45', 'uvicorn>=0.34']

@@ -24,6 +24,8 @@ os.environ['XLA_FLAGS'] = (
   ' --xla_force_host_platform_device_count=8'
 )
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# Two workers and their threads share the cores.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 # On a GPU a float32 product would be one of TensorFloat-32.
 os.environ.setdefault('JAX_DEFAULT_MATMUL_PRECISION', 'highest')
 os.environ.setdefault(

@@ -18,6 +18,7 @@ from ml_collections import config_flags
 from train_lib import (
   checks,
   host_memory,
+  host_threads,
   joining,
   profiling,
   sections,
@@ -216,9 +217,11 @@ def config_file() -> str | None:
 def initialize() -> None:
   """Joins the other processes, if there are any, and sets the compile cache.
 
-  Memory that is freed is kept, too. To be called before any device is touched.
+  Memory that is freed is kept, too, and NumPy's products take one thread. To be
+  called before any device is touched.
   """
   host_memory.keep_freed()
+  host_threads.one_a_product()
   if not flags.FLAGS['verbosity'].present:
     # Libraries tell their every step, and of an error in every thread of theirs
     # that sees it; it is raised, too.
