@@ -45,7 +45,7 @@ def main(argv):
           continue
         heard.add(recording)
         name = f'{stamp.replace("/", "_")}_{language}.mp4'
-        write_clip(folder / name, _framed(picture), sound)
+        _write(folder / name, picture, sound)
         rows.append((f'{folder.name}/{name}', f'{kind}|{language}', stamp))
   if not rows:
     raise SystemExit(f'{root}: expected stamps with spoken names, found none.')
@@ -69,24 +69,13 @@ def _sound(picture: pathlib.Path, language: str) -> pathlib.Path:
   return picture.with_name(f'{picture.stem}_desc_{language}.ogg')
 
 
-def _framed(picture: pathlib.Path) -> PIL.Image.Image:
+def _write(path: pathlib.Path, picture: pathlib.Path, sound: pathlib.Path):
+  from data.video import media  # an optional extra
+
   image = image_files.read_image(picture)
   image.thumbnail((_SIDE, _SIDE))
   frame = PIL.Image.new('RGB', (_SIDE, _SIDE), 'white')
   frame.paste(image, ((_SIDE - image.width) // 2, (_SIDE - image.height) // 2))
-  return frame
-
-
-def write_clip(
-  path: pathlib.Path, frame: PIL.Image.Image, sound: pathlib.Path
-) -> None:
-  """Writes a clip that shows one picture as long as a sound lasts.
-
-  Raises:
-    media's errors: if FFmpeg cannot read the sound.
-  """
-  from data.video import media  # an optional extra
-
   audio = media.read_audio(str(sound), rate=_RATE)
   num_frames = max(1, round(len(audio) / _RATE * _FPS))
   media.write_video(
