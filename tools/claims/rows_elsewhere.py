@@ -141,7 +141,10 @@ ROWS = (
     'Perceiver, beside table 3',
     '39.9 and 43.2 with mel spectrograms, 39.7 and 43.5 with raw audio',
     (),
-    _needs('no labelled set of clips with picture and sound is here'),
+    _needs(
+      'needs AudioSet; in clips of which each label is told by picture or '
+      'sound alone, hiding costs 3.6 mAP on one seed (docs/results.md)'
+    ),
   ),
   Claim(
     'flow_queries',
