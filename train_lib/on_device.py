@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 
 PyTree = Any
 
@@ -37,3 +38,22 @@ def make_on_device(
     return change(batch, jax.random.fold_in(rng, zlib.crc32(b'on_device')))
 
   return on_device
+
+
+def example_seen(
+  data_config: ml_collections.ConfigDict, example: PyTree
+) -> PyTree:
+  """An example in the shapes that the model sees after `make_on_device`'s.
+
+  Args:
+    data_config: see `pipeline`.
+    example: numpy arrays, as `preprocess` returns it; what is not there yet is
+      zeros.
+  """
+  change = make_on_device(data_config, seed=0)
+  if change is None:
+    return example
+  batch = jax.tree.map(lambda x: x[None], example)
+  seen = jax.eval_shape(change, batch, np.int32(0))
+  zeros = {k: np.zeros(x.shape[1:], x.dtype) for k, x in seen.items()}
+  return zeros | {k: v for k, v in example.items() if k in seen}

@@ -33,7 +33,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from train_lib import batch_layout, checks, prefetch
+from train_lib import batch_layout, checks, on_device, prefetch
 
 PyTree = Any
 
@@ -249,9 +249,10 @@ def inherited(
 
 
 def training_example(data_config: ml_collections.ConfigDict) -> PyTree:
-  """One, preprocessed as in training; to learn what shapes there are."""
+  """One, as the model sees it in training; to learn what shapes there are."""
   source, _, preprocess = _open_for_training(data_config)
-  return preprocess(source[0], rng=np.random.default_rng(0))
+  example = preprocess(source[0], rng=np.random.default_rng(0))
+  return on_device.example_seen(data_config, example)
 
 
 def _open_for_training(data_config):
