@@ -261,11 +261,8 @@ def _open_for_training(data_config):
   options = data_config.preprocess
   if hasattr(module, 'select'):
     source = module.select(source, **options)
-  return (
-    source,
-    module,
-    functools.partial(module.preprocess, train=True, **options),
-  )
+  preprocess = functools.partial(module.preprocess, train=True, **options)
+  return source, module, preprocess
 
 
 def few_examples(
