@@ -15,6 +15,7 @@ from tests.test_data_images_device_augment import photograph
 SIZE = 32
 OPTIONS = dict(image_size=SIZE, crop_fraction=0.9)
 ON_DEVICE = OPTIONS | dict(crop_on_device=True)
+KEYS = jax.random.split(jax.random.key(0), 23)
 
 
 def jpeg(height, width, seed=0, mode='RGB'):
@@ -62,7 +63,7 @@ def test_pixels_are_the_hosts():
   crops = batch_of(prepared(EXAMPLES, ON_DEVICE))
   flipped = np.asarray(crops[device_crop.IS_FLIPPED])
   assert flipped.any() and not flipped.all()
-  found = jax.jit(imagenet.on_device(**ON_DEVICE))(crops, jax.random.key(0))
+  found = jax.jit(imagenet.on_device(**ON_DEVICE))(crops, KEYS)
   assert found.keys() == expected.keys()
   np.testing.assert_array_equal(found['label'], expected['label'])
   assert found['image'].shape == (len(EXAMPLES), SIZE, SIZE, 3)
@@ -108,9 +109,9 @@ def test_augmentation_follows():
   )
   options = ON_DEVICE | {'augment': law | {'on_device': True}}
   crops = batch_of(prepared(EXAMPLES[:4], options))
-  plain = imagenet.on_device(**ON_DEVICE)(crops, jax.random.key(0))
-  found = imagenet.on_device(**options)(crops, jax.random.key(0))
-  again = imagenet.on_device(**options)(plain, jax.random.key(0))
+  plain = imagenet.on_device(**ON_DEVICE)(crops, KEYS[:4])
+  found = imagenet.on_device(**options)(crops, KEYS[:4])
+  again = imagenet.on_device(**options)(plain, KEYS[:4])
   assert not np.array_equal(found['image'], plain['image'])
   np.testing.assert_allclose(found['image'], again['image'], atol=1e-5)
 

@@ -1,7 +1,8 @@
 """What a data module leaves to the device of a training batch's preparation.
 
-Its function on_device(**options of `preprocess`) returns it as a function of a
-whole batch, (batch, rng) -> batch, or None where nothing is left.
+Its function on_device(**options of `preprocess`) returns it as a function of
+examples, (batch, keys [B]) -> batch, or None where nothing is left. Every
+device calls it with the examples that it has.
 """
 
 import importlib
@@ -12,6 +13,8 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
+
+from perceiver_paca.ops import mesh
 
 PyTree = Any
 
@@ -35,7 +38,9 @@ def make_on_device(
   def on_device(batch, step):
     # Not the key that the model draws from.
     rng = jax.random.fold_in(jax.random.key(seed), step)
-    return change(batch, jax.random.fold_in(rng, zlib.crc32(b'on_device')))
+    rng = jax.random.fold_in(rng, zlib.crc32(b'on_device'))
+    keys = jax.random.split(rng, len(jax.tree.leaves(batch)[0]))
+    return mesh.over_examples(change, batch, keys)
 
   return on_device
 

@@ -8,7 +8,7 @@ different there (`inherited`).
     synthetic(split) -> the same, invented
     preprocess(example, *, train, rng, <options>) -> {name: numpy array}
     select(source, **options) -> source, if not all are trained on
-    on_device(**options) -> None, or (batch, rng) -> batch: see `on_device`
+    on_device(**options) -> None, or (batch, keys) -> batch: see `on_device`
     group(example, *, rng, **options), of the same draws as `preprocess`, if
       not all training examples have the same shapes: those of a group have
   split: which part of the data set.

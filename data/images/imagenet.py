@@ -188,7 +188,7 @@ def on_device(
     options: its others.
 
   Returns:
-    None for nothing, or (batch, rng) -> batch: RandAugment of `image`
+    None for nothing, or (batch, keys [B]) -> batch: RandAugment of `image`
     [B, S, S, 3] at the size that the model sees. With `resize_last` it is
     otherwise at the crop's own size: this is not quite what was published.
     Crops become `image` first; in a batch that has it already they have.
@@ -199,7 +199,7 @@ def on_device(
     return None
   mean, std = 255 * np.float32(_MEAN), 255 * np.float32(_STD)
 
-  def prepared(batch, rng):
+  def prepared(batch, keys):
     others = {k: v for k, v in batch.items() if k not in device_crop.KEYS}
     if 'image' in batch:
       dtype = batch['image'].dtype
@@ -208,7 +208,7 @@ def on_device(
       dtype, pixels = jnp.float32, device_crop.resized(batch, image_size)
     if has_augment:
       law = make_augment(augment)
-      pixels = device_augment.rand_augment(law, pixels, rng)
+      pixels = device_augment.rand_augment(law, pixels, keys)
     return others | {'image': ((pixels - mean) / std).astype(dtype)}
 
   return prepared
