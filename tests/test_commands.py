@@ -52,7 +52,6 @@ ELSEWHERE = {  # pattern of the command: why not here, and where instead
   ),
   r'tools\.compile_check': "needs the TPU's compiler: make tpu-compile",
   r'benchmarks\.kernels': "needs a GPU's profile",
-  r'benchmarks\.peers\.start_up': 'full size: a side of benchmarks.peers',
   r'tools\.playground': (
     'serves until it is ended: tests/test_tools_playground*.py'
   ),
@@ -88,11 +87,10 @@ FLAGS = {  # pattern of the command: the flags that make it small
   r'benchmarks\.depthwise_conv': {'batch_size': '1'},
   r'benchmarks\.attention_speed': {'tiny': 'true', 'only': 'stage 3'},
   r'benchmarks\.throughput': {'batch_size': '2', 'steps': '1'},
-  r'benchmarks\.compile_time': {},
   r'benchmarks\.input_workers': {'batches': '1', 'turns': '1'},
   r'tools\.strip': {'output': '{folder}/strip.png'},
   r'tools\.(plot_metrics|report|results|paper_tables|claims)': {},
-  r'tools\.zoo( |$)': {},
+  r'tools\.zoo( |$)|benchmarks\.compile_time': {},
   r'^python (train|eval)\.py ': {},
 }
 

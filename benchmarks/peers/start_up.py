@@ -1,9 +1,8 @@
 """A run of `train.py` that ends where its first step would be compiled.
 
-  python -m benchmarks.peers.start_up paca_vit.imagenet:tiny_p2cconv_100_0 init
-
-Without `init` it ends where the state would be initialised. Examples are made
-up. The compile cache is off.
+A side of the row `start_up`, a process of its own. Its arguments are a config,
+`paca_vit.imagenet:tiny_p2cconv_100_0`, and `init`, without which it ends where
+the state would be initialised. Examples are made up. The compile cache is off.
 """
 
 import importlib
@@ -13,11 +12,9 @@ import tempfile
 import jax
 
 import train
-from train_lib import runtime
 
 
 def main(path: str, upto: str = '') -> None:
-  runtime.initialize()
   jax.config.update('jax_enable_compilation_cache', False)
   name, _, variant = path.partition(':')
   config = importlib.import_module(f'configs.{name}').get_config(variant)
