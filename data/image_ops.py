@@ -49,6 +49,24 @@ def random_resized_crop(
     scale: the range of the crop's share of the image's area.
     ratio: the range of width / height, drawn log-uniformly.
   """
+  crop, box = scaled_crop(image, rng, size=size, scale=scale, ratio=ratio)
+  return crop.resize((size, size), Resampling.BICUBIC, box)
+
+
+def scaled_crop(
+  image: Image,
+  rng: np.random.Generator,
+  *,
+  size: int,
+  scale: tuple[float, float],
+  ratio: tuple[float, float],
+) -> tuple[Image, tuple[float, ...]]:
+  """What `random_resized_crop` resizes, which says what the arguments are.
+
+  Returns:
+    The whole pixels that the crop touches, as RGB, and the crop's left, top,
+    right and bottom among them.
+  """
   left, top, width, height = crop_box(image.size, rng, scale, ratio)
   box = np.array((left, top, left + width, top + height), np.float64)
   shrink = min(width, height) // size
@@ -61,8 +79,7 @@ def random_resized_crop(
       box *= drafted[1][2] / full_width
   outer = (*np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int))
   crop = image.crop(tuple(map(int, outer))).convert('RGB')
-  inner = box - np.tile(outer[:2], 2)
-  return crop.resize((size, size), Resampling.BICUBIC, tuple(inner))
+  return crop, tuple(box - np.tile(outer[:2], 2))
 
 
 def crop_box(image_size, rng, scale, ratio) -> tuple[int, int, int, int]:
@@ -107,9 +124,14 @@ def center_crop(image: Image, *, fraction: float) -> Image:
 
 def random_flip(image: Image, rng: np.random.Generator) -> Image:
   """Mirrors left and right, one time in two."""
-  if rng.random() < 0.5:
-    return image.transpose(Transpose.FLIP_LEFT_RIGHT)
-  return image
+  return (
+    image.transpose(Transpose.FLIP_LEFT_RIGHT) if is_flipped(rng) else image
+  )
+
+
+def is_flipped(rng: np.random.Generator) -> bool:
+  """What `random_flip` draws."""
+  return rng.random() < 0.5
 
 
 def color_jitter(

@@ -87,10 +87,10 @@ FLAGS = {  # pattern of the command: the flags that make it small
   r'benchmarks\.depthwise_conv': {'batch_size': '1'},
   r'benchmarks\.attention_speed': {'tiny': 'true', 'only': 'stage 3'},
   r'benchmarks\.throughput': {'batch_size': '2', 'steps': '1'},
-  r'benchmarks\.compile_time': {},
+  r'benchmarks\.input_workers': {'batches': '1', 'turns': '1'},
   r'tools\.strip': {'output': '{folder}/strip.png'},
   r'tools\.(plot_metrics|report|results|paper_tables|claims)': {},
-  r'tools\.zoo( |$)': {},
+  r'tools\.zoo( |$)|benchmarks\.compile_time': {},
   r'^python (train|eval)\.py ': {},
 }
 

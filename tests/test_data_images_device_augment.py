@@ -1,5 +1,7 @@
 """RandAugment on the device beside PIL's, operation by operation."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -128,7 +130,12 @@ def test_law_of_the_draws():
   image = jnp.float32(np.asarray(photograph(8, 8)))
   augment = law(True, num_layers=1, prob=0.5)
   images = jnp.broadcast_to(image, (500, *image.shape))
-  apply = jax.jit(lambda key: device_augment.rand_augment(augment, images, key))
+
+  @jax.jit
+  def apply(key):
+    keys = jax.random.split(key, len(images))
+    return device_augment.rand_augment(augment, images, keys)
+
   out = apply(jax.random.key(0))
   inverted = np.mean(np.all(out == 255 - image, axis=(1, 2, 3)))
   untouched = np.mean(np.all(out == image, axis=(1, 2, 3)))
@@ -159,11 +166,29 @@ def test_host_and_device_share_the_work():
   assert imagenet.on_device(**options(on_device=False)) is None
   assert imagenet.on_device(**options() | {'augment': None}) is None
   batch = {'image': jnp.stack([plain] * 6), 'label': jnp.arange(6)}
+  keys = jax.random.split(jax.random.key(0), 6)
   same = imagenet.on_device(**options(prob=0, on_device=True))
-  found = same(batch, jax.random.key(0))
+  found = same(batch, keys)
   np.testing.assert_allclose(found['image'], batch['image'], atol=1e-6)
   assert found['label'] is batch['label']
   other = imagenet.on_device(**options(on_device=True))
-  found = other(batch, jax.random.key(0))['image']
+  found = other(batch, keys)['image']
   assert found.shape == batch['image'].shape
   assert len({np.asarray(x).tobytes() for x in found}) > 3  # draws of their own
+
+
+def test_taking_turns_changes_nothing():
+  """What a GPU does is all at once."""
+  images = jnp.stack(
+    [jnp.float32(np.asarray(photograph(20, 24, seed))) for seed in range(40)]
+  )
+  keys = jax.random.split(jax.random.key(3), len(images))
+  for increasing in (True, False):
+    augment = law(increasing, prob=0.8)
+    one = functools.partial(device_augment._augment_one, augment)
+    found = jax.jit(functools.partial(device_augment.rand_augment, augment))(
+      images, keys
+    )
+    at_once = jax.jit(jax.vmap(one))(images, keys)
+    apart = np.abs(found - at_once)
+    assert apart.max() <= 1 and np.mean(apart > 0) < 1e-3

@@ -5,8 +5,11 @@ import importlib
 import jax
 import pytest
 
+import train
+from configs.paca_vit import imagenet as paca_imagenet
+from data.images import device_crop
 from tests import linear_task
-from train_lib import batch_layout, pipeline, setup
+from train_lib import batch_layout, pipeline, setup, sharding
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,26 @@ def test_shapes_stand_for_the_training_set():
   alone = setup.make_setup(config, batch=batch)
   assert alone.batches is None
   assert alone.state == whole.state
+
+
+@pytest.mark.full
+def test_the_model_sees_what_the_device_prepares():
+  config = paca_imagenet.get_config()
+  config.model.depths = (1, 1, 1, 1)
+  config.data.update(source='synthetic', batch_size=8)
+  for section in config.evals.values():
+    section.data.source = 'synthetic'
+  config.data.preprocess.augment.on_device = True
+  plain = setup.make_setup(config)
+  config.data.preprocess.crop_on_device = True
+  run = setup.make_setup(config)
+  assert set(run.batch) == {'label', 'mask', *device_crop.KEYS}
+  assert run.state == plain.state
+  spec = jax.tree.map(lambda x: (x.shape[1:], x.dtype), plain.batch)
+  alone = setup.evaluation_batch(config)
+  assert jax.tree.map(lambda x: (x.shape[1:], x.dtype), alone) == spec
+  batch = next(run.batches)
+  seen = jax.jit(sharding.on_mesh(run.mesh, run.on_device))(batch, 0)
+  assert seen['image'].sharding.shard_shape(seen['image'].shape)[0] == 1
+  assert jax.tree.map(lambda x: (x.shape[1:], x.dtype), seen) == spec
+  assert train.make_step(run, config)  # traced: all fits together

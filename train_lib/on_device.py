@@ -1,7 +1,8 @@
 """What a data module leaves to the device of a training batch's preparation.
 
-Its function on_device(**options of `preprocess`) returns it as a function of a
-whole batch, (batch, rng) -> batch, or None where nothing is left.
+Its function on_device(**options of `preprocess`) returns it as a function of
+examples, (batch, keys [B]) -> batch, or None where nothing is left. Every
+device calls it with the examples that it has.
 """
 
 import importlib
@@ -11,6 +12,9 @@ from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
+
+from perceiver_paca.ops import mesh
 
 PyTree = Any
 
@@ -34,6 +38,27 @@ def make_on_device(
   def on_device(batch, step):
     # Not the key that the model draws from.
     rng = jax.random.fold_in(jax.random.key(seed), step)
-    return change(batch, jax.random.fold_in(rng, zlib.crc32(b'on_device')))
+    rng = jax.random.fold_in(rng, zlib.crc32(b'on_device'))
+    keys = jax.random.split(rng, len(jax.tree.leaves(batch)[0]))
+    return mesh.over_examples(change, batch, keys)
 
   return on_device
+
+
+def example_seen(
+  data_config: ml_collections.ConfigDict, example: PyTree
+) -> PyTree:
+  """An example in the shapes that the model sees after `make_on_device`'s.
+
+  Args:
+    data_config: see `pipeline`.
+    example: numpy arrays, as `preprocess` returns it; what is not there yet is
+      zeros.
+  """
+  change = make_on_device(data_config, seed=0)
+  if change is None:
+    return example
+  batch = jax.tree.map(lambda x: x[None], example)
+  seen = jax.eval_shape(change, batch, np.int32(0))
+  zeros = {k: np.zeros(x.shape[1:], x.dtype) for k, x in seen.items()}
+  return zeros | {k: v for k, v in example.items() if k in seen}

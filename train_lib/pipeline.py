@@ -8,7 +8,7 @@ different there (`inherited`).
     synthetic(split) -> the same, invented
     preprocess(example, *, train, rng, <options>) -> {name: numpy array}
     select(source, **options) -> source, if not all are trained on
-    on_device(**options) -> None, or (batch, rng) -> batch: see `on_device`
+    on_device(**options) -> None, or (batch, keys) -> batch: see `on_device`
     group(example, *, rng, **options), of the same draws as `preprocess`, if
       not all training examples have the same shapes: those of a group have
   split: which part of the data set.
@@ -33,7 +33,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from train_lib import batch_layout, checks, prefetch
+from train_lib import batch_layout, checks, on_device, prefetch
 
 PyTree = Any
 
@@ -249,9 +249,10 @@ def inherited(
 
 
 def training_example(data_config: ml_collections.ConfigDict) -> PyTree:
-  """One, preprocessed as in training; to learn what shapes there are."""
+  """One, as the model sees it in training; to learn what shapes there are."""
   source, _, preprocess = _open_for_training(data_config)
-  return preprocess(source[0], rng=np.random.default_rng(0))
+  example = preprocess(source[0], rng=np.random.default_rng(0))
+  return on_device.example_seen(data_config, example)
 
 
 def _open_for_training(data_config):
@@ -260,11 +261,8 @@ def _open_for_training(data_config):
   options = data_config.preprocess
   if hasattr(module, 'select'):
     source = module.select(source, **options)
-  return (
-    source,
-    module,
-    functools.partial(module.preprocess, train=True, **options),
-  )
+  preprocess = functools.partial(module.preprocess, train=True, **options)
+  return source, module, preprocess
 
 
 def few_examples(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import ml_collections
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -85,11 +86,14 @@ def make_setup(
     batch = batches.element_spec
   with checks.naming('config.data'):
     change = on_device.make_on_device(config.data, config.seed)
+    seen = batch
+    if batches is not None and change is not None:
+      seen = jax.eval_shape(change, batch, np.int32(0))
   with checks.naming('config.optim'):
     tx, schedule = optim.make_optimizer(config.optim, config.num_steps)
   with checks.naming('config.model'):
     state, init = train_state.create(
-      task, tx, batch, config.seed, mesh, config.sharding
+      task, tx, seen, config.seed, mesh, config.sharding
     )
   return Setup(mesh, task, tx, schedule, batches, batch, change, state, init)
 
@@ -104,9 +108,15 @@ def started(run: Setup, state: TrainState, seed: int) -> TrainState:
     return state
   batch = next(run.batches)
   run.batches.set_state({'next_batch': 0})
+
+  def start_on_seen(variables, batch, rng):
+    if run.on_device is not None:
+      batch = run.on_device(batch, 0)
+    return start(variables, batch, rng)
+
   variables = {'params': state.params, **state.model_state}
   variables = jax.jit(
-    sharding.on_mesh(run.mesh, start),
+    sharding.on_mesh(run.mesh, start_on_seen),
     out_shardings=jax.tree.map(lambda x: x.sharding, variables),
   )(variables, batch, jax.random.key(seed))
   return train_state.with_variables(state, variables, run.tx)

@@ -1,6 +1,8 @@
 """Our side of each row: functions that make what does one pass."""
 
 import importlib
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +26,8 @@ def model(
   Args:
     path: of the config: 'paca_vit.imagenet:tiny_p2cconv_100_0'.
     batch_size: examples that the model sees.
-    mode: 'predict', the forward pass, or 'train': loss, gradients and AdamW.
+    mode: 'predict', the forward pass, 'loss', the forward pass of training, or
+      'train': loss, gradients and AdamW.
     num_parts: of the batch, which are computed one after the other.
     keep_freed: with glibc set as `train.py` sets it, see `host_memory`.
   """
@@ -54,7 +57,10 @@ def model(
 
   def outputs(variables, batch):
     def of_part(part):  # without what only pictures need
-      return run.task.predict(variables, part)['logits']
+      if mode == 'loss':
+        return run.task.loss(variables, part, jax.random.key(0))[0]
+      found = run.task.predict(variables, part)
+      return found['logits'] if 'logits' in found else found['flow']
 
     parts = jax.tree.map(
       lambda x: x.reshape(num_parts, -1, *x.shape[1:]), batch
@@ -65,6 +71,19 @@ def model(
   program = jax.jit(outputs).lower(variables, batch).compile()
   del state
   return lambda: jax.block_until_ready(program(variables, batch))
+
+
+def start_up(path: str, is_initialised: bool) -> Pass:
+  """Starts `train.py` anew, up to where its first step would be compiled.
+
+  Args:
+    path: of the config.
+    is_initialised: the state, too; else up to where that would be compiled,
+      which a run that goes on does without.
+  """
+  arguments = [path, *(['init'] if is_initialised else [])]
+  command = [sys.executable, '-m', 'benchmarks.peers.start_up', *arguments]
+  return lambda: subprocess.run(command, check=True)
 
 
 def pipeline(files: Sequence[bytes], recipe: str) -> Pass:
@@ -94,10 +113,13 @@ def _host_part(recipe):
 
 _PACA = paca_imagenet.get_config().data.preprocess.to_dict()
 _PERCEIVER = perceiver_imagenet.get_config().data.preprocess.to_dict()
+_CROP = {k: v for k, v in _PACA.items() if k != 'augment'}  # and a flip
 RECIPES = {
-  'crop': {k: v for k, v in _PACA.items() if k != 'augment'},  # and a flip
+  'crop': _CROP,
   'paca': _PACA,
   'perceiver': _PERCEIVER,
   'paca_host': _host_part(_PACA),
   'perceiver_host': _host_part(_PERCEIVER),
+  'crop_device': _CROP | {'crop_on_device': True},
+  'paca_device': _host_part(_PACA) | {'crop_on_device': True},
 }

@@ -85,7 +85,25 @@ def _pipeline(title, recipe) -> Row:
   )
 
 
-_WORK = dict(predict='forward', train='training step')
+def _start_up() -> Row:
+  mine = functools.partial(ours.start_up, _LANGUAGE[1])
+  return Row(
+    'Start-up to the first step, language model',
+    {
+      OURS: functools.partial(mine, is_initialised=True),
+      'up to the initialisation, ours': functools.partial(
+        mine, is_initialised=False
+      ),
+      'transformers': torch_side.start_up,
+    },
+  )
+
+
+_WORK = dict(
+  predict='forward',
+  loss='loss without gradients',
+  train='training step',
+)
 _LANGUAGE = (
   'Language model, 2,048 bytes',
   'perceiver_io.masked_language_modelling:base_bytes',
@@ -96,12 +114,19 @@ _FOURIER = (
   'perceiver_io.imagenet:fourier',
   'PerceiverForImageClassificationFourier',
 )
+_FLOW = (
+  'Optical flow, a tile of 368 x 496',
+  'perceiver_io.optical_flow:patch3',
+  'PerceiverForOpticalFlow',
+)
 ROWS = {
   'language_forward_1': _perceiver(*_LANGUAGE, 1, 'predict'),
   'language_forward_8': _perceiver(*_LANGUAGE, 8, 'predict'),
   'language_step_1': _perceiver(*_LANGUAGE, 1, 'train'),
   'language_step_8': _perceiver(*_LANGUAGE, 8, 'train'),
+  'language_loss_1': _perceiver(*_LANGUAGE, 1, 'loss'),
   'fourier_forward_1': _perceiver(*_FOURIER, 1, 'predict'),
+  'flow_forward_1': _perceiver(*_FLOW, 1, 'predict'),
   **{
     f'paca_{size}_{short}': _paca(size, mode)
     for size in ('tiny', 'small')
@@ -116,4 +141,11 @@ ROWS = {
   'input_perceiver_host': _pipeline(
     "the Perceiver's, RandAugment on the device", 'perceiver_host'
   ),
+  'input_crop_device': _pipeline(
+    'crop and flip, resized on the device', 'crop_device'
+  ),
+  'input_paca_device': _pipeline(
+    "PaCa's, resized and RandAugment on the device", 'paca_device'
+  ),
+  'start_up': _start_up(),
 }

@@ -1,5 +1,7 @@
 """PyTorch's side of each row, as its users would write it."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +19,18 @@ def perceiver(name: str, batch_size: int, mode: str, compiled: bool) -> Pass:
   if name == 'PerceiverForMaskedLM':
     sizes = dict(qk_channels=256, v_channels=1280)
     labels = inputs = torch.randint(6, 262, (batch_size, 2048))
+  elif name == 'PerceiverForOpticalFlow':
+    sizes = dict(
+      d_model=322,
+      num_latents=2048,
+      d_latents=512,
+      num_blocks=1,
+      num_self_attends_per_block=24,
+      num_self_attention_heads=16,
+      num_cross_attention_heads=1,
+      train_size=(368, 496),
+    )
+    labels, inputs = None, torch.randn(batch_size, 2, 27, 368, 496)
   else:
     sizes = dict(
       num_latents=512,
@@ -34,7 +48,28 @@ def perceiver(name: str, batch_size: int, mode: str, compiled: bool) -> Pass:
   called = torch.compile(model) if compiled else model
   if mode == 'train':
     return _training(model, lambda: called(inputs=inputs, labels=labels).loss)
+  if mode == 'loss':
+    return _predicting(model, lambda: called(inputs=inputs, labels=labels).loss)
   return _predicting(model, lambda: called(inputs=inputs).logits)
+
+
+def start_up() -> Pass:
+  """Starts a program anew that makes a model of `transformers`, its optimizer
+  and a batch, up to where its first step would be."""
+  return lambda: subprocess.run(
+    [sys.executable, '-c', _PROGRAM], check=True, stdout=subprocess.DEVNULL
+  )
+
+
+_PROGRAM = """
+import torch, transformers
+model = transformers.PerceiverForMaskedLM(
+  transformers.PerceiverConfig(qk_channels=256, v_channels=1280)
+)
+optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+batches = torch.utils.data.DataLoader([torch.zeros(2048)] * 8, batch_size=8)
+next(iter(batches))
+"""
 
 
 def paca(

@@ -44,6 +44,7 @@ def get_config(
     batch_size=1_024,
     image_size=224,
     crop_fraction=0.9,
+    crop_on_device=False,  # True: resized there; augment.on_device must be, too
     # rand-m9-mstd0.5-inc1
     augment=dict(
       num_layers=2,

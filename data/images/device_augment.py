@@ -2,12 +2,15 @@
 
 The operations, levels and draws are those of `rand_augment`, whose pixels these
 are to one grey level. What PIL does one pixel after the other is done here for
-all: an image goes through every operation and keeps what was drawn for it.
+all. Images take turns, and each goes through what was drawn for it alone; but
+on a GPU, which waits for the host at every branch, all go through every
+operation at once and keep what was drawn.
 
 Letters: B batch, H height, W width. Images are float32 and hold integers from 0
 to 255, channels last.
 """
 
+import functools
 import math
 
 import jax
@@ -22,30 +25,38 @@ _INCREASING = (
 _ORIGINAL = [*_INCREASING, 'cutout']
 _LUMA = (19595, 38470, 7471)  # of 65536, as PIL turns RGB into grey
 _SMOOTH = 13  # what PIL divides the sum of 3 x 3 pixels by, the middle 5 times
+_NOTHING = -1  # in the place of an operation's number
 _FIXED = 2**16  # PIL's nearest neighbour counts in parts of a pixel
 
 
 def rand_augment(
-  augment: RandAugment, images: jax.Array, rng: jax.Array
+  augment: RandAugment, images: jax.Array, keys: jax.Array
 ) -> jax.Array:
-  """Applies `augment` to each of images [B, H, W, 3], by draws of its own."""
-  keys = jax.random.split(rng, images.shape[0])
-  return jax.vmap(lambda image, key: _augment_one(augment, image, key))(
-    images, keys
+  """Applies `augment` to each of images [B, H, W, 3], whose draws are keys'
+  [B]."""
+  one = functools.partial(_augment_one, augment)
+  return jax.lax.platform_dependent(
+    images,
+    keys,
+    cuda=jax.vmap(one),
+    rocm=jax.vmap(one),
+    default=lambda *args: jax.lax.map(lambda x: one(*x), args),
   )
 
 
 def _augment_one(augment, image, key):
-  for keys in jax.random.split(key, (augment.num_layers, 5)):
+  def layer(image, keys):
     level_key, op_key, apply_key, sign_key, place_key = keys
     noise = augment.magnitude_std * jax.random.normal(level_key)
     level = jnp.clip(augment.magnitude + noise, 0, 10) / 10
     op = jax.random.randint(op_key, (), 0, len(op_names(augment)))
     sign = jnp.where(jax.random.bernoulli(sign_key), 1.0, -1.0)
-    changed = apply_op(augment, image, op, level, sign, place_key)
     applied = jax.random.uniform(apply_key) < augment.prob
-    image = jnp.where(applied, changed, image)
-  return image
+    op = jnp.where(applied, op, _NOTHING)
+    return apply_op(augment, image, op, level, sign, place_key), None
+
+  keys = jax.random.split(key, (augment.num_layers, 5))
+  return jax.lax.scan(layer, image, keys)[0]
 
 
 def op_names(augment: RandAugment) -> list[str]:
@@ -66,7 +77,7 @@ def apply_op(
   Args:
     augment: which set of operations, and what comes in at the borders.
     image: the image.
-    op: [], its number in `op_names(augment)`.
+    op: [], its number in `op_names(augment)`; _NOTHING for none.
     level: [], in [0, 1].
     sign: [], 1 or -1, of what goes either way.
     key: where cutout's square lies.
@@ -82,29 +93,35 @@ def apply_op(
     bits, threshold = jnp.floor(level * 4), jnp.floor(level * 256)
   added = jnp.floor(level * 110)
   step = 2 ** (8 - bits)
-  grey = _grey(image)
-  nothing = {  # what an enhancement leads away from
-    'color': grey,
-    'contrast': jnp.floor(jnp.mean(grey) + 0.5),
-    'brightness': jnp.zeros_like(image),
-    'sharpness': _smooth(image),
-  }
-  done = {
-    'auto_contrast': _auto_contrast(image),
-    'equalize': _equalize(image),
-    'invert': 255 - image,
-    'posterize': jnp.where(bits > 0, jnp.floor(image / step) * step, 0),
-    'solarize': jnp.where(image < threshold, image, 255 - image),
-    'solarize_add': jnp.where(
-      image < 128, jnp.minimum(image + added, 255), image
+  matrix = _matrix(augment, is_op, level * sign, image)
+
+  def away_from(nothing):  # what an enhancement leads away from
+    return lambda x: _blend(nothing(x), x, factor)
+
+  branches = {
+    'affine': lambda x: _affine(x, matrix, augment),
+    'auto_contrast': _auto_contrast,
+    'equalize': _equalize,
+    'invert': lambda x: 255 - x,
+    'posterize': lambda x: jnp.where(bits > 0, jnp.floor(x / step) * step, 0),
+    'solarize': lambda x: jnp.where(x < threshold, x, 255 - x),
+    'solarize_add': lambda x: jnp.where(
+      x < 128, jnp.minimum(x + added, 255), x
     ),
-  } | {name: _blend(x, image, factor) for name, x in nothing.items()}
-  if not increasing:
-    done['cutout'] = _cutout(image, jnp.floor(level * 40), key, fill)
-  out = _affine(image, _matrix(augment, is_op, level * sign, image), augment)
-  for name, changed in done.items():
-    out = jnp.where(is_op[name], changed, out)
-  return out
+    'color': away_from(_grey),
+    'contrast': away_from(lambda x: jnp.floor(jnp.mean(_grey(x)) + 0.5)),
+    'brightness': away_from(jnp.zeros_like),
+    'sharpness': away_from(_smooth),
+    'cutout': lambda x: _cutout(x, jnp.floor(level * 40), key, fill),
+    'nothing': lambda x: x,
+  }
+  order = [x for x in branches if x in ('affine', 'nothing', *names)]
+  # Those that move pixels share a branch, and their matrix says which it is.
+  places = [order.index(x if x in branches else 'affine') for x in names]
+  places.append(order.index('nothing'))  # at _NOTHING
+  return jax.lax.switch(
+    jnp.array(places)[op], [branches[name] for name in order], image
+  )
 
 
 def _matrix(augment, is_op, level, image):

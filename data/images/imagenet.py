@@ -22,9 +22,10 @@ import PIL.Image
 import tensorflow_datasets as tfds
 
 from data import image_ops, tfds_source
-from data.images import device_augment, rand_augment
+from data.images import device_augment, device_crop, rand_augment
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CROPS = dict(scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
 _COMMAND = (
   'python -m data.prepare images.imagenet --data_dir DIR --manual_dir ARCHIVES'
 )
@@ -75,6 +76,7 @@ def preprocess(
   resize_last: bool = False,
   color_jitter: float = 0.0,
   augment: Mapping[str, Any] | None = None,
+  crop_on_device: bool = False,
 ) -> dict[str, np.ndarray]:
   """Decodes, crops, augments in training, and normalises.
 
@@ -101,23 +103,30 @@ def preprocess(
     augment: the fields of `rand_augment.RandAugment`, of which `fill` may be
       left out: it is the mean colour then; and `on_device`, whether that is
       left to `on_device`. None for no RandAugment.
+    crop_on_device: whether resizing and flipping the crops of training is left
+      to `on_device`, too, and with them all that follows.
 
   Returns:
-    `image` float32 [S, S, 3] and `label` int32 [].
+    `image` float32 [S, S, 3] and `label` int32 []; with `crop_on_device` in
+    training the arrays of `device_crop.on_canvas` in the place of `image`.
   """
   if augment is not None and color_jitter:
     raise ValueError(
       f'preprocess.color_jitter: {color_jitter} would have no effect beside '
       'preprocess.augment; expected one of the two.'
     )
+  if crop_on_device:
+    _check_crop_on_device(resize_last, color_jitter, augment)
   image = image_ops.open_image(example['image'])
+  label = np.int32(example['label'])
   if train:
-    bounds = dict(scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+    if crop_on_device:
+      return _crop(image, rng, image_size) | {'label': label}
     if resize_last:
-      image = image_ops.random_crop(image, rng, **bounds)
+      image = image_ops.random_crop(image, rng, **_CROPS)
     else:
       image = image_ops.random_resized_crop(
-        image, rng, size=image_size, **bounds
+        image, rng, size=image_size, **_CROPS
       )
     image = image_ops.random_flip(image, rng)
     if augment is not None:
@@ -139,39 +148,70 @@ def preprocess(
     )
   if resize_last:
     image = image_ops.resize_as_tensorflow(image, size=image_size)
-  return {
-    'image': image_ops.normalize(image, _MEAN, _STD),
-    'label': np.int32(example['label']),
-  }
+  return {'image': image_ops.normalize(image, _MEAN, _STD), 'label': label}
+
+
+def _check_crop_on_device(resize_last, color_jitter, augment) -> None:
+  on_host = augment is not None and not augment.get('on_device')
+  for name, value, is_wrong in (
+    ('resize_last', resize_last, resize_last),
+    ('color_jitter', color_jitter, bool(color_jitter)),
+    ('augment.on_device', False, on_host),
+  ):
+    if is_wrong:
+      raise ValueError(
+        f'preprocess.{name}: found {value} beside crop_on_device=True; '
+        f'expected {type(value)(not value)}, as it follows the crop.'
+      )
+
+
+def _crop(image, rng, size) -> dict[str, np.ndarray]:
+  """The same draws as on the host, in the same order."""
+  crop, box = image_ops.scaled_crop(image, rng, size=size, **_CROPS)
+  side = device_crop.canvas_side(size, _CROPS['ratio'])
+  return device_crop.on_canvas(
+    crop, box, image_ops.is_flipped(rng), size=size, side=side
+  )
 
 
 def on_device(
-  *, augment: Mapping[str, Any] | None = None, **options: Any
+  *,
+  image_size: int,
+  augment: Mapping[str, Any] | None = None,
+  crop_on_device: bool = False,
+  **options: Any,
 ) -> Callable[[dict[str, jax.Array], jax.Array], dict[str, jax.Array]] | None:
   """What `preprocess` leaves to the device in training.
 
   Args:
-    augment: as `preprocess`'s.
+    image_size, augment, crop_on_device: as `preprocess`'s.
     options: its others.
 
   Returns:
-    None for nothing, or (batch, rng) -> batch: RandAugment of `image`
+    None for nothing, or (batch, keys [B]) -> batch: RandAugment of `image`
     [B, S, S, 3] at the size that the model sees. With `resize_last` it is
     otherwise at the crop's own size: this is not quite what was published.
+    Crops become `image` first; in a batch that has it already they have.
   """
   del options
-  if augment is None or not augment.get('on_device'):
+  has_augment = augment is not None and augment.get('on_device')
+  if not has_augment and not crop_on_device:
     return None
-  law = make_augment(augment)
   mean, std = 255 * np.float32(_MEAN), 255 * np.float32(_STD)
 
-  def augmented(batch, rng):
-    images = batch['image']
-    pixels = jnp.clip(jnp.round(images * std + mean), 0, 255)
-    pixels = device_augment.rand_augment(law, pixels, rng)
-    return batch | {'image': ((pixels - mean) / std).astype(images.dtype)}
+  def prepared(batch, keys):
+    others = {k: v for k, v in batch.items() if k not in device_crop.KEYS}
+    if 'image' in batch:
+      dtype = batch['image'].dtype
+      pixels = jnp.clip(jnp.round(batch['image'] * std + mean), 0, 255)
+    else:
+      dtype, pixels = jnp.float32, device_crop.resized(batch, image_size)
+    if has_augment:
+      law = make_augment(augment)
+      pixels = device_augment.rand_augment(law, pixels, keys)
+    return others | {'image': ((pixels - mean) / std).astype(dtype)}
 
-  return augmented
+  return prepared
 
 
 def make_augment(augment: Mapping[str, Any]) -> rand_augment.RandAugment:
