@@ -25,10 +25,8 @@ before them and not of their number) and how severity grows
 `demo`, on photographs under known motion, is sized for two CPU cores.
 `demo_stereo` has a wider model and half of its pairs like stereo, and is
 measured on a second real pair, too; `data/flow/stereo_aloe.py` says how to get
-it. Its 2,000 steps (408 CPU seconds) are too few: 0.85 pixels on the motorcycle
-(`demo` 1.15), but 1.96 on the test pairs (`demo` 0.92) and 1.01 on the aloe,
-where one motion for all pixels, the true mean, has 0.97, Farneback's 1.76 and
-DIS 0.90. `tiny` is for tests.
+it. On neither real pair is it better than DIS; docs/results.md has both.
+`tiny` is for tests.
 """
 
 import ml_collections
@@ -133,7 +131,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
 
 def _like_stereo(config: ml_collections.ConfigDict) -> None:
   """Other training pairs and a wider model for them; the same test pairs."""
-  config.num_steps, config.data.batch_size = 2_000, 8
+  config.num_steps, config.data.batch_size = 6_000, 8
   config.model.encoder.update(
     num_latents=128, latent_channels=128, num_self_attends_per_block=3
   )
