@@ -30,6 +30,9 @@ def main(argv):
     page.write()
     plots.write()
   else:
+    from train_lib import runtime
+
+    runtime.initialize()
     for run in measure.missing(names):
       began = time.monotonic()
       if not run.measure():

@@ -98,8 +98,8 @@ def _both_orders(settings: Mapping[str, Setting]) -> dict[str, Setting]:
 STUDIES: dict[str, Study] = {
   'attentions': Study(
     'test/accuracy',
-    _DIGITS.format('15,360'),
-    _short(480, 32, 3e-3),
+    _DIGITS.format('23,040'),
+    _short(720, 32, 3e-3),
     _variants(
       VIT,
       *('full', 'paca_64', 'paca_16', 'paca_49', 'paca_100', 'linear'),
