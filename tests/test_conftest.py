@@ -19,10 +19,14 @@ def test_no_test_begins_too_late(monkeypatch, seconds, begins):
     assert begins
 
 
-def test_twice_a_budget_is_exceeded(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+  'slowness, exceeded', [(1.0, [('full', 'b.py', 21, 10)]), (1.1, [])]
+)
+def test_twice_a_budget_is_exceeded(monkeypatch, tmp_path, slowness, exceeded):
   budgets = tmp_path / 'budgets.toml'
   budgets.write_text('default = 10\n[quick]\n"a.py" = 50\n[full]\n')
   monkeypatch.setattr(conftest, 'BUDGETS', budgets)
+  monkeypatch.setattr(conftest, '_slowness', lambda: slowness)
   spent = {('quick', 'a.py'): 99, ('full', 'b.py'): 21, ('slow', 'c.py'): 999}
   monkeypatch.setattr(conftest, '_by_file', collections.Counter(spent))
-  assert list(conftest._exceeded()) == [('full', 'b.py', 21, 10)]
+  assert list(conftest._exceeded()) == exceeded

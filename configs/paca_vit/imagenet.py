@@ -11,6 +11,7 @@ of that of one GPU.
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 from configs import common
 from configs.paca_vit import models
@@ -44,7 +45,8 @@ def get_config(
     batch_size=1_024,
     image_size=224,
     crop_fraction=0.9,
-    crop_on_device=False,  # True: resized there; augment.on_device must be, too
+    # True: resized there; augment.on_device must be, too.
+    crop_on_device=config_dict.placeholder(bool),
     # rand-m9-mstd0.5-inc1
     augment=dict(
       num_layers=2,
