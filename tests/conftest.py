@@ -5,8 +5,8 @@ compiling is most of their time.
 
 A run prints the CPU seconds of its slowest tests, and fails if those of a file
 exceed twice its budget in `budgets.toml`, or more on a slower machine. With
-TESTS_UNTIL, seconds since 1970, no test begins later: those are skipped, and the
-run ends by saying how many.
+TESTS_UNTIL, seconds since 1970, no test begins later: those are skipped, and
+the run ends by saying how many.
 """
 
 import collections
