@@ -33,7 +33,10 @@ def main():
   module = importlib.import_module(name)
   if not hasattr(module, 'main'):
     parser.error(f'module: {args.module} needs no preparation by hand.')
-  module.main(args.flags)
+  try:
+    module.main(args.flags)
+  except OSError as e:  # A file that is not there, a disk that is full.
+    parser.exit(1, f'data.prepare {args.module}: {" ".join(str(e).split())}\n')
 
 
 if __name__ == '__main__':

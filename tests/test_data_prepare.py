@@ -148,3 +148,14 @@ def test_other_names_are_refused(name, message, monkeypatch, capsys):
   with pytest.raises(SystemExit):
     prepare.main()
   assert message in capsys.readouterr().err
+
+
+def test_what_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
+  flags = [f'--data_dir={tmp_path}', f'--imagenet_dir={tmp_path}/none']
+  words = ['prepare', 'images.imagenet_shrunk', *flags]
+  monkeypatch.setattr(sys, 'argv', words)
+  with pytest.raises(SystemExit) as e:
+    prepare.main()
+  assert e.value.code == 1
+  said = capsys.readouterr().err.splitlines()[-1]
+  assert 'images.imagenet_shrunk: data_dir: found no prepared data set' in said
