@@ -13,6 +13,7 @@ import concurrent.futures
 import importlib
 import inspect
 import itertools
+import operator
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from train_lib.task import Task
 PyTree = Any
 File = PIL.Image.Image | np.ndarray | bytes | Callable[[str], None]
 _NUM_THREADS = 2 * (os.cpu_count() or 1)  # some wait for files
-_READ_TOGETHER = 8  # inputs of a thread: to hand over one takes time, too
+_READ_TOGETHER = 8  # at most, by a thread: to hand over one takes time, too
 _LONGEST_NAME = 200  # letters, of an input in an error
 
 
@@ -189,11 +190,14 @@ class Predictor:
     def read_all(numbered):
       return [(i, given, read(given)) for i, given in numbered]
 
+    # Few inputs, which may be long films, are spread over all threads.
+    share = operator.length_hint(inputs) // (4 * _NUM_THREADS)
+    together = min(max(share, 1), _READ_TOGETHER)
     inputs, ahead = enumerate(inputs), collections.deque()
     with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
       while True:
-        while len(ahead) < 2 * self._batch_size / _READ_TOGETHER:
-          if not (numbered := list(itertools.islice(inputs, _READ_TOGETHER))):
+        while len(ahead) < 2 * self._batch_size / together:
+          if not (numbered := list(itertools.islice(inputs, together))):
             break
           ahead.append(pool.submit(read_all, numbered))
         if not ahead:
