@@ -166,8 +166,8 @@ def test_draws_are_the_recipes():
   assert 0.05 < np.mean([x.height > x.width for x in cropped]) < 0.5
 
 
-def batches_of(num, **changes):
-  config = ml_collections.ConfigDict(
+def data_config(**changes):
+  return ml_collections.ConfigDict(
     dict(
       module='data.detection.coco',
       split='train',
@@ -180,6 +180,10 @@ def batches_of(num, **changes):
     )
     | changes
   )
+
+
+def batches_of(num, **changes):
+  config = data_config(**changes)
   mesh = jax.make_mesh((1,), ('data',), axis_types=(AxisType.Auto,))
   batches = pipeline.make_train_iterator(
     config, seed=1, sharding=NamedSharding(mesh, PartitionSpec('data'))
@@ -195,3 +199,10 @@ def test_batches_are_of_one_orientation_and_resume():
   again.set_state({'next_batch': 7})
   jax.tree.map(np.testing.assert_array_equal, next(again), found[7])
   assert batches.get_state()['next_batch'] == 12
+
+
+def test_only_training_says_what_it_leaves_out(capsys):
+  pipeline.training_example(data_config())  # as predicting does, for shapes
+  assert not capsys.readouterr().out
+  batches_of(0)
+  assert 'images have no annotation' in capsys.readouterr().out

@@ -22,6 +22,7 @@ different there (`inherited`).
     make a batch when it is asked for.
 """
 
+import contextlib
 import functools
 import importlib
 import zlib
@@ -165,7 +166,8 @@ def make_train_iterator(
     sharding: of a batch's leading dimension.
     label_ranges: what every example is checked for.
   """
-  source, module, preprocess = _open_for_training(data_config)
+  source, module = open_source(data_config)
+  source, preprocess = _for_training(data_config, source, module)
   preprocess = checks.checked(source, preprocess, data_config, label_ranges)
   examples = train_examples(range(len(source)), preprocess, seed)
   groups = None
@@ -250,19 +252,19 @@ def inherited(
 
 def training_example(data_config: ml_collections.ConfigDict) -> PyTree:
   """One, as the model sees it in training; to learn what shapes there are."""
-  source, _, preprocess = _open_for_training(data_config)
+  source, module = open_source(data_config)
+  with contextlib.redirect_stdout(None):  # Training says what it leaves out.
+    source, preprocess = _for_training(data_config, source, module)
   example = preprocess(source[0], rng=np.random.default_rng(0))
   return on_device.example_seen(data_config, example)
 
 
-def _open_for_training(data_config):
-  """(raw examples, data module, its preprocess)"""
-  source, module = open_source(data_config)
+def _for_training(data_config, source, module):
+  """(the raw examples to train on, the module's preprocess)."""
   options = data_config.preprocess
   if hasattr(module, 'select'):
     source = module.select(source, **options)
-  preprocess = functools.partial(module.preprocess, train=True, **options)
-  return source, module, preprocess
+  return source, functools.partial(module.preprocess, train=True, **options)
 
 
 def few_examples(
