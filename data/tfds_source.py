@@ -159,19 +159,22 @@ def prepare_from(
   builder: tfds.core.DatasetBuilder,
   paths: Sequence[str],
   config: tfds.download.DownloadConfig | None = None,
+  options: str = '',
 ) -> None:
   """Prepares a data set of a user's files; anew if they changed since.
 
   Which is said. What the files were is kept beside the data set, as a digest of
-  their names, sizes and times.
+  their names, sizes and times, and the options with it.
 
   Args:
     builder: of the data set.
     paths: the files, or folders with all that is in them.
     config: TFDS's.
+    options: what it also depends on, in words: 'short_side 512'.
   """
   config = config or tfds.download.DownloadConfig()
   digest, num_files = _digest(paths)
+  now = {'digest': digest, 'num_files': num_files, 'options': options}
   note = os.path.join(builder.data_dir, _PREPARED_FROM)
   if builder.info.splits:
     if not os.path.exists(note):
@@ -181,19 +184,22 @@ def prepare_from(
       )
       return
     with open(note) as file:
-      before = json.load(file)
-    if before['digest'] == digest:
+      before = {'options': ''} | json.load(file)
+    if before == now:
       print(f'{builder.data_dir}: prepared already of these files.')
       return
-    print(
-      f'{builder.data_dir}: prepared again, the files changed (there were '
-      f'{before["num_files"]}, there are {num_files}).'
+    counts = f'there were {before["num_files"]}, there are {num_files}'
+    change = (
+      f'the files changed ({counts})'
+      if before['digest'] != digest
+      else f'before with {before["options"]}, now with {options}'
     )
+    print(f'{builder.data_dir}: prepared again, {change}.')
     mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
     config = config.replace(download_mode=mode)
   builder.download_and_prepare(download_config=config)
   with open(note, 'w') as file:
-    json.dump({'digest': digest, 'num_files': num_files}, file)
+    json.dump(now, file)
 
 
 def _digest(paths: Sequence[str]) -> tuple[str, int]:

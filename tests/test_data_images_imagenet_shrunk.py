@@ -67,6 +67,21 @@ def test_validation_is_imagenets(folder):
   assert [found[i]['image'] for i in sorted(found)] == FILES
 
 
+def test_another_side_is_prepared_anew(folder, monkeypatch, capsys):
+  monkeypatch.setattr(imagenet, 'source', source_of_test)
+  arguments = [f'--data_dir={folder}', '--imagenet_dir=prepared']
+  imagenet_shrunk.main(arguments)
+  assert 'prepared already' in capsys.readouterr().out
+  try:
+    imagenet_shrunk.main([*arguments, '--short_side=64'])
+    said = capsys.readouterr().out
+    assert 'again, before with short_side 512, now with short_side 64.' in said
+    image = PIL.Image.open(io.BytesIO(read('train', folder)[0]['image']))
+    assert min(image.size) == 64
+  finally:
+    imagenet_shrunk.main(arguments)
+
+
 def test_side_must_be_pixels(capsys):
   with pytest.raises(SystemExit):
     imagenet_shrunk.main(['--data_dir=a', '--imagenet_dir=b', '--short_side=0'])

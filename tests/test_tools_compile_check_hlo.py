@@ -55,6 +55,21 @@ ENTRY %main (p: (s32[], f32[8])) -> (s32[], f32[8]) {
   assert (found.size, found.times) == (32, 24)
 
 
+@pytest.mark.parametrize('num', [2, 3])
+def test_every_branch_counts(num):
+  """Two are written otherwise than more are."""
+  mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
+  split, whole = NamedSharding(mesh, P('data')), NamedSharding(mesh, P())
+  i = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
+  x = jax.ShapeDtypeStruct((16, 32), jnp.float32, sharding=split)
+  branches = [lambda x, k=k: jnp.sin(x[k:]).sum(0) for k in range(num)]
+  program = compiled(
+    lambda i, x: jax.lax.switch(i, branches, x), i, x, out_shardings=whole
+  )
+  reduced = [c for c in program.collectives() if c.kind == 'all-reduce']
+  assert len(reduced) == num and {c.size for c in reduced} == {4 * 32}
+
+
 def test_collectives_are_found_in_loops():
   mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
   split, whole = NamedSharding(mesh, P('data')), NamedSharding(mesh, P())

@@ -14,7 +14,6 @@ follow, and their images are ImageNet's own.
 """
 
 import concurrent.futures
-import functools
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -129,9 +128,12 @@ def main(argv: list[str]):
     parser.error(
       f'--short_side: found {args.short_side}, expected pixels, from 1.'
     )
-  builder = functools.partial(
-    ImagenetShrunk,
+  builder = ImagenetShrunk(
     imagenet_dir=args.imagenet_dir,
     short_side=args.short_side,
+    data_dir=os.path.expanduser(args.data_dir),
+    file_format='array_record',
   )
-  tfds_source.prepare(builder, args)
+  tfds_source.prepare_from(
+    builder, [args.imagenet_dir], options=f'short_side {args.short_side}'
+  )

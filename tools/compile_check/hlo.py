@@ -1,7 +1,7 @@
 """What a compiled program moves, read from its text.
 
 XLA's own figures count the body of a loop once. Here every computation counts
-as often as it runs.
+as often as it runs, and each branch of a conditional as if it were taken.
 """
 
 import collections
@@ -21,6 +21,10 @@ _BITS = {'pred': 8, 'bf16': 16}  # of types that do not end in their bits
 _ARRAY = re.compile(r'\b([a-z]+\d*\w*)\[([\d,]*)\](\{[^}]*\})?')
 _INSTRUCTION = re.compile(r'^\s*(ROOT )?%?([\w.\-]+) = (.*)$')
 _OPERATION = re.compile(r'(?:^| )([a-z][a-z0-9\-]*)\(')
+_BRANCHES = re.compile(
+  r'(?:true_computation|false_computation|branch_computations)='
+  r'(\{[^}]*\}|%?[\w.\-]+)'
+)
 _TRIPS = re.compile(r'known_trip_count[^}]*?(\d+)')
 _BOUND = re.compile(r'^s32\[\]\S* constant\((\d+)\)')
 _FREE = (
@@ -112,10 +116,9 @@ class Program:
       elif instruction.operation == 'call':
         self._visit(instruction.called('to_apply'), times, counter)
       elif instruction.operation == 'conditional':
-        for branch in re.findall(
-          r'(?:true|false)_computation=%?([\w.\-]+)', instruction.text
-        ):
-          self._visit(branch, times, counter)
+        for branches in _BRANCHES.findall(instruction.text):
+          for branch in re.findall(r'[\w.\-]+', branches):
+            self._visit(branch, times, counter)
 
   def _trips(self, loop: Instruction) -> int:
     """How often a loop runs; once if that cannot be told."""
