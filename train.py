@@ -57,7 +57,7 @@ def train_step(state, batch, *, task, tx, seed, num_microbatches, frozen=()):
     model_state=aux.model_state,
     opt_state=opt_state,
   )
-  grad_norm = optax.global_norm(grads)
+  grad_norm = optax.tree.norm(grads)
   return state, {'loss': loss, 'grad_norm': grad_norm, **aux.scalars}
 
 
