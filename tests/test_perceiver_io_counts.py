@@ -23,6 +23,7 @@ PUBLISHED = {
   'imagenet:original_learned': (55_951_080, 475.88),
   'imagenet:original_fourier': (42_135_859, 403.97),
   'imagenet:original_conv': (42_341_754, 367.21),
+  'imagenet:original_repeated': (44_912_254, None),
   'optical_flow': (41_057_134, 1886.92),
   'optical_flow:1024x16': (27_908_974, 985.69),
   'kinetics': (19_858_855, 7470.42),

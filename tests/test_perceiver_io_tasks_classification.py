@@ -11,21 +11,8 @@ import pytest
 
 from configs.perceiver_io import imagenet, mnist5k
 from perceiver_io.tasks import classification
-from train_lib import cost, mixing, optim
+from train_lib import mixing, optim
 from train_lib import task as task_lib
-
-# Counted on the reference code; the repeated cross-attends by the paper.
-NUM_PARAMS = {
-  'learned': 62_255_848,
-  'fourier': 48_440_627,
-  'conv': 48_646_522,
-  'fourier_jft': 213_082_618,
-  'conv_jft': 212_375_930,
-  'original_learned': 55_951_080,
-  'original_fourier': 42_135_859,
-  'original_conv': 42_341_754,
-  'original_repeated': 44_912_254,  # 44.9M (2021a, table 6)
-}
 
 
 def batch(size, height=28, channels=1, num_classes=10):
@@ -55,18 +42,14 @@ def tiny(kind='fourier'):
   return task, init(jax.random.key(0), batch(1, 6))
 
 
-@pytest.mark.parametrize('variant', NUM_PARAMS)
-def test_imagenet_models_have_the_published_sizes(variant):
-  """A step at full size is traced, not run."""
-  config = imagenet.get_config(variant)
-  task = task_lib.make_task(config)
+def test_a_step_of_full_size_is_traced():
+  """Not run. test_perceiver_io_counts.py counts its parameters."""
+  task = task_lib.make_task(imagenet.get_config('conv'))
   data = batch(4, 224, 3, 1000)
   variables = jax.eval_shape(task.init, jax.random.key(0), data)
-  assert cost.num_params(variables['params']) == NUM_PARAMS[variant]
   loss, aux = jax.eval_shape(task.loss, variables, data, jax.random.key(0))
   assert loss.shape == ()
-  assert set(aux.model_state) == set(variables) - {'params'}
-  assert ('batch_stats' in variables) == ('conv' in variant)
+  assert set(aux.model_state) == set(variables) - {'params'} == {'batch_stats'}
 
 
 def test_imagenet_variants_do_not_touch_each_other():
@@ -156,12 +139,12 @@ def test_a_mixed_pair_is_one_example():
   task, variables = tiny()
   data = batch(8, 6)
   mixed = dataclasses.replace(task, mixing=mixing.HalvesMixing(10, 0.2, 0.1))
-  loss, aux = mixed.loss(variables, data, jax.random.key(3))
+  loss, aux = jax.jit(mixed.loss)(variables, data, jax.random.key(3))
   assert aux.weight == 4
   images, targets = mixing.HalvesMixing(10, 0.2, 0.1)(
     jax.random.key(3), jnp.asarray(data['image']), jnp.asarray(data['label'])
   )
-  logits = task.predict(variables, {'image': images})['logits']
+  logits = jax.jit(task.predict)(variables, {'image': images})['logits']
   expected = -np.mean(np.sum(targets * jax.nn.log_softmax(logits), axis=-1))
   np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
@@ -185,8 +168,10 @@ def test_learned_positions_do_not_care_for_the_order_of_pixels():
   positions = moved['params']['inputs']['positions']['positions']
   positions['table'] = 50 * table[order]
 
+  predict = jax.jit(task.predict)
+
   def logits(variables, image):
-    return np.asarray(task.predict(variables, {'image': image})['logits'])
+    return np.asarray(predict(variables, {'image': image})['logits'])
 
   expected = logits(big, image)
   np.testing.assert_allclose(logits(moved, permuted), expected, atol=1e-5)
