@@ -8,6 +8,7 @@ import pytest
 from configs.perceiver_io import arrays as config_file
 from data.arrays import arrays as arrays_data
 from perceiver_io.position_encoding import fourier_features
+from tests.compiled_task import CompiledTask
 from train_lib import batch_layout
 from train_lib.task import make_task
 
@@ -22,7 +23,7 @@ def make(kind, num_outputs, dense=False, y_mean=(), y_std=(), decoded=True):
     kind=kind, num_outputs=num_outputs, dense=dense, y_mean=y_mean, y_std=y_std
   )
   config.model.max_resolution = (6, 6)
-  return make_task(config)
+  return CompiledTask(make_task(config))
 
 
 def batch_of(label, label_mask=None, num=4, queries=None):
@@ -185,7 +186,7 @@ def test_batches_of_the_data_set_fit():
   config.task.update(
     kind='classes', num_outputs=3, dense=False, y_mean=(), y_std=()
   )
-  task = make_task(config)
+  task = CompiledTask(make_task(config))
   variables = task.init(jax.random.key(0), batch)
   assert task.predict(variables, batch)['logits'].shape == (4, 3)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from perceiver_io.tasks import autoencoding
+from tests.compiled_task import CompiledTask
 from tests.small_autoencoder import (
   CLASSES,
   NUM_POINTS,
@@ -249,7 +250,7 @@ def test_psnr_of_a_perfect_copy_is_infinite():
 
 def test_what_a_clip_lacks_does_not_count(variables):
   """Neither in the loss nor in the metrics: of all others it is the mean."""
-  task = make_task()
+  task = CompiledTask(make_task())
   batch = make_batch()
   lacking = {**batch, 'has_audio': np.float32([0, 1, 1])}
 

@@ -9,6 +9,7 @@ from scipy import special
 from configs.baselines import entity_transformer as transformer_config
 from configs.perceiver_io import starcraft as config_lib
 from data.entities import entities
+from tests.compiled_task import CompiledTask
 from train_lib import batch_layout, cost
 from train_lib import task as task_lib
 
@@ -27,7 +28,7 @@ def make_task(make_encoder=config_lib.PERCEIVER):
     'num_layers' if 'num_layers' in config.model.encoder else 'num_self_attends'
   )
   config.model.encoder[layers] = 1
-  task = task_lib.make_task(config)
+  task = CompiledTask(task_lib.make_task(config))
   examples = [
     e for e in entities.synthetic('test', 200) if len(e['selected']) <= M
   ][:5]
@@ -104,7 +105,8 @@ def test_loss_and_metrics_are_those_by_hand():
   task, variables, batch = make_task()
   batch['mask'] = np.float32([1, 1, 1, 1, 0])
   names = ('categories', 'numbers', 'entity_mask', 'selected')
-  units, targets = task.model.apply(variables, *(batch[k] for k in names))
+  apply = jax.jit(task.model.apply)
+  units, targets = apply(variables, *(batch[k] for k in names))
   units, targets = (
     special.log_softmax(np.asarray(x, np.float64), axis=-1)
     for x in (units, targets)
@@ -143,10 +145,11 @@ def test_targets_follow_the_selected_unit(made):
   own = task.predict(variables, batch)
   best = np.asarray(own['units']).argmax(axis=1)
   selected = np.eye(M, dtype='f')[best]
-  _, same = task.model.apply(variables, *(batch[k] for k in names), selected)
+  apply = jax.jit(task.model.apply)
+  _, same = apply(variables, *(batch[k] for k in names), selected)
   np.testing.assert_allclose(own['targets'], same, atol=1e-5)
   other = np.eye(M, dtype='f')[(best + 1) % 3]
-  _, changed = task.model.apply(variables, *(batch[k] for k in names), other)
+  _, changed = apply(variables, *(batch[k] for k in names), other)
   assert np.abs(same - changed)[:, M:].max(axis=1).min() > 1e-3
 
 

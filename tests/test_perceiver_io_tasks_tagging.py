@@ -10,6 +10,7 @@ from sklearn import linear_model
 
 from configs.perceiver_io import audioset as config_lib
 from perceiver_io.evaluators import linear_sounds, mean_average_precision
+from tests.compiled_task import CompiledTask
 from train_lib import cost, evaluators
 from train_lib import task as task_lib
 
@@ -27,7 +28,7 @@ def make_task(num_clips=3, **dropout):
   config.model.modalities.image.update(spatial=4, num_bands=2)
   config.model.update(num_classes=5, query_channels=16)
   config.task.dropout = dropout
-  task = task_lib.make_task(config)
+  task = CompiledTask(task_lib.make_task(config))
   rng = np.random.default_rng(0)
   batch = {
     'audio': rng.uniform(-1, 1, (4, num_clips, 40)).astype('f'),
@@ -43,7 +44,7 @@ def make_task(num_clips=3, **dropout):
 
 def logits_of(task, variables, audio, image):
   return np.asarray(
-    task.model.apply(
+    jax.jit(task.model.apply)(
       variables,
       {'audio': audio, 'image': image.astype('f') / 127.5 - 1},
     ),
@@ -102,7 +103,7 @@ def test_modalities_are_dropped_by_example_and_as_often_as_asked():
   kept = logits_of(task, variables, batch['audio'][:, 0], image)
   # Zeros after normalisation.
   gone = np.asarray(
-    task.model.apply(
+    jax.jit(task.model.apply)(
       variables,
       {'audio': batch['audio'][:, 0], 'image': np.zeros(image.shape, 'f')},
     )
@@ -280,7 +281,7 @@ def test_what_an_example_lacks_is_as_if_dropped():
   found = np.asarray(task.predict(variables, lacking)['probabilities'])
   plain = np.asarray(task.predict(variables, batch)['probabilities'])
   gone = [
-    task.model.apply(
+    jax.jit(task.model.apply)(
       variables,
       {
         'audio': batch['audio'][:, i],

@@ -8,6 +8,7 @@ import pytest
 
 from configs.perceiver_io import finetune_text
 from data.language import table
+from tests.compiled_task import CompiledTask
 from train_lib import run_files
 from train_lib.task import label_ranges_of, make_task
 
@@ -17,7 +18,7 @@ def setup():
   config = finetune_text.get_config('tiny')
   config.data.source = 'synthetic'
   config, classes = run_files.derived(config)
-  task = make_task(config)
+  task = CompiledTask(make_task(config))
   examples = [
     table.preprocess(x, train=True, rng=None, length=config.model.max_length)
     for x in table.synthetic('train', 12)
@@ -85,7 +86,7 @@ def test_a_number_is_learnt_in_its_units():
   config.task.update(
     kind='numbers', num_outputs=1, y_mean=(1500.0,), y_std=(500.0,)
   )
-  task = make_task(config)
+  task = CompiledTask(make_task(config))
   assert 'label' not in label_ranges_of(task)  # any number
   examples = [
     table.preprocess(
@@ -98,18 +99,22 @@ def test_a_number_is_learnt_in_its_units():
   ]
   batch = jax.tree.map(lambda *xs: jnp.stack(xs), *examples)
   batch['mask'] = jnp.ones(2)
-  variables = jax.jit(task.init)(jax.random.key(0), batch)
-  predict = jax.jit(task.predict)
-  numbers = predict(variables, batch)['numbers']
+  variables = task.init(jax.random.key(0), batch)
+  numbers = task.predict(variables, batch)['numbers']
   found = {k: x.compute() for k, x in task.metrics(variables, batch).items()}
   error = np.asarray(numbers[:, 0]) - [1000, 2000]
   assert found['mae'] == pytest.approx(abs(error).mean(), rel=1e-4)
   assert found['loss'] == pytest.approx(np.mean((error / 500) ** 2), rel=1e-4)
   tx = optax.adam(3e-3)
-  step = jax.jit(jax.grad(lambda v: task.loss(v, batch, None)[0]))
   state = tx.init(variables)
+
+  @jax.jit
+  def step(variables, state):
+    grads = jax.grad(lambda v: task.loss(v, batch, None)[0])(variables)
+    updates, state = tx.update(grads, state)
+    return optax.apply_updates(variables, updates), state
+
   for _ in range(60):
-    updates, state = tx.update(step(variables), state)
-    variables = optax.apply_updates(variables, updates)
-  numbers = predict(variables, batch)['numbers'][:, 0]
+    variables, state = step(variables, state)
+  numbers = task.predict(variables, batch)['numbers'][:, 0]
   np.testing.assert_allclose(numbers, [1000, 2000], atol=50)
