@@ -119,6 +119,7 @@ class ViT(nn.Module):
     kernel_init: of all kernels but the attention's, which has its own. The
       default is for widths like DeiT's: at 24 channels layers that begin so
       hardly pass anything on.
+    position_init: of the learned positions.
   """
 
   attention: nn.Module = SelfAttention(num_heads=6)
@@ -129,6 +130,7 @@ class ViT(nn.Module):
   mlp_ratio: int = 4
   class_token: bool = True
   kernel_init: Initializer = _normal
+  position_init: Initializer = _normal
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -158,7 +160,7 @@ class ViT(nn.Module):
       token = self.param('class_token', _normal, (1, self.channels))
       token = jnp.broadcast_to(token, (x.shape[0], *token.shape))
       x = jnp.concatenate([token, x], axis=1)
-    x += self.param('positions', _normal, x.shape[1:])
+    x += self.param('positions', self.position_init, x.shape[1:])
     for i in range(self.num_layers):
       x = Block(
         self.attention, self.mlp_ratio, self.kernel_init, name=f'block_{i}'
@@ -183,7 +185,8 @@ def make_vit(
 ) -> ViT:
   """A small ViT without a class token, whose attention a config names.
 
-  Its kernels, and those of any attention, begin by their fan-in (LeCun's).
+  Its kernels, and those of any attention, begin by their fan-in (LeCun's), and
+  so patches of images are numbers about 1; positions begin as large as that.
 
   Args:
     make_attention: the dotted name of a function as in `baselines.attentions`.
@@ -206,4 +209,5 @@ def make_vit(
     mlp_ratio=mlp_ratio,
     class_token=False,
     kernel_init=kernel_init,
+    position_init=nn.initializers.normal(0.5),
   )

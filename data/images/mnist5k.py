@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from data import image_ops, tfds_source
 from data.images import made_up
 
+_SIDE = 28
 # Of the pixels of MNIST's 60,000 training digits, in [0, 1].
 _MEAN, _STD = (0.1307,), (0.3081,)
 
@@ -32,7 +33,7 @@ class Mnist5k(tfds.core.GeneratorBasedBuilder):
       features=tfds.features.FeaturesDict(
         {
           'image': tfds.features.Image(
-            shape=(28, 28, 1), encoding_format='png'
+            shape=(_SIDE, _SIDE, 1), encoding_format='png'
           ),
           'label': tfds.features.ClassLabel(num_classes=10),
         }
@@ -77,7 +78,7 @@ def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
 def synthetic(split: str, num_examples: int = 256) -> list[dict[str, Any]]:
   """Examples shaped like `source`'s: ten patterns under noise."""
   return made_up.patterns(
-    split, num_examples, shape=(28, 28, 1), levels=200, noise=56
+    split, num_examples, shape=(_SIDE, _SIDE, 1), levels=200, noise=56
   )
 
 
@@ -89,6 +90,7 @@ def preprocess(
   degrees: float = 0.0,
   translate: float = 0.0,
   scale: tuple[float, float] = (1.0, 1.0),
+  side: int = _SIDE,
   permutation_seed: int | None = None,
 ) -> dict[str, np.ndarray]:
   """Normalises a digit and, in training, moves it about.
@@ -100,19 +102,22 @@ def preprocess(
     degrees: the largest rotation, either way.
     translate: the largest shift along each axis, in pixels.
     scale: the range of the magnification.
-    permutation_seed: of one permutation of the 784 pixels that all images
-      undergo in the end, in training and evaluation; None for none.
+    side: S, of the image in pixels; smaller ones are means of the 28 x 28.
+    permutation_seed: of one permutation of the pixels that all images undergo
+      in the end, in training and evaluation; None for none.
 
   Returns:
-    `image` float32 [28, 28, 1] and `label` int32 [].
+    `image` float32 [S, S, 1] and `label` int32 [].
   """
   image = PIL.Image.fromarray(example['image'][:, :, 0])
   if train:
     image = image_ops.random_affine(
       image, rng, degrees=degrees, translate=translate, scale=scale
     )
+  if side != _SIDE:
+    image = image.resize((side, side), PIL.Image.Resampling.BOX)
   pixels = image_ops.normalize(image, _MEAN, _STD)
   if permutation_seed is not None:
-    order = np.random.default_rng(permutation_seed).permutation(28 * 28)
+    order = np.random.default_rng(permutation_seed).permutation(side**2)
     pixels = pixels.reshape(-1)[order].reshape(pixels.shape)
   return {'image': pixels, 'label': np.int32(example['label'])}
