@@ -208,3 +208,16 @@ def test_the_task_trains_and_counts_as_its_parts_do():
   accuracy = (logits.argmax(1) == batch['label'])[:2].mean()
   found = task.metrics(variables, batch)['accuracy'].compute()
   assert found == pytest.approx(accuracy)
+
+
+def test_a_small_vit_begins_with_positions_as_large_as_its_patches():
+  """Smaller ones are not seen for hundreds of steps."""
+  config = configs.get_config('full')
+  model = classification.make_task(config.task, config.model).model
+  images = np.random.default_rng(0).standard_normal((2, 28, 28, 1))
+  images = images.astype(np.float32)
+  params = jax.jit(model.init)(jax.random.key(0), images)['params']
+  patches = images.reshape(2, 14, 2, 14, 2).swapaxes(2, 3).reshape(-1, 4)
+  tokens = patches @ np.asarray(params['patches']['kernel']).reshape(4, -1)
+  ratio = np.std(params['positions']) / np.std(tokens)
+  assert 0.3 < ratio < 3

@@ -1,6 +1,7 @@
-"""The permutation of MNIST's pixels."""
+"""Sides of MNIST's digits, and the permutation of their pixels."""
 
 import numpy as np
+import pytest
 
 from data.images import mnist5k
 
@@ -31,3 +32,26 @@ def test_one_permutation_for_all_digits_that_its_seed_decides():
   )
   np.testing.assert_array_equal(trained['image'].reshape(-1), moved_a)
   assert not np.array_equal(pixels(low, permutation_seed=1), moved_a)
+
+
+@pytest.mark.parametrize('side', [14, 7, 4, 1])
+def test_smaller_digits_are_means_of_squares(side):
+  image = np.random.default_rng(0).integers(0, 256, (28, 28, 1), np.uint8)
+  example = {'image': image, 'label': 3}
+  factor = 28 // side
+  squares = image.reshape(side, factor, side, factor)
+  found = pixels(example, side=side) * 0.3081 + 0.1307
+  np.testing.assert_allclose(
+    255 * found,
+    squares.mean((1, 3)).reshape(-1),
+    atol=1.01,  # rounded across and down
+  )
+  moved = pixels(example, side=side, permutation_seed=0) * 0.3081 + 0.1307
+  np.testing.assert_allclose(np.sort(moved), np.sort(found), atol=1e-6)
+
+
+@pytest.mark.parametrize('side', [0, 29])
+def test_other_sides_are_refused(side):
+  example = {'image': np.zeros((28, 28, 1), np.uint8), 'label': 3}
+  with pytest.raises(ValueError, match=f'side: found {side}, expected 1 to 28'):
+    pixels(example, side=side)

@@ -102,13 +102,21 @@ def preprocess(
     degrees: the largest rotation, either way.
     translate: the largest shift along each axis, in pixels.
     scale: the range of the magnification.
-    side: S, of the image in pixels; smaller ones are means of the 28 x 28.
+    side: S, of the image in pixels, from 1 to 28; smaller ones are means of the
+      28 x 28.
     permutation_seed: of one permutation of the pixels that all images undergo
       in the end, in training and evaluation; None for none.
 
   Returns:
     `image` float32 [S, S, 1] and `label` int32 [].
+
+  Raises:
+    ValueError: for another side.
   """
+  if not 1 <= side <= _SIDE:
+    raise ValueError(
+      f'config.data.preprocess.side: found {side}, expected 1 to {_SIDE}.'
+    )
   image = PIL.Image.fromarray(example['image'][:, :, 0])
   if train:
     image = image_ops.random_affine(
