@@ -19,8 +19,12 @@ def written(folder, count=40):
   return folder
 
 
-def test_paragraphs_are_in_one_document_and_training_comes_first(tmp_path):
+def test_paragraphs_are_in_one_document_and_training_comes_first(
+  tmp_path, capsys
+):
   found = manuals.documents(written(tmp_path))
+  said = capsys.readouterr().out
+  assert said == '1 of 41 files are not UTF-8 and left out: old.txt.\n'
   texts = {split: [x for _, x in found[split]] for split in found}
   assert len(texts['train']) + len(texts['test']) == 40
   assert 1 <= len(texts['test']) < 10

@@ -74,15 +74,20 @@ def documents(folder: pathlib.Path) -> dict[str, list[tuple[str, str]]]:
     ValueError: if the folder has none for one of them.
   """
   paths = sorted(p for p in folder.rglob('*') if p.suffix in _SUFFIXES)
-  names = {path: str(path.relative_to(folder)) for path in paths}
-  splits = {'train': [], 'test': []}
-  for path, name in names.items():
-    splits[text.split_of(name)].append(path)
+  splits, unread = {'train': [], 'test': []}, []
+  for path in paths:
+    name = str(path.relative_to(folder))
+    try:
+      splits[text.split_of(name)].append((name, folders.read_text(path)))
+    except ValueError:  # some manuals are older than UTF-8
+      unread.append(name)
+  if unread:
+    print(
+      f'{len(unread)} of {len(paths)} files are not UTF-8 and left out: '
+      f'{", ".join(unread[:3])}{", ..." if len(unread) > 3 else ""}.'
+    )
   seen: set[str] = set()
-  found = {
-    split: list(_new(((names[p], p) for p in chosen), seen))
-    for split, chosen in splits.items()
-  }
+  found = {split: list(_new(texts, seen)) for split, texts in splits.items()}
   for split, chosen in found.items():
     if not chosen:
       raise ValueError(
@@ -93,13 +98,12 @@ def documents(folder: pathlib.Path) -> dict[str, list[tuple[str, str]]]:
 
 
 def _new(
-  named_paths: Iterable[tuple[str, pathlib.Path]], seen: set[str]
+  named_texts: Iterable[tuple[str, str]], seen: set[str]
 ) -> Iterator[tuple[str, str]]:
-  """(name, text) of files that have enough not in `seen`, to which it is
-  added."""
-  for name, path in named_paths:
+  """Those that have enough not in `seen`, to which it is added."""
+  for name, whole in named_texts:
     kept = []
-    for paragraph in re.split(r'\n\s*\n', _read(path)):
+    for paragraph in re.split(r'\n\s*\n', whole):
       words = ' '.join(paragraph.split())
       if words and words not in seen and not _LEGAL.search(words):
         seen.add(words)
@@ -107,13 +111,6 @@ def _new(
     document = text.SEPARATOR.join(kept)
     if len(document) >= _MIN_CHARACTERS:
       yield name, document
-
-
-def _read(path: pathlib.Path) -> str:
-  try:
-    return folders.read_text(path)
-  except ValueError:  # some manuals are older than UTF-8
-    return ''
 
 
 def source(split: str, data_dir: str | None) -> Sequence:
