@@ -157,6 +157,11 @@ def test_models_that_a_linear_one_beats_tell_nothing(tmp_path):
     found = page.judgement(BY_NAME[name], tmp_path)
     assert found.verdict == claim.UNKNOWN
     assert '0.89 of a linear model' in found.measured
+  write_runs(tmp_path, 'attentions', values | {'paca_64': (0.95, 0.94, 0.96)})
+  found = page.judgement(BY_NAME['as_good_as_full'], tmp_path)
+  assert found.verdict == claim.HOLDS
+  behind = found.measured.rpartition('not reached by ')[2].split(', ')
+  assert set(behind) == set(values) - {'paca_64'}
 
 
 def test_permuting_must_cost_the_others_and_not_the_perceiver(tmp_path):

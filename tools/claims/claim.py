@@ -50,12 +50,23 @@ def verdict(holds: bool, otherwise: str = NOT) -> str:
 def if_learned(
   study: str, judge: Callable[[Found], Judgement]
 ) -> Callable[[Found], Judgement]:
-  """Nothing is told of models of digits of which none beats a linear one."""
+  """Of models of digits: names those that a linear one beats.
+
+  Nothing is told if it beats all of them.
+  """
 
   def judged(found: Found) -> Judgement:
     judgement = judge(found)
-    if max(map(statistics.mean, found[study].values())) > _LINEAR:
+    values = found[study]
+    behind = [x for x in values if statistics.mean(values[x]) <= _LINEAR]
+    if not behind:
       return judgement
+    if len(behind) < len(values):
+      return Judgement(
+        judgement.verdict,
+        f'{judgement.measured}. In so few steps the {_LINEAR} of a linear model '
+        f'of the pixels is not reached by {", ".join(behind)}',
+      )
     return Judgement(
       UNKNOWN,
       f'{judgement.measured}. In so few steps none reaches the {_LINEAR} of a '
