@@ -64,8 +64,8 @@ def if_learned(
     if len(behind) < len(values):
       return Judgement(
         judgement.verdict,
-        f'{judgement.measured}. In so few steps the {_LINEAR} of a linear model '
-        f'of the pixels is not reached by {", ".join(behind)}',
+        f'{judgement.measured}. In so few steps the {_LINEAR} of a linear '
+        f'model of the pixels is not reached by {", ".join(behind)}',
       )
     return Judgement(
       UNKNOWN,
