@@ -22,11 +22,15 @@ FILES = [file_of(size, seed) for seed, size in enumerate(SIZES)]
 
 
 def source_of_test(split, data_dir):
-  assert split in ('train', 'validation') and data_dir == 'prepared'
+  assert split in ('train', 'validation') and data_dir
   return [
     {'image': file, 'label': i, 'file_name': f'n{i}.JPEG'.encode()}
     for i, file in enumerate(FILES)
   ]
+
+
+def same_folder(folder):
+  return [f'--data_dir={folder}', f'--imagenet_dir={folder}']
 
 
 @pytest.fixture(scope='module')
@@ -35,7 +39,7 @@ def folder(tmp_path_factory):
   folder = tmp_path_factory.mktemp('shrunk')
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(imagenet, 'source', source_of_test)
-    imagenet_shrunk.main([f'--data_dir={folder}', '--imagenet_dir=prepared'])
+    imagenet_shrunk.main(same_folder(folder))
   return str(folder)
 
 
@@ -69,7 +73,7 @@ def test_validation_is_imagenets(folder):
 
 def test_another_side_is_prepared_anew(folder, monkeypatch, capsys):
   monkeypatch.setattr(imagenet, 'source', source_of_test)
-  arguments = [f'--data_dir={folder}', '--imagenet_dir=prepared']
+  arguments = same_folder(folder)
   imagenet_shrunk.main(arguments)
   assert 'prepared already' in capsys.readouterr().out
   try:

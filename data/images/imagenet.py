@@ -26,6 +26,7 @@ from data.images import device_augment, device_crop, rand_augment
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CROPS = dict(scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+NAME = 'imagenet2012'  # TFDS's
 _COMMAND = (
   'python -m data.prepare images.imagenet --data_dir DIR --manual_dir ARCHIVES'
 )
@@ -34,7 +35,7 @@ _COMMAND = (
 def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
   """`image` (a JPEG file's bytes), `label` in [0, 1000) and `file_name`."""
   return tfds_source.open_prepared(
-    'imagenet2012',
+    NAME,
     split,
     data_dir,
     command=_COMMAND,
@@ -228,4 +229,4 @@ def main(argv: list[str]):
     manual_dir='holds ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar',
   ).parse_args(argv)
   tfds_source.require_tensorflow('ImageNet')
-  tfds_source.prepare(functools.partial(tfds.builder, 'imagenet2012'), args)
+  tfds_source.prepare(functools.partial(tfds.builder, NAME), args)

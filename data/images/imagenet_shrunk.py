@@ -135,5 +135,7 @@ def main(argv: list[str]):
     file_format='array_record',
   )
   tfds_source.prepare_from(
-    builder, [args.imagenet_dir], options=f'short_side {args.short_side}'
+    builder,
+    [os.path.join(args.imagenet_dir, imagenet.NAME)],
+    options=f'short_side {args.short_side}',
   )
