@@ -114,7 +114,7 @@ def test_a_study_is_judged_when_it_is_whole(shared, own, expected, tmp_path):
 def test_every_study_has_a_claim_that_names_its_settings(name, tmp_path):
   settings = studies.STUDIES[name].settings
   values = {
-    setting: (0.85 + 0.01 * i, 0.87 + 0.01 * i, 0.86 + 0.01 * i)
+    setting: (0.90 + 0.01 * i, 0.92 + 0.01 * i, 0.91 + 0.01 * i)
     for i, setting in enumerate(settings)
   }
   write_runs(tmp_path, name, values)
@@ -136,11 +136,11 @@ def test_every_study_has_a_claim_that_names_its_settings(name, tmp_path):
 
 
 def test_as_good_needs_the_whole_interval_within_the_margin(tmp_path):
-  full = (0.9, 0.9, 0.9)
+  full = (0.95, 0.95, 0.95)
   for paca, expected in (
-    ((0.89, 0.891, 0.889), claim.HOLDS),
-    ((0.89, 0.85, 0.93), claim.IN_PART),
-    ((0.85, 0.851, 0.849), claim.NOT),
+    ((0.94, 0.941, 0.939), claim.HOLDS),
+    ((0.94, 0.90, 0.98), claim.IN_PART),
+    ((0.90, 0.901, 0.899), claim.NOT),
   ):
     values = {name: full for name in studies.STUDIES['attentions'].settings}
     write_runs(tmp_path, 'attentions', values | {'paca_64': paca})
@@ -159,9 +159,8 @@ def test_models_that_a_linear_one_beats_tell_nothing(tmp_path):
     assert '0.89 of a linear model' in found.measured
   write_runs(tmp_path, 'attentions', values | {'paca_64': (0.95, 0.94, 0.96)})
   found = page.judgement(BY_NAME['as_good_as_full'], tmp_path)
-  assert found.verdict == claim.HOLDS
-  behind = found.measured.rpartition('not reached by ')[2].split(', ')
-  assert set(behind) == set(values) - {'paca_64'}
+  assert found.verdict == claim.IN_PART
+  assert 'so few steps full did not reach the 0.89' in found.measured
 
 
 def test_permuting_must_cost_the_others_and_not_the_perceiver(tmp_path):

@@ -1,7 +1,7 @@
 """What a claim is, and what may be said of it."""
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 HOLDS = 'holds'
@@ -48,29 +48,29 @@ def verdict(holds: bool, otherwise: str = NOT) -> str:
 
 
 def if_learned(
-  study: str, judge: Callable[[Found], Judgement]
+  study: str, settings: Sequence[str], judge: Callable[[Found], Judgement]
 ) -> Callable[[Found], Judgement]:
-  """Of models of digits: names those that a linear one beats.
+  """Of models of digits that a claim compares, none may be behind a linear one.
 
-  Nothing is told if it beats all of them.
+  If all are, nothing is told; if some are, which are named, the claim holds in
+  part at most.
   """
 
   def judged(found: Found) -> Judgement:
     judgement = judge(found)
-    values = found[study]
-    behind = [x for x in values if statistics.mean(values[x]) <= _LINEAR]
+    means = {name: statistics.mean(found[study][name]) for name in settings}
+    behind = [name for name, mean in means.items() if mean <= _LINEAR]
     if not behind:
       return judgement
-    if len(behind) < len(values):
-      return Judgement(
-        judgement.verdict,
-        f'{judgement.measured}. In so few steps the {_LINEAR} of a linear '
-        f'model of the pixels is not reached by {", ".join(behind)}',
-      )
+    if len(behind) == len(means):
+      verdict, who = UNKNOWN, 'none reached'
+    else:
+      verdict, who = judgement.verdict, f'{", ".join(behind)} did not reach'
+      verdict = IN_PART if verdict == HOLDS else verdict
     return Judgement(
-      UNKNOWN,
-      f'{judgement.measured}. In so few steps none reaches the {_LINEAR} of a '
-      'linear model of the pixels: who learns first is told, not who is best',
+      verdict,
+      f'{judgement.measured}. In so few steps {who} the {_LINEAR} of a linear '
+      'model of the pixels: who learns first is told, not who is best',
     )
 
   return judged
