@@ -109,6 +109,7 @@ _RANGES = 'scale', 'log_scale', 'crop_range'
 RULES: tuple[tuple[str, Rule], ...] = (
   ('seed', whole(0, 2**32 - 1)),
   ('permutation_seed', whole(0, 2**32 - 1, optional=True)),
+  ('side', whole(1, optional=True)),
   # How long, how often, how many at once.
   ('num_steps|every_steps|log_every_steps|update_every_steps', whole(1)),
   ('warmup_steps|flat_steps|num_threads|num_workers', whole(0)),

@@ -72,7 +72,7 @@ def get_config(variant: str = 'fourier') -> ml_collections.ConfigDict:
     degrees=10.0,
     translate=2.0,
     scale=(0.9, 1.1),
-    side=28,
+    side=config_dict.placeholder(int),
     permutation_seed=permutation,
   )
   steps_per_epoch = common.num_batches(

@@ -90,7 +90,7 @@ def preprocess(
   degrees: float = 0.0,
   translate: float = 0.0,
   scale: tuple[float, float] = (1.0, 1.0),
-  side: int = _SIDE,
+  side: int | None = None,
   permutation_seed: int | None = None,
 ) -> dict[str, np.ndarray]:
   """Normalises a digit and, in training, moves it about.
@@ -102,8 +102,8 @@ def preprocess(
     degrees: the largest rotation, either way.
     translate: the largest shift along each axis, in pixels.
     scale: the range of the magnification.
-    side: S, of the image in pixels, from 1 to 28; smaller ones are means of the
-      28 x 28.
+    side: S, of the image in pixels, from 1 to 28, which None is; smaller ones
+      are means of the 28 x 28.
     permutation_seed: of one permutation of the pixels that all images undergo
       in the end, in training and evaluation; None for none.
 
@@ -113,6 +113,7 @@ def preprocess(
   Raises:
     ValueError: for another side.
   """
+  side = _SIDE if side is None else side
   if not 1 <= side <= _SIDE:
     raise ValueError(
       f'config.data.preprocess.side: found {side}, expected 1 to {_SIDE}.'
