@@ -35,9 +35,8 @@ def test_the_page_is_made_of_the_files():
 def test_plots_are_there_if_the_page_shows_them():
   shown = page.PAGE.read_text()
   for plot in plots.PLOTS:
-    assert (f'images/{plot.file}' in shown) == (
-      plots.FOLDER / plot.file
-    ).exists()
+    exists = (plots.FOLDER / plot.file).exists()
+    assert (f'images/{plot.file}' in shown) == exists
 
 
 def test_rows_say_what_where_and_by_what():
@@ -128,11 +127,9 @@ def test_every_study_has_a_claim_that_names_its_settings(name, tmp_path):
   for setting in settings:
     named = setting.removesuffix(', permuted') in told
     assert named or name == 'cluster_labels'
+    metric = studies.STUDIES[name].metric
     mean = f'{np.mean(values[setting]):.3f} ± 0.025'
-    row = (
-      f'| {name} | {setting} | {studies.STUDIES[name].metric} | 3 | {mean} |'
-    )
-    assert row in page_text
+    assert f'| {name} | {setting} | {metric} | 3 | {mean} |' in page_text
 
 
 def test_as_good_needs_the_whole_interval_within_the_margin(tmp_path):
@@ -142,16 +139,15 @@ def test_as_good_needs_the_whole_interval_within_the_margin(tmp_path):
     ((0.94, 0.90, 0.98), claim.IN_PART),
     ((0.90, 0.901, 0.899), claim.NOT),
   ):
-    values = {name: full for name in studies.STUDIES['attentions'].settings}
+    values = dict.fromkeys(studies.STUDIES['attentions'].settings, full)
     write_runs(tmp_path, 'attentions', values | {'paca_64': paca})
     found = page.judgement(BY_NAME['as_good_as_full'], tmp_path)
     assert found.verdict == expected, paca
 
 
 def test_models_that_a_linear_one_beats_tell_nothing(tmp_path):
-  values = {
-    name: (0.3, 0.31, 0.32) for name in studies.STUDIES['attentions'].settings
-  }
+  settings = studies.STUDIES['attentions'].settings
+  values = dict.fromkeys(settings, (0.3, 0.31, 0.32))
   write_runs(tmp_path, 'attentions', values)
   for name in 'as_good_as_full', 'other_attentions', 'best_number':
     found = page.judgement(BY_NAME[name], tmp_path)
@@ -164,8 +160,8 @@ def test_models_that_a_linear_one_beats_tell_nothing(tmp_path):
 
 
 def test_permuting_must_cost_the_others_and_not_the_perceiver(tmp_path):
-  names = studies.STUDIES['permuted'].settings
-  values = {name: (0.9, 0.91, 0.92) for name in names}
+  settings = studies.STUDIES['permuted'].settings
+  values = dict.fromkeys(settings, (0.9, 0.91, 0.92))
   for name in ('convolution', 'ViT'):
     values[f'{name}, permuted'] = 0.5, 0.52, 0.51
   write_runs(tmp_path, 'permuted', values)
@@ -176,17 +172,21 @@ def test_permuting_must_cost_the_others_and_not_the_perceiver(tmp_path):
 
 
 def test_clusters_specialise_beyond_both_controls():
-  def found(trained, untrained):
-    probe = {
-      'stage_1, trained': trained,
-      'stage_1, untrained': untrained,
-      'stage_1, dealt at random': 0.01,
-    }
-    return {'cluster_labels': {'probes': {'brain': [probe] * 3}}}
+  def verdict(*stages):
+    probes = [
+      {f'{i}, trained': stage[seed] for i, stage in enumerate(stages)}
+      | {f'{i}, untrained': 0.2 for i, _ in enumerate(stages)}
+      | {f'{i}, dealt at random': 0.01 for i, _ in enumerate(stages)}
+      for seed in range(3)
+    ]
+    study = {'probes': {'brain': probes}}
+    return rows_trained.cluster_labels({'cluster_labels': study}).verdict
 
-  judge = rows_trained.cluster_labels
-  assert judge(found(0.4, 0.2)).verdict == claim.HOLDS
-  assert judge(found(0.2, 0.4)).verdict == claim.NOT
+  better, perhaps, worse = [0.4] * 3, [0.1, 0.3, 0.5], [0.1] * 3
+  assert verdict(better) == verdict(better, better) == claim.HOLDS
+  assert verdict(worse) == verdict(worse, worse) == claim.NOT
+  for stages in ((perhaps,), (better, perhaps), (better, worse)):
+    assert verdict(*stages) == claim.IN_PART
 
 
 def test_intervals_are_students():
@@ -283,11 +283,11 @@ def shortened(name, **options):
 OF_A_CONFIG = {
   next(iter(study.settings.values())).config.partition(':')[0]: name
   for name, study in studies.STUDIES.items()
-}.values()
+}
 
 
 @pytest.mark.full
-@pytest.mark.parametrize('name', OF_A_CONFIG)
+@pytest.mark.parametrize('name', OF_A_CONFIG.values())
 def test_a_run_is_added_to_its_file(name, tmp_path):
   study = shortened(name)
   setting = next(iter(study.settings))

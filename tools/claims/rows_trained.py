@@ -118,16 +118,15 @@ def cluster_labels(found: Found) -> Judgement:
     name: interval([probe[name] for probe in probes]) for name in probes[0]
   }
   stages = sorted({name.partition(',')[0] for name in shares})
-  held = []
+  verdicts = set()
   for stage in stages:
     trained = [probe[f'{stage}, trained'] for probe in probes]
-    held.append(
-      all(
-        difference(trained, [p[f'{stage}, {other}'] for p in probes]).low > 0
-        for other in ('untrained', 'dealt at random')
-      )
-    )
-  verdict = HOLDS if all(held) else IN_PART if any(held) else NOT
+    of_stage = [
+      _better(difference(trained, [p[f'{stage}, {other}'] for p in probes]))
+      for other in ('untrained', 'dealt at random')
+    ]
+    verdicts.add(max(of_stage, key=(HOLDS, IN_PART, NOT).index))
+  verdict = verdicts.pop() if len(verdicts) == 1 else IN_PART
   return Judgement(
     verdict,
     "share of the tissues' entropy that a patch's cluster tells: "
