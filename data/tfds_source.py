@@ -143,16 +143,27 @@ def preparation_parser(
 def prepare(
   make_builder: Callable[..., tfds.core.DatasetBuilder],
   args: argparse.Namespace,
+  paths: Sequence[str] = (),
+  options: str = '',
 ) -> None:
-  """Prepares a data set as the flags of `preparation_parser` say."""
+  """Prepares a data set as the flags of `preparation_parser` say.
+
+  Args:
+    make_builder: of the data set.
+    args: the flags.
+    paths: what it is made of beside --manual_dir, see `prepare_from`.
+    options: see `prepare_from`.
+  """
   builder = make_builder(
     data_dir=os.path.expanduser(args.data_dir), file_format='array_record'
   )
   config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-  if args.manual_dir is None:
-    builder.download_and_prepare(download_config=config)
+  if args.manual_dir is not None:
+    paths = [*paths, args.manual_dir]
+  if paths:
+    prepare_from(builder, paths, config, options)
   else:
-    prepare_from(builder, [args.manual_dir], config)
+    builder.download_and_prepare(download_config=config)
 
 
 def prepare_from(

@@ -14,6 +14,7 @@ follow, and their images are ImageNet's own.
 """
 
 import concurrent.futures
+import functools
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -128,14 +129,13 @@ def main(argv: list[str]):
     parser.error(
       f'--short_side: found {args.short_side}, expected pixels, from 1.'
     )
-  builder = ImagenetShrunk(
-    imagenet_dir=args.imagenet_dir,
-    short_side=args.short_side,
-    data_dir=os.path.expanduser(args.data_dir),
-    file_format='array_record',
-  )
-  tfds_source.prepare_from(
-    builder,
-    [os.path.join(args.imagenet_dir, imagenet.NAME)],
+  tfds_source.prepare(
+    functools.partial(
+      ImagenetShrunk,
+      imagenet_dir=args.imagenet_dir,
+      short_side=args.short_side,
+    ),
+    args,
+    paths=[os.path.join(args.imagenet_dir, imagenet.NAME)],
     options=f'short_side {args.short_side}',
   )

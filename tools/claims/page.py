@@ -147,12 +147,12 @@ def _runs(folder) -> str:
   header = ('study', 'setting', 'metric', 'seeds', 'mean', 'parameters')
   header += ('10⁶ multiply-adds', 'CPU seconds a run')
   table = (header, ('---',) * len(header), *lines)
-  return f'\n## All that was trained\n\n{_LINEAR}\n' + ''.join(
+  return f'\n## All that was trained\n\n{_LINEAR_MODELS}\n' + ''.join(
     f'| {" | ".join(line)} |\n' for line in table
   )
 
 
-_LINEAR = """\
+_LINEAR_MODELS = """\
 Beside accuracies on digits: of logistic regressions of the pixels with four
 penalties (scikit-learn's C of 0.001, 0.01, 0.1 and 1) the best has 0.904 on the
 same test digits, and 0.913 on 14 x 14 pixels.

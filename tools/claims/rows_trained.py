@@ -47,12 +47,12 @@ def _compared(
   return judge
 
 
-_LINEAR = 'linear', 'linformer', 'local_window', 'big_bird', 'performer'
+_CHEAP = 'linear', 'linformer', 'local_window', 'big_bird', 'performer'
 _NUMBERS = 'paca_16', 'paca_49', 'paca_64', 'paca_100'
 
 
 def other_attentions(found: Found) -> Judgement:
-  values, others = found['attentions'], _LINEAR
+  values, others = found['attentions'], _CHEAP
   behind = [
     name
     for name in others
@@ -169,7 +169,7 @@ ROWS = (
     _SURVEY,
     '',
     ('attentions',),
-    claim.if_learned('attentions', ('paca_64', *_LINEAR), other_attentions),
+    claim.if_learned('attentions', ('paca_64', *_CHEAP), other_attentions),
   ),
   Claim(
     'best_number',
