@@ -45,7 +45,7 @@ def make_task(make_encoder=config_lib.PERCEIVER):
   for row, units in enumerate([[0], [1], [], [0, 1], [1]]):
     batch['selected'][row, units] = 1
   batch['entity_mask'][:, :3] = 1
-  variables = jax.jit(task.init)(jax.random.key(0), batch)
+  variables = task.init(jax.random.key(0), batch)
   leaves, structure = jax.tree.flatten(variables)
   rng = np.random.default_rng(0)
   leaves = [x + 0.1 * rng.standard_normal(x.shape).astype('f') for x in leaves]

@@ -106,7 +106,7 @@ def made(request):
     config.model = config_lib.get_config('tiny').model
   config.task.names = tuple(glue.TASKS)
   task = CompiledTask(task_lib.make_task(config))
-  variables = jax.jit(task.init)(jax.random.key(0), batch())
+  variables = task.init(jax.random.key(0), batch())
   return request.param, task, variables
 
 

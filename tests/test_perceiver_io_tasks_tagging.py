@@ -36,7 +36,7 @@ def make_task(num_clips=3, **dropout):
     'labels': rng.integers(0, 2, (4, 5)).astype('f'),
     'mask': np.float32([1, 1, 1, 0]),
   }
-  variables = jax.jit(task.init)(jax.random.key(0), batch)
+  variables = task.init(jax.random.key(0), batch)
   leaves, structure = jax.tree.flatten(variables)
   leaves = [x + 0.1 * rng.standard_normal(x.shape).astype('f') for x in leaves]
   return task, structure.unflatten(leaves), batch
@@ -82,7 +82,7 @@ def test_predictions_are_means_over_clips_and_the_loss_the_first_s():
 
 def test_a_dropped_modality_has_no_influence():
   task, variables, batch = make_task(num_clips=1, image=1.0)
-  loss = jax.jit(task.loss)
+  loss = task.loss
   key = jax.random.key(0)
   plain, _ = loss(variables, batch, key)
   other, _ = loss(variables, {**batch, 'image': 255 - batch['image']}, key)
@@ -115,7 +115,7 @@ def test_modalities_are_dropped_by_example_and_as_often_as_asked():
     return -(x + (1 - labels) * special.log_expit(-logits)).mean(axis=1)[:1]
 
   one = {**batch, 'mask': np.float32([1, 0, 0, 0])}
-  jitted = jax.jit(task.loss)
+  jitted = task.loss
   found = np.array(
     [jitted(variables, one, jax.random.key(i))[0] for i in range(200)]
   )

@@ -25,7 +25,7 @@ def setup():
   ]
   batch = jax.tree.map(lambda *xs: jnp.stack(xs), *examples)
   batch['mask'] = jnp.ones(12)
-  variables = jax.jit(task.init)(jax.random.key(0), batch)
+  variables = task.init(jax.random.key(0), batch)
   return classes, task, batch, variables
 
 
@@ -33,12 +33,12 @@ def test_classes_are_those_of_the_table(setup):
   classes, task, batch, variables = setup
   assert classes == ('art', 'music', 'sport')
   assert label_ranges_of(task) == {'label': (3, None), 'ids': (262, None)}
-  assert jax.jit(task.predict)(variables, batch)['logits'].shape == (12, 3)
+  assert task.predict(variables, batch)['logits'].shape == (12, 3)
 
 
 def test_what_is_padded_is_not_read(setup):
   _, task, batch, variables = setup
-  predict = jax.jit(task.predict)
+  predict = task.predict
   padded = batch['input_mask'] == 0
   assert padded.any() and not padded.all()
   changed = batch | {'ids': jnp.where(padded, 77, batch['ids'])}
@@ -52,10 +52,10 @@ def test_what_is_padded_is_not_read(setup):
 
 def test_metrics_leave_out_what_is_masked(setup):
   _, task, batch, variables = setup
-  metrics = jax.jit(task.metrics)
+  metrics = task.metrics
   half = batch | {'mask': jnp.arange(12) < 6}
   found = metrics(variables, half)
-  logits = np.asarray(jax.jit(task.predict)(variables, batch)['logits'])[:6]
+  logits = np.asarray(task.predict(variables, batch)['logits'])[:6]
   hits = logits.argmax(-1) == np.asarray(batch['label'])[:6]
   assert found['accuracy'].compute() == pytest.approx(hits.mean())
 
