@@ -17,6 +17,8 @@ import numpy as np
 
 from configs.paca_vit import models
 from paca_vit import classifier, names, segmentation
+from tools import published_models
+from train_lib import cost
 
 FOLDER = pathlib.Path(__file__).parent / 'golden' / 'paca_vit'
 
@@ -74,6 +76,16 @@ def shapes_of(model):
   """`model`'s variables as ShapeDtypeStructs."""
   images = jnp.zeros((1, 32, 32, model.backbone.in_channels))
   return jax.eval_shape(lambda: model.init(jax.random.key(0), images, False))
+
+
+def counts(model, side):
+  """Parameters and multiply-adds of an image, without an auxiliary head."""
+  image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+  published = published_models.Published(model, (image,), {'train': False})
+  variables, multiply_adds = cost.init_and_multiply_adds(
+    published.init_with_output, image
+  )
+  return cost.num_params(variables['params']), multiply_adds
 
 
 def random_variables(shapes):
