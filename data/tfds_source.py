@@ -119,6 +119,26 @@ def package_file(package: str, path: str, *, extra: str) -> str:
   return file
 
 
+def manual_file(folder: str, name: str, package: str) -> str:
+  """The path of a file of --manual_dir.
+
+  Args:
+    folder: --manual_dir.
+    name: of the file.
+    package: of Debian's that has it, for the message.
+
+  Raises:
+    FileNotFoundError: it is not there.
+  """
+  path = os.path.join(folder, name)
+  if not os.path.exists(path):
+    raise FileNotFoundError(
+      f"--manual_dir: found no {name} in {folder!r}; Debian's package "
+      f'{package} has it.'
+    )
+  return path
+
+
 def preparation_parser(
   module: str, description: str, manual_dir: str | None = None
 ) -> argparse.ArgumentParser:

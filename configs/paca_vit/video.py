@@ -9,7 +9,8 @@ order was not learned: none shows by itself whether its motion is even. Test
 windows are of other seconds than those of training. Beside it a linear model of
 the mean frame, which is at most right in half of the cases, since the mean has
 no order.
-Variants: `demo`; `tiny` is for tests.
+Variants: `demo`; `five_films` has two more, which data/video/five_films.py says
+how to get; `tiny` is for tests.
 """
 
 import ml_collections
@@ -17,8 +18,7 @@ import ml_collections
 from configs import common
 from configs.paca_vit import models
 
-VARIANTS = 'demo', 'tiny'
-DATA = 'data.video.films'
+VARIANTS = 'demo', 'five_films', 'tiny'
 
 
 def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
@@ -27,6 +27,9 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
   config.seed = 0
   config.num_steps = 1_500
   num_frames, tubelet_frames, image_size = 8, 4, 48
+  module, num_films = 'data.video.films', 3
+  if variant == 'five_films':
+    module, num_films = 'data.video.five_films', 5
   if variant == 'tiny':
     config.num_steps, image_size = 6, 16
 
@@ -38,14 +41,14 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     num_clusters=(32, 16),
     in_channels=3 * tubelet_frames,
     position_grid=(num_frames // tubelet_frames, *(2 * (image_size // 4,))),
-    num_classes=6,
+    num_classes=2 * num_films,
   )
   config.model.tubelet_frames = tubelet_frames
   if variant == 'tiny':
     config.model.update(channels=(8, 12), depths=(1, 1), num_clusters=(4, 3))
 
   config.data = common.data(
-    DATA,
+    module,
     split='train',
     batch_size=32,
     num_frames=num_frames,

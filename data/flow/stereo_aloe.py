@@ -11,7 +11,6 @@ Two photographs of 1,282 x 1,110 pixels and the disparity of the left one's
 The flow is (-disparity, 0): 25 to 211 pixels. One example, split 'test'.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,7 +44,8 @@ class StereoAloe(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self, folder):
     left, right, disparity = (
-      _file(folder, name) for name in ('aloeL.jpg', 'aloeR.jpg', 'aloeGT.png')
+      tfds_source.manual_file(folder, name, 'opencv-doc')
+      for name in ('aloeL.jpg', 'aloeR.jpg', 'aloeGT.png')
     )
     disparity = to_disparity(np.asarray(PIL.Image.open(disparity)))
     yield 'aloe', stereo_motorcycle.pair('aloe', left, right, disparity)
@@ -62,16 +62,6 @@ def main(argv):
 def to_disparity(pixels: np.ndarray) -> np.ndarray:
   """[H, W] pixels, infinite where the picture is 0: there it is unknown."""
   return np.where(pixels > 0, pixels.astype(np.float32), np.inf)
-
-
-def _file(folder: str, name: str) -> str:
-  path = os.path.join(folder, name)
-  if not os.path.exists(path):
-    raise FileNotFoundError(
-      f"--manual_dir: found no {name} in {folder!r}; Debian's package "
-      'opencv-doc has it.'
-    )
-  return path
 
 
 def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:

