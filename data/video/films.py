@@ -143,8 +143,8 @@ def preprocess(
   """A window's frames in their order or another; in training it is augmented.
 
   Training draws where the window begins, whether it runs backwards, a crop, a
-  mirror image and the brightness; all frames of a window share them. The order of a window is its
-  own in evaluation.
+  mirror image and the brightness; all frames of a window share them. The order
+  of a window is its own in evaluation.
 
   Args:
     example: of `source` or `synthetic`.
