@@ -132,6 +132,7 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
   if MODEL.value is not None:
+    runtime.initialize()
     print(workdir(MODEL.value))
     return
   for name in names():
