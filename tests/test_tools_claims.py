@@ -159,6 +159,21 @@ def test_models_that_a_linear_one_beats_tell_nothing(tmp_path):
   assert 'so few steps full did not reach the 0.89' in found.measured
 
 
+def test_of_losses_the_smaller_ones_learned(tmp_path):
+  bert = (3.25, 3.24, 3.26)
+  for perceiver, expected in (
+    ((3.1, 3.11, 3.09), claim.HOLDS),
+    ((3.4, 3.41, 3.42), claim.NOT),
+  ):
+    write_runs(tmp_path, 'bytes', {'Perceiver IO': perceiver, 'BERT': bert})
+    assert page.judgement(BY_NAME['bytes'], tmp_path).verdict == expected
+  bad = {'Perceiver IO': (3.4, 3.41, 3.42), 'BERT': (3.5, 3.51, 3.52)}
+  write_runs(tmp_path, 'bytes', bad)
+  found = page.judgement(BY_NAME['bytes'], tmp_path)
+  assert found.verdict == claim.UNKNOWN
+  assert "3.336 of the bytes' frequencies" in found.measured
+
+
 def test_permuting_must_cost_the_others_and_not_the_perceiver(tmp_path):
   settings = studies.STUDIES['permuted'].settings
   values = dict.fromkeys(settings, (0.9, 0.91, 0.92))

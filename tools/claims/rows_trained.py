@@ -3,50 +3,14 @@
 Of a loss, less is better: it is what the other has more that is judged.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
-from tools.claims import claim
+from tools.claims import judges
 from tools.claims.claim import HOLDS, IN_PART, NOT, Claim, Found, Judgement
-from tools.claims.figures import Interval, difference, interval, published
+from tools.claims.figures import difference, interval, published
 
 _SURVEY = 'the survey that this project follows'
 _AUTHORS = "the PaCa-ViT authors' README"
-
-
-def _listed(values, unit='') -> str:
-  return '; '.join(f'{name} {interval(x)}{unit}' for name, x in values.items())
-
-
-def _no_worse(delta: Interval, margin: float) -> str:
-  """Of better minus worse, which must not be below -margin."""
-  if delta.low >= -margin:
-    return HOLDS
-  return NOT if delta.high < -margin else IN_PART
-
-
-def _better(delta: Interval) -> str:
-  if delta.low > 0:
-    return HOLDS
-  return NOT if delta.mean <= 0 else IN_PART
-
-
-def _compared(
-  study: str, first: str, second: str, decide: Callable[[Interval], str]
-) -> Callable[[Found], Judgement]:
-  """Judges by first minus second, seed by seed."""
-
-  def judge(found: Found) -> Judgement:
-    values = found[study]
-    delta = difference(values[first], values[second])
-    return Judgement(
-      decide(delta), f'{_listed(values)}. {first} - {second}: {delta}'
-    )
-
-  return judge
-
-
 _CHEAP = 'linear', 'linformer', 'local_window', 'big_bird', 'performer'
 _NUMBERS = 'paca_16', 'paca_49', 'paca_64', 'paca_100'
 
@@ -66,7 +30,7 @@ def other_attentions(found: Found) -> Judgement:
   verdict = HOLDS if len(behind) == len(others) else NOT if ahead else IN_PART
   return Judgement(
     verdict,
-    _listed({k: values[k] for k in ('full', 'paca_64', *others)})
+    judges.listed({k: values[k] for k in ('full', 'paca_64', *others)})
     + f'. Better than {", ".join(behind) or "none"}, worse than '
     f'{", ".join(ahead) or "none"}, beyond the interval of three seeds',
   )
@@ -76,8 +40,8 @@ def best_number(found: Found) -> Judgement:
   values = found['attentions']
   delta = difference(values['paca_100'], values['paca_16'])
   return Judgement(
-    _better(delta),
-    _listed({name: values[name] for name in _NUMBERS})
+    judges.better(delta),
+    judges.listed({name: values[name] for name in _NUMBERS})
     + f'. 100 clusters - 16: {delta}',
   )
 
@@ -86,7 +50,7 @@ def few_clusters(found: Found) -> Judgement:
   values = found['numbers_of_clusters']
   delta = difference(values['(16, 8)'], values['(2, 2)'])
   return Judgement(
-    _better(delta), f'{_listed(values)}. (16, 8) - (2, 2): {delta}'
+    judges.better(delta), f'{judges.listed(values)}. (16, 8) - (2, 2): {delta}'
   )
 
 
@@ -122,7 +86,9 @@ def cluster_labels(found: Found) -> Judgement:
   for stage in stages:
     trained = [probe[f'{stage}, trained'] for probe in probes]
     of_stage = [
-      _better(difference(trained, [p[f'{stage}, {other}'] for p in probes]))
+      judges.better(
+        difference(trained, [p[f'{stage}, {other}'] for p in probes])
+      )
       for other in ('untrained', 'dealt at random')
     ]
     verdicts.add(max(of_stage, key=(HOLDS, IN_PART, NOT).index))
@@ -139,8 +105,8 @@ def latents_and_width(found: Found) -> Judgement:
   few = next(iter(values))
   best = max(values, key=lambda name: np.mean(values[name]))
   delta = difference(values[best], values[few])
-  verdict = _better(delta) if best != few else NOT
-  return Judgement(verdict, f'{_listed(values)}. {best} - {few}: {delta}')
+  verdict = judges.better(delta) if best != few else NOT
+  return Judgement(verdict, f'{judges.listed(values)}. {best} - {few}: {delta}')
 
 
 def _beside(table, column, *rows):
@@ -155,12 +121,12 @@ ROWS = (
     _SURVEY,
     '1 to 2 %',
     ('attentions',),
-    claim.if_learned(
+    judges.compared(
       'attentions',
-      ('full', 'paca_64'),
-      _compared(
-        'attentions', 'paca_64', 'full', lambda delta: _no_worse(delta, 0.02)
-      ),
+      'paca_64',
+      'full',
+      lambda delta: judges.no_worse(delta, 0.02),
+      judges.LINEAR,
     ),
   ),
   Claim(
@@ -169,7 +135,9 @@ ROWS = (
     _SURVEY,
     '',
     ('attentions',),
-    claim.if_learned('attentions', ('paca_64', *_CHEAP), other_attentions),
+    judges.if_learned(
+      'attentions', ('paca_64', *_CHEAP), other_attentions, judges.LINEAR
+    ),
   ),
   Claim(
     'best_number',
@@ -177,7 +145,7 @@ ROWS = (
     _SURVEY,
     '',
     ('attentions',),
-    claim.if_learned('attentions', _NUMBERS, best_number),
+    judges.if_learned('attentions', _NUMBERS, best_number, judges.LINEAR),
   ),
   Claim(
     'few_clusters',
@@ -210,7 +178,9 @@ ROWS = (
     _SURVEY,
     '',
     ('clusterings',),
-    _compared('clusterings', 'learned', 'centroids by k-means', _better),
+    judges.compared(
+      'clusterings', 'learned', 'centroids by k-means', judges.better
+    ),
   ),
   Claim(
     'kmeans',
@@ -218,7 +188,9 @@ ROWS = (
     _SURVEY,
     '',
     ('clusterings',),
-    _compared('clusterings', 'centroids by k-means', 'centroids', _better),
+    judges.compared(
+      'clusterings', 'centroids by k-means', 'centroids', judges.better
+    ),
   ),
   Claim(
     'cluster_labels',
@@ -239,11 +211,11 @@ ROWS = (
       '(100, 100, 100, 100), in each block',
     ),
     ('block_wise',),
-    _compared(
+    judges.compared(
       'block_wise',
       'once a stage',
       'in each block',
-      lambda delta: _no_worse(delta, 0.01),
+      lambda delta: judges.no_worse(delta, 0.01),
     ),
   ),
   Claim(
@@ -252,7 +224,7 @@ ROWS = (
     'Perceiver, table 6',
     _beside('p-6', 'Top-1', '1, at the start', '8, interleaved'),
     ('cross_attends',),
-    _compared('cross_attends', '8', '1', _better),
+    judges.compared('cross_attends', '8', '1', judges.better),
   ),
   Claim(
     'sharing',
@@ -260,7 +232,7 @@ ROWS = (
     'Perceiver, table 7',
     _beside('p-7', 'Top-1', 'shared by the blocks', 'each its own'),
     ('sharing',),
-    _compared('sharing', 'shared', 'each its own', _better),
+    judges.compared('sharing', 'shared', 'each its own', judges.better),
   ),
   Claim(
     'latents_and_width',
@@ -280,11 +252,11 @@ ROWS = (
     'Perceiver IO, section 4.3',
     '',
     ('sampled_queries',),
-    _compared(
+    judges.compared(
       'sampled_queries',
       '64 of 3,136 pixels',
       '3,136 of 3,136 pixels',
-      lambda delta: _no_worse(delta, 0.5),
+      lambda delta: judges.no_worse(delta, 0.5),
     ),
   ),
   Claim(
@@ -294,11 +266,12 @@ ROWS = (
     'Perceiver IO, table 9',
     _beside('io-9', 'Win rate', 'Transformer', 'Perceiver IO, 32 latents'),
     ('entities',),
-    _compared(
+    judges.compared(
       'entities',
       'Perceiver IO',
       'Transformer',
-      lambda delta: _no_worse(delta, 0.01),
+      lambda delta: judges.no_worse(delta, 0.01),
+      judges.FREQUENT_MOVE,
     ),
   ),
   Claim(
@@ -311,6 +284,8 @@ ROWS = (
       *('Perceiver IO, bytes', 'BERT, matching FLOPs, bytes'),
     ),
     ('bytes',),
-    _compared('bytes', 'BERT', 'Perceiver IO', _better),
+    judges.compared(
+      'bytes', 'BERT', 'Perceiver IO', judges.better, judges.FREQUENT_BYTES
+    ),
   ),
 )
