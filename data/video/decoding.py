@@ -139,6 +139,11 @@ def naming(path: str):
   """Turns what PyAV and the functions above raise into a named MediaError."""
   try:
     yield
+  except (av.EOFError, av.InvalidDataError) as e:
+    raise MediaError(
+      f'{path}: expected video or sound, found a file that is cut off, '
+      f'damaged, or neither ({e.strerror}).'
+    ) from e
   except av.FFmpegError as e:
     raise MediaError(f'{path}: {e.strerror}.') from e
   except NoTrackError as e:
