@@ -120,6 +120,7 @@ class ViT(nn.Module):
       default is for widths like DeiT's: at 24 channels layers that begin so
       hardly pass anything on.
     position_init: of the learned positions.
+    image_size: height and width that images must have; None for any.
   """
 
   attention: nn.Module = SelfAttention(num_heads=6)
@@ -131,6 +132,7 @@ class ViT(nn.Module):
   class_token: bool = True
   kernel_init: Initializer = _normal
   position_init: Initializer = _normal
+  image_size: tuple[int, int] | None = None
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -140,13 +142,19 @@ class ViT(nn.Module):
       images: [B, height, width, 3], of the size that it was initialised with.
 
     Raises:
-      ValueError: if the images cannot be cut into patches.
+      ValueError: if the images cannot be cut into patches, or are of another
+        size than `image_size`.
     """
     size = self.patch_size
     if images.ndim != 4 or images.shape[1] % size or images.shape[2] % size:
       raise ValueError(
         'images: expected [batch, height, width, channels], both sides '
         f'multiples of patch_size = {size}, found {images.shape}.'
+      )
+    if self.image_size and images.shape[1:3] != tuple(self.image_size):
+      raise ValueError(
+        f'image_size: found {tuple(self.image_size)}, expected that of the '
+        f'images, {images.shape[1:3]}.'
       )
     x = nn.Conv(
       self.channels,
@@ -191,9 +199,8 @@ def make_vit(
   Args:
     make_attention: the dotted name of a function as in `baselines.attentions`.
     attention: its options beside the sizes.
-    image_size: height and width, for which it is made.
     num_heads: of each attention.
-    patch_size, channels, num_layers, mlp_ratio, num_classes: see `ViT`.
+    image_size, patch_size, channels, num_layers, mlp_ratio, num_classes: see `ViT`.
   """
   module, _, name = make_attention.rpartition('.')
   make = getattr(importlib.import_module(module), name)
@@ -210,4 +217,5 @@ def make_vit(
     class_token=False,
     kernel_init=kernel_init,
     position_init=nn.initializers.normal(0.5),
+    image_size=tuple(image_size),
   )

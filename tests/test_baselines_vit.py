@@ -221,3 +221,10 @@ def test_a_small_vit_begins_with_positions_as_large_as_its_patches():
   tokens = patches @ np.asarray(params['patches']['kernel']).reshape(4, -1)
   ratio = np.std(params['positions']) / np.std(tokens)
   assert 0.3 < ratio < 3
+
+
+def test_images_of_another_size_are_refused():
+  model = vit.ViT(**SIZES, image_size=(4, 6))
+  shape = jax.ShapeDtypeStruct((1, 6, 4, 3), 'float32')
+  with pytest.raises(ValueError, match=r'image_size: found \(4, 6\).*\(6, 4\)'):
+    jax.eval_shape(model.init, jax.random.key(0), shape)
