@@ -200,7 +200,8 @@ def make_vit(
     make_attention: the dotted name of a function as in `baselines.attentions`.
     attention: its options beside the sizes.
     num_heads: of each attention.
-    image_size, patch_size, channels, num_layers, mlp_ratio, num_classes: see `ViT`.
+    image_size, patch_size, channels, num_layers, mlp_ratio, num_classes: as
+      `ViT`'s.
   """
   module, _, name = make_attention.rpartition('.')
   make = getattr(importlib.import_module(module), name)
