@@ -1,5 +1,6 @@
 """Claims: the page is what files give, and no verdict comes from nothing."""
 
+import functools
 import json
 import math
 import os
@@ -9,9 +10,11 @@ import tempfile
 import threading
 import time
 
+import jax
 import numpy as np
 import pytest
 
+from configs.perceiver_io import optical_flow
 from tools.claims import (
   claim,
   clusters,
@@ -24,6 +27,7 @@ from tools.claims import (
   studies,
   training,
 )
+from train_lib.task import make_task
 
 BY_NAME = {row.name: row for row in page.CLAIMS}
 
@@ -202,6 +206,33 @@ def test_clusters_specialise_beyond_both_controls():
   assert verdict(worse) == verdict(worse, worse) == claim.NOT
   for stages in ((perhaps,), (better, perhaps), (better, worse)):
     assert verdict(*stages) == claim.IN_PART
+
+
+def test_queries_of_positions_alone_do_not_see_the_frames():
+  def queries(make, frames):
+    config = optical_flow.get_config('tiny')
+    config.task.make_model = make
+    model = make_task(config).model
+    _, found = jax.jit(
+      functools.partial(
+        model.init_with_output,
+        capture_intermediates=lambda module, _: module.name == 'queries',
+      )
+    )(jax.random.key(0), frames)
+    return found['intermediates']['queries']['__call__'][0]
+
+  rng = np.random.default_rng(0)
+  frames = rng.standard_normal((2, 1, 2, 48, 64, 3)).astype('f')
+  alone = [
+    queries('tools.claims.position_queries.make_flow', x) for x in frames
+  ]
+  both = [queries('perceiver_io.models.conv_optical_flow', x) for x in frames]
+  assert alone[0].shape[:2] == both[0].shape[:2] == (1, 12 * 16)
+  np.testing.assert_array_equal(*alone)
+  # The positions come last.
+  width = alone[0].shape[-1]
+  np.testing.assert_array_equal(both[0][..., -width:], alone[0])
+  assert not np.array_equal(both[0], both[1])
 
 
 def test_intervals_are_students():

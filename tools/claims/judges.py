@@ -32,6 +32,8 @@ LINEAR = Simple(0.89, 'of a linear model of the pixels')
 FREQUENT_MOVE = Simple(0.16, 'of the most frequent legal move')
 # Of the test's masked bytes, by the frequencies of 10,000 examples' to train.
 FREQUENT_BYTES = Simple(3.336, "of the bytes' frequencies", is_loss=True)
+# Of the same test pairs, as results/flow.json has it.
+NO_MOTION = Simple(2.56, 'of no motion', is_loss=True)
 
 
 def if_learned(

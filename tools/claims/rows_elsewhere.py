@@ -146,12 +146,4 @@ ROWS = (
       'sound alone, hiding costs 3.6 mAP on one seed (docs/results.md)'
     ),
   ),
-  Claim(
-    'flow_queries',
-    "Flow is decoded by queries made of the first frame's own features.",
-    'Perceiver IO, section 4.2 and appendix H',
-    '',
-    (),
-    _needs('all published models have them; none without is built here'),
-  ),
 )

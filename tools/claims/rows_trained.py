@@ -260,6 +260,20 @@ ROWS = (
     ),
   ),
   Claim(
+    'flow_queries',
+    "Flow is better decoded by queries that have the first frame's features.",
+    'Perceiver IO, section 4.2 and appendix H',
+    '',
+    ('flow_queries',),
+    judges.compared(
+      'flow_queries',
+      'positions alone',
+      'with features',
+      judges.better,
+      judges.NO_MOTION,
+    ),
+  ),
+  Claim(
     'entities',
     'With the cheaper encoder of entities a policy is as good as a '
     "Transformer's.",

@@ -59,6 +59,7 @@ def _variants(config: str, *names: str) -> dict[str, Setting]:
 
 PERCEIVER = 'configs/perceiver_io/mnist5k.py'
 PACA = 'configs/paca_vit/mnist5k.py'
+_FLOW = 'configs/perceiver_io/optical_flow.py:demo'
 # Digits that move about much are learned in dozens of epochs, not in five.
 _MOVED_LITTLE = {
   'data.preprocess.degrees': 0.0,
@@ -231,6 +232,17 @@ STUDIES: dict[str, Study] = {
         {'task.num_points.image': n, 'task.num_points.audio': 30},
       )
       for n in (64, 3_136)
+    },
+  ),
+  'flow_queries': Study(
+    'test/epe',
+    '128 pairs of held-out photographs, 9,600 pairs trained on',
+    _short(600, 8, 1e-3),
+    {
+      'with features': Setting(_FLOW),
+      'positions alone': Setting(
+        _FLOW, {'task.make_model': 'tools.claims.position_queries.make_flow'}
+      ),
     },
   ),
   'entities': Study(
