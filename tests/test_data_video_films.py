@@ -15,7 +15,7 @@ def window(order, number=3):
   )
 
 
-OPTIONS = dict(num_frames=8, frame_stride=2, image_size=48)
+OPTIONS = dict(num_frames=8, frame_stride=2, image_size=48, differences=False)
 
 
 def show(example, **options):
@@ -46,6 +46,14 @@ def test_windows_are_spread_over_the_second():
   assert not np.array_equal(first['image'], last['image'])
   with pytest.raises(ValueError, match='num_frames: found 8 with a stride'):
     show(window(0), num_frames=8, frame_stride=4)
+
+
+def test_differences_tell_the_same_frames():
+  frames = show(window(1))['image']
+  found = show(window(1), differences=True)['image']
+  np.testing.assert_array_equal(found[0], frames[0])
+  whole = found[0] + np.cumsum(found[1:], axis=0) / 4
+  np.testing.assert_allclose(whole, frames[1:], atol=1e-5)
 
 
 def test_training_augments_all_frames_alike():

@@ -54,6 +54,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     num_frames=num_frames,
     frame_stride=2,
     image_size=image_size,
+    differences=True,
   )
   num_steps = config.get_ref('num_steps')
   config.evals = dict(
@@ -65,7 +66,7 @@ def get_config(variant: str = 'demo') -> ml_collections.ConfigDict:
     mean_frame=dict(
       module='paca_vit.evaluators.mean_frame',
       every_steps=common.part(num_steps),
-      data=dict(split='test'),
+      data=dict(split='test', preprocess=dict(differences=False)),
       fit_split='train',
     ),
   )

@@ -28,6 +28,7 @@ NUM_CLASSES = 2 * len(FILMS)
 FPS, STORED_SIZE = 25, 72
 NUM_WINDOWS = 10  # of a second, evenly spread; they overlap
 _MEAN, _STD = (0.45,) * 3, (0.25,) * 3
+_GAIN = 4.0  # of differences between frames
 
 
 def features(films: Sequence[str]) -> tfds.features.FeaturesDict:
@@ -139,6 +140,7 @@ def preprocess(
   num_frames: int,
   frame_stride: int,
   image_size: int,
+  differences: bool,
 ) -> dict[str, np.ndarray]:
   """A window's frames in their order or another; in training it is augmented.
 
@@ -153,6 +155,9 @@ def preprocess(
     num_frames: F.
     frame_stride: frames from one to the next.
     image_size: H and W, cropped from frames of 9 / 8 of it.
+    differences: whether frames but the first are differences to the one before
+      (Wang et al. 2016, "Temporal Segment Networks", section 3.2), enlarged to
+      about the range of pixels.
 
   Returns:
     `image` float32 [F, H, W, 3] and `label` int32 []: 2 film + shuffled.
@@ -180,10 +185,13 @@ def preprocess(
       num_frames
     )
     frames = frames[order]
+  shown = np.stack(
+    [image_ops.normalize(PIL.Image.fromarray(x), _MEAN, _STD) for x in frames]
+  )
+  if differences:
+    shown[1:] = _GAIN * np.diff(shown, axis=0)
   return {
-    'image': np.stack(
-      [image_ops.normalize(PIL.Image.fromarray(x), _MEAN, _STD) for x in frames]
-    ),
+    'image': shown,
     'label': np.int32(2 * example['film'] + example['shuffled']),
   }
 
