@@ -140,7 +140,7 @@ def preprocess(
   num_frames: int,
   frame_stride: int,
   image_size: int,
-  differences: bool,
+  differences: bool = False,
 ) -> dict[str, np.ndarray]:
   """A window's frames in their order or another; in training it is augmented.
 
