@@ -63,9 +63,10 @@ def workdir(name: str) -> str:
     if path.is_file():
       digest.update(path.read_bytes())
   parent = pathlib.Path(CACHE).expanduser()
-  made = parent / f'{name}-{digest.hexdigest()[:12]}'
+  # Pages show the last name.
+  made = parent / digest.hexdigest()[:12] / name
   if not made.exists():
-    parent.mkdir(parents=True, exist_ok=True)
+    made.parent.mkdir(parents=True, exist_ok=True)
     new = tempfile.mkdtemp(prefix=f'.{name}-', dir=parent)
     try:
       open_into(source, new, str(made / 'weights'))
