@@ -248,7 +248,7 @@ STUDIES: dict[str, Study] = {
   'entities': Study(
     'test/accuracy',
     '11,184 positions of an opening book, not trained on',
-    _short(500, 32, 2e-3),
+    _short(2_500, 32, 2e-3),
     {
       'Transformer': Setting('configs/baselines/entity_transformer.py:demo'),
       'Perceiver IO': Setting('configs/perceiver_io/starcraft.py:demo'),
