@@ -144,7 +144,8 @@ def main(argv):
   for message in failed:
     print(message, file=sys.stderr)
   if failed:
-    sys.exit(f'{len(failed)} inputs cannot be read.')
+    inputs = 'input' if len(failed) == 1 else 'inputs'
+    sys.exit(f'{len(failed)} {inputs} cannot be read.')
 
 
 if __name__ == '__main__':
