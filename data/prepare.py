@@ -9,6 +9,7 @@ for a builder that is defined in `__main__`.
 import argparse
 import importlib
 import importlib.util
+import re
 
 
 def main():
@@ -35,8 +36,13 @@ def main():
     parser.error(f'module: {args.module} needs no preparation by hand.')
   try:
     module.main(args.flags)
-  except OSError as e:  # A file that is not there, a disk that is full.
-    parser.exit(1, f'data.prepare {args.module}: {" ".join(str(e).split())}\n')
+  except (OSError, ValueError) as e:
+    text = ' '.join(str(e).split())
+    # A file that is not there or that is no such file, a disk that is full; a
+    # ValueError that names neither option nor file is a fault of the program.
+    if isinstance(e, ValueError) and not re.match(r'--|\S*/', text):
+      raise
+    parser.exit(1, f'data.prepare {args.module}: {text}\n')
 
 
 if __name__ == '__main__':

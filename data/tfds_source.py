@@ -173,13 +173,22 @@ def prepare(
     args: the flags.
     paths: what it is made of beside --manual_dir, see `prepare_from`.
     options: see `prepare_from`.
+
+  Raises:
+    FileNotFoundError: --manual_dir has no files.
   """
   builder = make_builder(
     data_dir=os.path.expanduser(args.data_dir), file_format='array_record'
   )
-  config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
-  if args.manual_dir is not None:
-    paths = [*paths, args.manual_dir]
+  manual_dir = args.manual_dir and os.path.expanduser(args.manual_dir)
+  config = tfds.download.DownloadConfig(manual_dir=manual_dir)
+  if manual_dir is not None:
+    paths = [*paths, manual_dir]
+    if not os.path.isdir(manual_dir) or not os.listdir(manual_dir):
+      raise FileNotFoundError(
+        f'--manual_dir: found no folder {manual_dir!r}, or nothing in it; '
+        'expected the files that --help names.'
+      )
   if paths:
     prepare_from(builder, paths, config, options)
   else:

@@ -159,3 +159,28 @@ def test_what_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
   assert e.value.code == 1
   said = capsys.readouterr().err.splitlines()[-1]
   assert 'images.imagenet_shrunk: data_dir: found no prepared data set' in said
+
+
+@pytest.mark.parametrize(
+  'name', ['video.five_films', 'flow.stereo_aloe', 'language.manuals']
+)
+def test_a_folder_without_the_files_is_one_line(
+  name, monkeypatch, capsys, tmp_path
+):
+  def said(folder):
+    flags = [f'--data_dir={tmp_path}/data', f'--manual_dir={folder}']
+    monkeypatch.setattr(sys, 'argv', ['prepare', name, *flags])
+    with pytest.raises(SystemExit) as e:
+      prepare.main()
+    assert e.value.code == 1
+    return capsys.readouterr().err.splitlines()[-1]
+
+  (tmp_path / 'empty').mkdir()
+  for folder in ('none', 'empty'):
+    line = said(tmp_path / folder)
+    assert f'{name}: --manual_dir: found no folder' in line
+  (tmp_path / 'other').mkdir()
+  (tmp_path / 'other' / 'vtest.avi').write_text('no film')
+  line = said(tmp_path / 'other')
+  assert f'{name}: ' in line
+  assert 'other' in line and ('expected' in line or 'found no' in line)
