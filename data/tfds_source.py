@@ -176,6 +176,7 @@ def prepare(
 
   Raises:
     FileNotFoundError: --manual_dir has no files.
+    ValueError: nothing of them makes an example.
   """
   builder = make_builder(
     data_dir=os.path.expanduser(args.data_dir), file_format='array_record'
@@ -189,10 +190,18 @@ def prepare(
         f'--manual_dir: found no folder {manual_dir!r}, or nothing in it; '
         'expected the files that --help names.'
       )
-  if paths:
-    prepare_from(builder, paths, config, options)
-  else:
-    builder.download_and_prepare(download_config=config)
+  try:
+    if paths:
+      prepare_from(builder, paths, config, options)
+    else:
+      builder.download_and_prepare(download_config=config)
+  except AssertionError as e:
+    if manual_dir is None or 'No examples were yielded' not in str(e):
+      raise
+    raise ValueError(
+      f'--manual_dir: found nothing in {manual_dir!r} to make examples of a '
+      'split from.'
+    ) from e
 
 
 def prepare_from(

@@ -162,7 +162,11 @@ def test_what_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-  'name', ['video.five_films', 'flow.stereo_aloe', 'language.manuals']
+  'name',
+  [
+    *('video.five_films', 'flow.stereo_aloe', 'language.manuals'),
+    'entities.chess_openings',
+  ],
 )
 def test_a_folder_without_the_files_is_one_line(
   name, monkeypatch, capsys, tmp_path
@@ -181,6 +185,7 @@ def test_a_folder_without_the_files_is_one_line(
     assert f'{name}: --manual_dir: found no folder' in line
   (tmp_path / 'other').mkdir()
   (tmp_path / 'other' / 'vtest.avi').write_text('no film')
+  (tmp_path / 'other' / 'games.pgn').write_text('no game')
   line = said(tmp_path / 'other')
   assert f'{name}: ' in line
   assert 'other' in line and ('expected' in line or 'found no' in line)
