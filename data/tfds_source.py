@@ -185,17 +185,17 @@ def prepare(
   config = tfds.download.DownloadConfig(manual_dir=manual_dir)
   if manual_dir is not None:
     paths = [*paths, manual_dir]
-    if not os.path.isdir(manual_dir) or not os.listdir(manual_dir):
-      raise FileNotFoundError(
-        f'--manual_dir: found no folder {manual_dir!r}, or nothing in it; '
-        'expected the files that --help names.'
-      )
   try:
     if paths:
       prepare_from(builder, paths, config, options)
     else:
       builder.download_and_prepare(download_config=config)
   except AssertionError as e:
+    if 'Manual directory' in str(e):
+      raise FileNotFoundError(
+        f'--manual_dir: found no folder {manual_dir!r}, or nothing in it; '
+        'expected the files that --help names.'
+      ) from e
     if manual_dir is None or 'No examples were yielded' not in str(e):
       raise
     raise ValueError(

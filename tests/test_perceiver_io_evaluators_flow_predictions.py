@@ -129,7 +129,7 @@ def test_films_that_cannot_be_used(run, tmp_path):
   names = ('one.mp4', 'half.mp4', 'a/film.mp4', 'b/film.mp4')
   _, wrong = predict.load(run[0]).expand([str(tmp_path / x) for x in names])
   assert 'one.mp4: expected two frames or more' in wrong[0]
-  assert 'half.mp4: Invalid data' in wrong[1]
+  assert 'half.mp4: expected video or sound' in wrong[1]
   assert 'b/film.mp4: expected films of different names' in wrong[2]
 
 
