@@ -4,11 +4,10 @@
   python train.py --config=configs/paca_vit/video.py:demo --workdir=runs/video
 
 Windows of 8 frames, every other one, of 48 x 48 pixels: 2 x 12 x 12 patches of
-tubelets of 4 frames (data/video/films.py). With tubelets of 2 frames the
-order was not learned: none shows by itself whether its motion is even. Test
-windows are of other seconds than those of training. Beside it a linear model of
-the mean frame, which is at most right in half of the cases, since the mean has
-no order.
+tubelets of 4 frames, of which all but the window's first are differences to the
+one before (data/video/films.py). Test windows are of other seconds than those
+of training. Beside it a linear model of the mean frame, which is at most right
+in half of the cases, since the mean has no order.
 Variants: `demo`; `five_films` has two more, which data/video/five_films.py says
 how to get; `tiny` is for tests.
 """
