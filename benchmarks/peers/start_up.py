@@ -10,12 +10,14 @@ import sys
 import tempfile
 
 import jax
+from absl import logging
 
 import train
 
 
 def main(path: str, upto: str = '') -> None:
   jax.config.update('jax_enable_compilation_cache', False)
+  logging.set_verbosity(logging.FATAL)  # as `runtime.initialize` does
   name, _, variant = path.partition(':')
   config = importlib.import_module(f'configs.{name}').get_config(variant)
   config.data.update(source='synthetic', batch_size=8)
