@@ -82,12 +82,11 @@ def test_predictions_are_means_over_clips_and_the_loss_the_first_s():
 
 def test_a_dropped_modality_has_no_influence():
   task, variables, batch = make_task(num_clips=1, image=1.0)
-  loss = task.loss
   key = jax.random.key(0)
-  plain, _ = loss(variables, batch, key)
-  other, _ = loss(variables, {**batch, 'image': 255 - batch['image']}, key)
+  plain, _ = task.loss(variables, batch, key)
+  other, _ = task.loss(variables, {**batch, 'image': 255 - batch['image']}, key)
   np.testing.assert_array_equal(plain, other)
-  other, _ = loss(variables, {**batch, 'audio': -batch['audio']}, key)
+  other, _ = task.loss(variables, {**batch, 'audio': -batch['audio']}, key)
   assert abs(plain - other) > 1e-5
   # It is dropped in training alone.
   changed = {**batch, 'image': 255 - batch['image']}
@@ -115,9 +114,8 @@ def test_modalities_are_dropped_by_example_and_as_often_as_asked():
     return -(x + (1 - labels) * special.log_expit(-logits)).mean(axis=1)[:1]
 
   one = {**batch, 'mask': np.float32([1, 0, 0, 0])}
-  jitted = task.loss
   found = np.array(
-    [jitted(variables, one, jax.random.key(i))[0] for i in range(200)]
+    [task.loss(variables, one, jax.random.key(i))[0] for i in range(200)]
   )
   was_kept = np.abs(found - loss(kept)) < 1e-5
   was_gone = np.abs(found - loss(gone)) < 1e-5

@@ -24,7 +24,7 @@ from data.video import films
 
 MORE = ('vtest', 'Megamind')
 FILMS = (*films.FILMS, *MORE)
-CLASSES = tuple(f'{x}, {o}' for x in FILMS for o in ('in order', 'shuffled'))
+CLASSES = films.classes_of(FILMS)
 preprocess = films.preprocess
 read_file = films.read_file
 synthetic = films.synthetic
