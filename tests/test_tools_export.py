@@ -234,7 +234,8 @@ def test_check_finds_what_differs(exportable):
 
     return predict
 
-  same = check.differences(exportable, changed(), (1, 2))
+  model = jax.jit(exportable.predict)
+  same = check.differences(exportable, model, changed(), (1, 2))
   assert set(same) == set(exportable.outputs)
   assert all(largest <= 1e-6 for largest, _ in same.values())
   for change in (
@@ -243,7 +244,11 @@ def test_check_finds_what_differs(exportable):
     lambda x: x[:, :-1],
   ):
     with pytest.raises(check.DifferenceError, match='logits'):
-      check.differences(exportable, changed(logits=change), (1,))
+      check.differences(exportable, model, changed(logits=change), (1,))
+  with pytest.raises(check.DifferenceError, match='logits'):
+    check.differences(
+      exportable, model, changed(logits=lambda x: x[:1].repeat(len(x), 0)), (2,)
+    )
 
 
 def test_stand_ins_for_none_are_no_scale():

@@ -42,9 +42,11 @@ class Exportable(NamedTuple):
   resized: bool
 
   def batch(self, size: int) -> Arrays:
-    """Examples [size, ...]."""
+    """Examples [size, ...], each shifted further: none stands for another."""
     return {
-      name: np.resize(x, (size, *x.shape[1:]))
+      name: np.concatenate(
+        [np.roll(x, i, 1) if x.ndim > 1 else x for i in range(size)]
+      )
       for name, x in self.inputs.items()
     }
 
