@@ -17,13 +17,12 @@ from paca_vit.detection import mask_rcnn
 from paca_vit.detection import names as detection_names
 from paca_vit.detection.mask_rcnn import MaskRcnn
 from paca_vit.segmentation import PacaSegmenter
+from perceiver_paca.ops import compiling
 from perceiver_paca.weights import files
 
 PyTree = Any
 # The parameters do not depend on the images' height and width.
 _SIDE = 64
-# What runs once is to be compiled fast, not well.
-_QUICK = {'xla_backend_optimization_level': 0}
 
 
 def load(
@@ -51,7 +50,9 @@ def load(
   model = make(variant, dtype=dtype)
   if file is None:
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), _inputs(model))
-    return model, jax.jit(_init(model), compiler_options=_QUICK)(zeros)
+    return model, jax.jit(_init(model), compiler_options=compiling.RUNS_ONCE)(
+      zeros
+    )
   file = os.fspath(file)
   tensors = files.load(file)
   try:

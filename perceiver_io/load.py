@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from perceiver_io import audio_visual, hugging_face, models, names, variants
 from perceiver_io.perceiver import LanguageModel, Perceiver, PooledPerceiver
+from perceiver_paca.ops import compiling
 from perceiver_paca.ops.attention import Implementation
 from perceiver_paca.weights import files
 
@@ -23,8 +24,6 @@ PyTree = Any
 CONFIG = 'config.json'
 # What the classifiers of images of any size were published for.
 _IMAGE_SIZE = (224, 224)
-# What runs once is to be compiled fast, not well.
-_QUICK = {'xla_backend_optimization_level': 0}
 
 
 class Made(NamedTuple):
@@ -75,7 +74,7 @@ def load(
   if file is None:
     made = make(variant, sizes, dtype=dtype)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), made.inputs)
-    init = jax.jit(made.model.init, compiler_options=_QUICK)
+    init = jax.jit(made.model.init, compiler_options=compiling.RUNS_ONCE)
     return made.model, init(jax.random.key(0), zeros)
   file = os.fspath(file)
   tensors = files.load(file)

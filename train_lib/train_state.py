@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from perceiver_paca.ops import compiling
 from train_lib import sharding, task
 
 PyTree = Any
@@ -79,10 +80,8 @@ def create(
     abstract,
     shardings,
   )
-  # It runs once: compile it fast, not well.
-  options = {'xla_backend_optimization_level': 0}
   return abstract, jax.jit(
-    init, out_shardings=shardings, compiler_options=options
+    init, out_shardings=shardings, compiler_options=compiling.RUNS_ONCE
   )
 
 
@@ -134,8 +133,6 @@ def not_finite(state: TrainState) -> str | None:
   return names[0] if names else None
 
 
-@functools.partial(
-  jax.jit, compiler_options={'xla_backend_optimization_level': 0}
-)
+@functools.partial(jax.jit, compiler_options=compiling.RUNS_ONCE)
 def _are_finite(arrays):
   return [jnp.all(jnp.isfinite(x)) for x in arrays]
