@@ -88,13 +88,31 @@ def create(
 def with_variables(
   state: TrainState, variables: PyTree, tx: optax.GradientTransformation
 ) -> TrainState:
-  """A state that starts from given variables, its optimizer anew."""
-  shardings = jax.tree.map(lambda x: x.sharding, state.opt_state)
-  opt_state = jax.jit(tx.init, out_shardings=shardings)(variables['params'])
-  return state.replace(
+  """A new state that starts from given variables.
+
+  Args:
+    state: a new one, or its ShapeDtypeStructs: where everything lies.
+    variables: {'params': ..., ...} arrays.
+    tx: the optimizer, which starts anew.
+  """
+  shardings = jax.tree.map(lambda x: x.sharding, (state.step, state.opt_state))
+
+  def init(params):
+    return jnp.zeros((), jnp.int32), tx.init(params)
+
+  make = jax.jit(init, out_shardings=shardings)
+  step, opt_state = make(variables['params'])
+  return to_evaluate(variables).replace(step=step, opt_state=opt_state)
+
+
+def to_evaluate(variables: PyTree) -> TrainState:
+  """A state of given variables that no optimizer has."""
+  model_state = {k: v for k, v in variables.items() if k != 'params'}
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
     params=variables['params'],
-    model_state={k: v for k, v in variables.items() if k != 'params'},
-    opt_state=opt_state,
+    model_state=model_state,
+    opt_state=(),
   )
 
 

@@ -6,7 +6,7 @@ import ml_collections
 from absl import flags
 from jax.sharding import Mesh
 
-from train_lib import places, setup, stored, weights
+from train_lib import places, setup, stored, train_state, weights
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -41,7 +41,8 @@ def load(
     whole = ml_collections.ConfigDict(
       dict(path=config.init_from.path, exclude=())
     )
-    return run.task, weights.init_from(run.init(), run.tx, whole)
+    variables = weights.init_from(run, whole)
+    return run.task, train_state.to_evaluate(variables)
   return run.task, stored.load_state(workdir, run.state, best)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
-import optax
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
@@ -29,30 +28,34 @@ def first_state(
   run: setup.Setup, config: ml_collections.ConfigDict
 ) -> TrainState:
   """The state of a new run: from `config.init_from`, else from scratch."""
-  if config.init_from.path:  # What does not fit is found before compiling.
-    variables = {'params': run.state.params, **run.state.model_state}
-    _compared(config.init_from.path, variables, config.init_from.exclude)
-  state = run.init()
   if config.init_from.path:
-    state = init_from(state, run.tx, config.init_from)
+    variables = init_from(run, config.init_from)
+    state = train_state.with_variables(run.state, variables, run.tx)
+  else:
+    state = run.init()
   return setup.started(run, state, config.seed)
 
 
-def init_from(
-  state: TrainState,
-  tx: optax.GradientTransformation,
-  config: ml_collections.ConfigDict,
-) -> TrainState:
-  """A new run's state with the variables that `config.init_from` names.
+def init_from(run: setup.Setup, config: ml_collections.ConfigDict) -> PyTree:
+  """The variables {'params': ..., ...} that `config.init_from` names.
 
   Args:
-    state: a new state, for the shardings and for what is not loaded.
-    tx: the optimizer, which starts anew.
-    config: path and exclude, see `load_variables`.
+    run: whose model they are for.
+    config: path and exclude, see `load_variables`; what is excluded is as in a
+      run from scratch, and made only then.
   """
-  variables = {'params': state.params, **state.model_state}
-  variables = load_variables(config.path, variables, config.exclude)
-  return train_state.with_variables(state, variables, tx)
+  abstract = {'params': run.state.params, **run.state.model_state}
+  variables = load_variables(config.path, abstract, config.exclude)
+  if any(
+    isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(variables)
+  ):
+    new = run.init()
+    variables = jax.tree.map(
+      lambda x, y: y if isinstance(x, jax.ShapeDtypeStruct) else x,
+      variables,
+      {'params': new.params, **new.model_state},
+    )
+  return variables
 
 
 def load_variables(
@@ -62,7 +65,8 @@ def load_variables(
 
   Args:
     path: of a checkpoint, or of a workdir: its last checkpoint.
-    variables: {'params': ..., ...} arrays, whose shardings are kept.
+    variables: {'params': ..., ...} arrays, or ShapeDtypeStructs, whose
+      shardings are kept.
     exclude: regular expressions; what they are found in is neither loaded nor
       looked for, such as a head for other classes.
 
