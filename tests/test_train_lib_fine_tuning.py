@@ -4,6 +4,7 @@ import importlib
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import optax
 import pytest
@@ -12,7 +13,7 @@ import train
 from configs import common
 from configs.paca_vit import finetune, finetune_segmentation
 from tests import linear_task
-from train_lib import optim, run_files, setup, sharding, stacking
+from train_lib import optim, run_files, setup, sharding, stacking, weights
 
 PARAMS = {
   'inputs': {'embedding': jnp.ones((3, 2))},
@@ -150,6 +151,27 @@ def test_a_linear_probe_of_a_segmenter_trains_what_is_new():
   config = finetune_segmentation.get_config('tiny')
   config.init_from.exclude = ('head/',)
   assert {x.partition('/')[0] for x in probed(config)} == {'decode_head'}
+
+
+def test_only_what_no_weights_replace_is_drawn(tmp_path):
+  """What is new is as from scratch, bit by bit; where nothing is, none is."""
+  config = finetune.get_config('tiny')
+  config.data.source = 'synthetic'
+  config, _ = run_files.derived(config)
+  run = setup.make_setup(config)
+  new = run.init().variables
+  path = str(tmp_path / 'weights')
+  weights.save_variables(path, jax.tree.map(lambda x: x + 1, new))
+  chosen = ml_collections.ConfigDict(
+    dict(path=path, exclude=('^params/head/',))
+  )
+  got = weights.init_from(run, chosen)
+  drawn = jax.tree.map(lambda x, y: bool((x == y).all()), got, new)
+  assert drawn['params'].pop('head') == {'bias': True, 'kernel': True}
+  assert not any(jax.tree.leaves(drawn))
+  chosen.exclude = ()
+  got = weights.init_from(run._replace(init=None), chosen)
+  jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y + 1), got, new)
 
 
 def test_no_gradients_are_computed_of_what_is_frozen():

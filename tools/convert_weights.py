@@ -191,8 +191,7 @@ def variables_of(
   """
   batch = batch_layout.batch_spec(made_up.example(config, names))
   state = setup.make_setup(config, batch=batch).state
-  variables = {'params': state.params, **state.model_state}
-  return jax.eval_shape(stacking.unstacked, variables)
+  return jax.eval_shape(stacking.unstacked, state.variables)
 
 
 def import_weights(

@@ -39,7 +39,8 @@ class Setup(NamedTuple):
   on_device: (batch, step) -> batch, what of a training batch's preparation is
     left to the device; None: nothing.
   state: the abstract state.
-  init: makes the state, straight into its shards.
+  init: makes the state, straight into its shards; given a function, only what
+    that takes of it.
   """
 
   mesh: Mesh
@@ -50,7 +51,7 @@ class Setup(NamedTuple):
   batch: PyTree
   on_device: Callable[[PyTree, jax.Array], PyTree] | None
   state: TrainState
-  init: Callable[[], TrainState]
+  init: Callable[..., Any]
 
 
 def make_setup(
@@ -114,7 +115,7 @@ def started(run: Setup, state: TrainState, seed: int) -> TrainState:
       batch = run.on_device(batch, 0)
     return start(variables, batch, rng)
 
-  variables = {'params': state.params, **state.model_state}
+  variables = state.variables
   variables = jax.jit(
     sharding.on_mesh(run.mesh, start_on_seen),
     out_shardings=jax.tree.map(lambda x: x.sharding, variables),

@@ -42,7 +42,7 @@ def load_state(workdir: str, abstract: TrainState, best: bool) -> TrainState:
 def items_of(state: TrainState) -> dict[str, PyTree]:
   """What a checkpoint has of a state."""
   return {
-    'variables': {'params': state.params, **state.model_state},
+    'variables': state.variables,
     'optimizer': {'step': state.step, 'opt_state': state.opt_state},
   }
 

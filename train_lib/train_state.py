@@ -31,10 +31,15 @@ class TrainState:
   opt_state: PyTree
 
   @property
+  def variables(self) -> PyTree:
+    """{'params': ..., ...}, as Flax's models take them."""
+    return {'params': self.params, **self.model_state}
+
+  @property
   def eval_variables(self) -> PyTree:
     """What evaluations use: the moving average of the parameters, if kept."""
     ema = optax.tree.get(self.opt_state, 'params_ema', self.params)
-    return {'params': ema, **self.model_state}
+    return self.variables | {'params': ema}
 
 
 def create(
@@ -56,9 +61,9 @@ def create(
     rules: how it is laid out, see `sharding.make_shardings`.
 
   Returns:
-    The abstract state (ShapeDtypeStructs with shardings), and a function
-    without arguments that makes the state; no parameter ever exists whole on
-    one device unless its rule says so.
+    The abstract state (ShapeDtypeStructs with shardings), and a function that
+    makes the state, or nothing but what a function takes of it; no parameter
+    ever exists whole on one device unless its rule says so.
   """
 
   def init():
@@ -80,9 +85,16 @@ def create(
     abstract,
     shardings,
   )
-  return abstract, jax.jit(
-    init, out_shardings=shardings, compiler_options=compiling.RUNS_ONCE
-  )
+
+  def make(wanted=lambda state: state):
+    made = jax.jit(
+      lambda: wanted(init()),
+      out_shardings=wanted(shardings),
+      compiler_options=compiling.RUNS_ONCE,
+    )
+    return made()
+
+  return abstract, make
 
 
 def with_variables(

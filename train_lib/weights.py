@@ -44,18 +44,17 @@ def init_from(run: setup.Setup, config: ml_collections.ConfigDict) -> PyTree:
     config: path and exclude, see `load_variables`; what is excluded is as in a
       run from scratch, and made only then.
   """
-  abstract = {'params': run.state.params, **run.state.model_state}
-  variables = load_variables(config.path, abstract, config.exclude)
-  if any(
-    isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(variables)
-  ):
-    new = run.init()
-    variables = jax.tree.map(
-      lambda x, y: y if isinstance(x, jax.ShapeDtypeStruct) else x,
-      variables,
-      {'params': new.params, **new.model_state},
-    )
-  return variables
+  variables = load_variables(config.path, run.state.variables, config.exclude)
+  leaves, structure = jax.tree.flatten(variables)
+  new = [i for i, x in enumerate(leaves) if isinstance(x, jax.ShapeDtypeStruct)]
+
+  def only_new(state):
+    arrays = jax.tree.leaves(state.variables)
+    return [arrays[i] for i in new]
+
+  for i, x in zip(new, run.init(only_new) if new else (), strict=True):
+    leaves[i] = x
+  return structure.unflatten(leaves)
 
 
 def load_variables(
