@@ -7,6 +7,7 @@ import pytest
 
 from perceiver_paca.ops import (
   chunked_attention,
+  compiling,
   folded_attention,
   fused_attention,
 )
@@ -66,6 +67,28 @@ def test_equals_the_loop(implementation, masked):
       masks = {name: jnp.asarray(m) for name, m in masks.items()}
     out = attention(q, k, v, **masks, implementation=implementation)
     np.testing.assert_allclose(out, naive(q, k, v, full), atol=1e-13)
+
+
+@pytest.mark.parametrize('masks', [(), ('key_mask',), ('key_mask', 'mask')])
+@pytest.mark.parametrize('num_queries', [1, 3, 7])
+def test_other_runtimes_get_no_loops(masks, num_queries, monkeypatch):
+  """Parts of one, of three and of all queries."""
+  name = f'{attention.__module__}._MAX_LOGITS_ELSEWHERE'
+  monkeypatch.setattr(name, num_queries * 2 * 11)
+  q, k, v = inputs(dtype=np.float32)
+  rng = np.random.default_rng(3)
+  drawn = dict(key_mask=rng.random((2, 11)), mask=rng.random((2, 7, 11)))
+  masks = {name: jnp.asarray(drawn[name] < 0.5) for name in masks}
+
+  def attend(q, k, v):
+    return attention(q, k, v, **masks, implementation='chunked')
+
+  expected = attend(q, k, v)
+  with compiling.for_other_runtimes():
+    traced = str(jax.make_jaxpr(attend)(q, k, v))
+    np.testing.assert_allclose(attend(q, k, v), expected, atol=1e-6)
+  assert 'scan' not in traced and 'while' not in traced
+  assert traced.count('= exp') == -(-7 // num_queries)
 
 
 # Sizes that divide into chunks and sizes that do not, on either side.

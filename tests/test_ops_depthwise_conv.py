@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from perceiver_paca.ops import depthwise_conv
+from perceiver_paca.ops import compiling, depthwise_conv
 
 # H, W, k: odd and even sides, one pixel, filters larger than the image.
 SIZES = [(5, 8, 3), (9, 6, 7), (1, 1, 7), (2, 11, 7), (1, 4, 3), (3, 3, 1)]
@@ -126,7 +126,7 @@ def test_as_one_operation_for_other_runtimes():
     return [equation.primitive.name for equation in jaxpr.eqns]
 
   assert 'platform_index' in str(traced())
-  with depthwise_conv.one_operation():
+  with compiling.for_other_runtimes():
     inside = traced()
     out = depthwise_conv.depthwise_conv(x, kernel)
   assert names(inside.jaxpr).count('conv_general_dilated') == 1

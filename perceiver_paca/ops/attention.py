@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from perceiver_paca.ops import (
   chunked_attention,
+  compiling,
   fused_attention,
   mesh,
   partitioned_attention,
@@ -22,6 +23,8 @@ Implementation = Literal['auto', 'plain', 'chunked', 'cudnn', 'splash']
 # Logits of one example, all heads, beyond which 'auto' does not hold them all:
 # 64 MiB in float32.
 _MAX_LOGITS = 2**24
+# Likewise, of a part that another runtime computes: 256 MiB.
+_MAX_LOGITS_ELSEWHERE = 2**26
 
 
 def attention(
@@ -84,6 +87,8 @@ def attention(
 
 def _attend(q, k, v, mask, scale, implementation) -> jax.Array:
   """By the implementation, on one device or as XLA partitions it."""
+  if compiling.is_for_other_runtimes():
+    return _in_parts(q, k, v, mask, scale)
   match _choose(q, k, v, mask, implementation):
     case 'plain':
       return plain_attention(q, k, v, mask, scale)
@@ -118,6 +123,19 @@ def plain_attention(q, k, v, mask, scale) -> jax.Array:
   weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
   out = jnp.einsum('bhnm,bmhe->bnhe', weights, v, preferred_element_type=dtype)
   return out.astype(v.dtype)
+
+
+def _in_parts(q, k, v, mask, scale) -> jax.Array:
+  """`plain_attention` of so many queries at a time as may be held, no loop."""
+  _, n, h, _ = q.shape
+  size = max(1, _MAX_LOGITS_ELSEWHERE // (h * k.shape[1]))
+  parts = []
+  for start in range(0, n, size):
+    here = slice(start, start + size)
+    has_rows = mask is not None and mask.shape[1] > 1
+    part_mask = mask[:, here] if has_rows else mask
+    parts.append(plain_attention(q[:, here], k, v, part_mask, scale))
+  return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)
 
 
 def _choose(q, k, v, mask, implementation) -> Implementation:

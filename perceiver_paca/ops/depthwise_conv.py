@@ -4,35 +4,20 @@ XLA's grouped convolution, `depthwise_conv_reference`, is the definition. On a
 CPU it runs 10 to 100 times slower than sums of shifted products, on a TPU the
 3x3 forward does too (by the compiler's count of bytes), so `depthwise_conv`
 chooses by platform, for the value and for each gradient, when it is lowered.
-What is exported to another runtime takes the definition, `one_operation`.
+What is exported to another runtime takes the definition, see `compiling`.
 
 Shapes: B batch, H height, W width, C channels, k kernel size (odd).
 """
 
-import contextlib
-import contextvars
 import functools
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from perceiver_paca.ops import compiling
+
 _TILE = 8192  # elements of a partial sum that stay in the CPU's cache
-_one_operation = contextvars.ContextVar('one_operation', default=False)
-
-
-@contextlib.contextmanager
-def one_operation() -> Iterator[None]:
-  """Within it `depthwise_conv` is traced as one grouped convolution.
-
-  For runtimes that have a kernel for it, and no choice by platform.
-  """
-  token = _one_operation.set(True)
-  try:
-    yield
-  finally:
-    _one_operation.reset(token)
 
 
 def depthwise_conv_reference(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -76,7 +61,7 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
       'depthwise_conv: expected equal dtypes, found x in '
       f'{x.dtype} and kernel in {kernel.dtype}.'
     )
-  if _one_operation.get():
+  if compiling.is_for_other_runtimes():
     return depthwise_conv_reference(x, kernel)
   return _depthwise_conv(x, kernel)
 

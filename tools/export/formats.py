@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import export
 
-from perceiver_paca.ops import depthwise_conv
+from perceiver_paca.ops import compiling
 from tools.export import parts, rewrite
 from tools.export.run import Exportable
 
@@ -81,7 +81,7 @@ def write_onnx(path: pathlib.Path, exportable: Exportable) -> bool:
   Raises:
     ValueError: there is an operation that it does not know.
   """
-  with quiet(), depthwise_conv.one_operation():
+  with quiet(), compiling.for_other_runtimes():
     import jax2onnx
 
     def convert(function, batch):
@@ -120,7 +120,7 @@ def write_litert(path: pathlib.Path, exportable: Exportable) -> bool:
     from litert_converter.mlir import ir, passmanager
 
     specs = _specs(exportable, 1).values()
-    with depthwise_conv.one_operation():
+    with compiling.for_other_runtimes():
       plain = rewrite.rewritten(_flat(exportable), *specs)
       exported = export.export(jax.jit(plain), platforms=['cpu'])(*specs)
     with ir.Context() as context:
