@@ -52,5 +52,5 @@ def test_a_recording_is_taken_once(tmp_path, capsys):
 
 
 def test_another_folder_is_said(tmp_path):
-  with pytest.raises(SystemExit, match='expected stamps with spoken names'):
+  with pytest.raises(ValueError, match='expected stamps with spoken names'):
     spoken_stamps.main([f'--manual_dir={tmp_path}', f'--data_dir={tmp_path}'])

@@ -117,7 +117,7 @@ def _meshes(root: pathlib.Path) -> Iterator[tuple[list[str], Any]]:
     yield [path.as_posix() for path in found], lambda x: open(root / x, 'rb')
   else:
     raise FileNotFoundError(
-      f'manual_dir: expected ModelNet40.zip or ModelNet40/ in {root}.'
+      f'--manual_dir: expected ModelNet40.zip or ModelNet40/ in {root}.'
     )
 
 
@@ -222,7 +222,4 @@ def main(argv: list[str]):
     'Prepares ModelNet40.',
     manual_dir='holds ModelNet40.zip or ModelNet40/',
   ).parse_args(argv)
-  try:
-    tfds_source.prepare(Modelnet40, args)
-  except (ValueError, OSError) as e:
-    raise SystemExit(str(e)) from e
+  tfds_source.prepare(Modelnet40, args)

@@ -48,7 +48,7 @@ def main(argv):
         _write(folder / name, picture, sound)
         rows.append((f'{folder.name}/{name}', f'{kind}|{language}', stamp))
   if not rows:
-    raise SystemExit(f'{root}: expected stamps with spoken names, found none.')
+    raise ValueError(f'{root}: expected stamps with spoken names, found none.')
   path = data_dir / 'spoken_stamps.csv'
   with open(path, 'w', newline='', encoding='utf-8') as file:
     writer = csv.writer(file)
