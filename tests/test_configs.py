@@ -164,10 +164,21 @@ def test_a_default_is_in_one_home(module):
     assert not repeated, (variant, data.module)
 
 
+def builds(config):
+  config, _ = run_files.derived(all_synthetic(config))
+  assert jax.tree.leaves(setup.make_setup(config).state.params)
+
+
+@every_module
+def test_every_tiny_config_builds(module):
+  if 'tiny' in module.VARIANTS:
+    builds(module.get_config('tiny'))
+
+
+@pytest.mark.full
 @every_module
 def test_every_config_builds(module):
-  config, _ = run_files.derived(all_synthetic(module.get_config()))
-  assert jax.tree.leaves(setup.make_setup(config).state.params)
+  builds(module.get_config())
 
 
 def imagenet_run(size):
