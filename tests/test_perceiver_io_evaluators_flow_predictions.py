@@ -10,32 +10,23 @@ from configs.perceiver_io import optical_flow as config_lib
 from data.flow import films, flow_io
 from perceiver_io import tiling
 from perceiver_io.evaluators import flow_predictions
+from tests.exported_runs import make_run
 from tests.test_predict import run_program
-from train_lib import checkpoint, run_files, setup
+from train_lib import run_files, sharding, trained
 
 SIZE = (67, 51)  # A tile of `tiny` is 48 x 64: higher, and less wide.
 
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-  """A run's folder with a checkpoint, its task and its state."""
-  config = config_lib.get_config('tiny')
-  frames = np.zeros((1, 2, *config.model.image_size, 3), np.float32)
-  made = setup.make_setup(config, batch={'frames': frames})
-  rng = np.random.default_rng(0)
-  state = made.init()
-  state = state.replace(  # New models say that nothing moves.
-    params=jax.tree.map(
-      lambda p: p + 0.5 * rng.standard_normal(p.shape).astype('f'),
-      state.params,
-    )
+  """The folder of a run with random weights, its task and its state."""
+  folder = make_run(
+    tmp_path_factory.mktemp('runs') / 'run', config_lib.get_config('tiny')
   )
-  folder = str(tmp_path_factory.mktemp('run'))
-  run_files.write(folder, config, None, None)
-  checkpoints = checkpoint.Checkpoints(folder, 1)
-  checkpoints.save(state, {'next_batch': 0})
-  checkpoints.close()
-  return folder, made.task, state
+  config = run_files.read_config(folder)
+  mesh = sharding.make_mesh(config.mesh)
+  frames = np.zeros((1, 2, *config.model.image_size, 3), np.float32)
+  return folder, *trained.load(config, folder, mesh, {'frames': frames})
 
 
 def write_image(path, seed, size=SIZE):

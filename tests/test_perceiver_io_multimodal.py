@@ -15,8 +15,8 @@ def example():
 
 def test_points_are_rows_of_the_whole(example):
   variables, x = example
-  model = make_model()
-  whole = model.apply(variables, x)
+  apply = jax.jit(make_model().apply)
+  whole = apply(variables, x)
   assert {k: v.shape for k, v in whole.items()} == {
     'audio': (2, SAMPLES),
     'image': (2, 64, 3),
@@ -26,7 +26,7 @@ def test_points_are_rows_of_the_whole(example):
     'image': jnp.asarray([[63, 0, 7], [5, 5, 33]]),  # of each example its own
     'audio': jnp.asarray([4, 1]),
   }
-  some = model.apply(variables, x, points=points)
+  some = apply(variables, x, points=points)
   image = np.take_along_axis(whole['image'], points['image'][..., None], axis=1)
   np.testing.assert_allclose(some['image'], image, atol=1e-5)
   audio = whole['audio'].reshape(2, -1, 4)[:, [4, 1]].reshape(2, -1)
@@ -37,20 +37,20 @@ def test_points_are_rows_of_the_whole(example):
 def test_the_published_points_are_others(example):
   variables, x = example
   points = {'image': jnp.arange(64), 'audio': jnp.arange(6)}
-  published = make_model(half_open_points=True)
-  by_points = published.apply(variables, x, points=points)
-  whole = published.apply(variables, x)
+  published = jax.jit(make_model(half_open_points=True).apply)
+  by_points = published(variables, x, points=points)
+  whole = published(variables, x)
   assert np.abs(by_points['image'] - whole['image']).max() > 1e-3
   np.testing.assert_allclose(by_points['label'], whole['label'], atol=1e-5)
 
 
 def test_decoding_in_chunks(example):
   variables, x = example
-  model = make_model()
-  whole = model.apply(variables, x)
-  encoded = model.apply(variables, x, method='encode')
+  apply = jax.jit(make_model().apply, static_argnames='method')
+  whole = apply(variables, x)
+  encoded = apply(variables, x, method='encode')
   chunks = [
-    model.apply(
+    apply(
       variables, *encoded, {'image': jnp.arange(i, i + 16)}, method='decode'
     )['image']
     for i in range(0, 64, 16)
