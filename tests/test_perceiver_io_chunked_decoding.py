@@ -40,8 +40,9 @@ def test_chunked_equals_unchunked(example, num_chunks, half_open):
   variables, x = example
   model = make_model(half_open_points=half_open)
   points = {name: np.arange(n) for name, n in NUM_POINTS.items()}
-  whole = model.apply(variables, x, points=points if half_open else None)
-  found = decode(model, variables, x, num_chunks)
+  points = points if half_open else None
+  whole = jax.jit(model.apply)(variables, x, points=points)
+  found = jax.jit(lambda *a: decode(model, *a, num_chunks))(variables, x)
   assert found.keys() == whole.keys()
   for name, expected in whole.items():
     np.testing.assert_allclose(found[name], expected, atol=1e-5)
