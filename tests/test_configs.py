@@ -164,21 +164,12 @@ def test_a_default_is_in_one_home(module):
     assert not repeated, (variant, data.module)
 
 
-def builds(config):
-  config, _ = run_files.derived(all_synthetic(config))
-  assert jax.tree.leaves(setup.make_setup(config).state.params)
-
-
-@every_module
-def test_every_tiny_config_builds(module):
-  if 'tiny' in module.VARIANTS:
-    builds(module.get_config('tiny'))
-
-
 @pytest.mark.full
 @every_module
 def test_every_config_builds(module):
-  builds(module.get_config())
+  """At its own size; test_free_batch.py builds the small ones."""
+  config, _ = run_files.derived(all_synthetic(module.get_config()))
+  assert jax.tree.leaves(setup.make_setup(config).state.params)
 
 
 def imagenet_run(size):

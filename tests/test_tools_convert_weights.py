@@ -147,7 +147,13 @@ def test_evaluation_takes_also_what_training_replaces(tmp_path):
   jax.tree.map(np.testing.assert_array_equal, state.eval_variables, variables)
 
 
-def test_what_does_not_fit_is_listed(tiny_paca, tmp_path):
+def test_what_does_not_fit_is_listed(tiny_paca, tmp_path, monkeypatch):
+  naming = convert_weights.NAMINGS['pacavit']  # Of all: ..._identify.py.
+  few = [f'paca_vit/imagenet:{x}_p2cconv_100_0' for x in ('small', 'tiny')]
+  assert set(few) < set(naming.models)
+  monkeypatch.setitem(
+    convert_weights.NAMINGS, 'pacavit', naming._replace(models=few)
+  )
   tensors = dict(tiny_paca[1])
   del tensors['norm1.bias']
   tensors['head.weight'] = tensors['head.weight'][:10]
