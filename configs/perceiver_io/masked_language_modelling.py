@@ -15,8 +15,8 @@ since how long stored documents are is not known before they are read.
 
 `demo` reads Python's documentation, 64 bytes at a time; docs/results.md says
 what it learns. `manuals` is wider and reads those of Perl, Python and Vim, 15
-times as much, which `data/language/manuals.py` says how to get; it was not
-trained to its end here. `tiny` is for tests.
+times as much, which `data/language/manuals.py` says how to get; docs/results.md
+has what it learns, and what other weights do on them. `tiny` is for tests.
 """
 
 import ml_collections
