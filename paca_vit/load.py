@@ -50,9 +50,8 @@ def load(
   model = make(variant, dtype=dtype)
   if file is None:
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), _inputs(model))
-    return model, jax.jit(_init(model), compiler_options=compiling.RUNS_ONCE)(
-      zeros
-    )
+    init = jax.jit(_init(model), compiler_options=compiling.RUNS_ONCE)
+    return model, init(zeros)
   file = os.fspath(file)
   tensors = files.load(file)
   try:

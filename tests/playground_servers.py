@@ -71,6 +71,7 @@ def request(port, method, path, body=None, **headers):
   try:
     held = reply.read()
   except ConnectionResetError:
+    assert reply.status == 400
     held = b''
   connection.close()
   return reply.status, dict(reply.getheaders()), held

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import sys
 import zipfile
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 import train
 from configs.perceiver_io import modelnet40 as config_file
+from data import prepare as preparation
 from data.arrays import modelnet40, off, predictions
 
 SQUARE = [b'OFF', b'4 1 4', b'0 0 0', b'2 0 0', b'2 2 0', b'0 2 0']
@@ -212,6 +215,18 @@ def test_a_folder_is_as_good_as_the_archive(tmp_path):
   assert len(theirs['train']) == len(theirs['test']) == 40
 
 
+def refused(root, monkeypatch, capsys):
+  """The line that the program ends with, after TFDS's progress."""
+  words = [f'--manual_dir={root}', f'--data_dir={root / "data"}']
+  monkeypatch.setattr(sys, 'argv', ['prepare', 'arrays.modelnet40', *words])
+  with pytest.raises(SystemExit) as e:
+    preparation.main()
+  assert e.value.code == 1
+  line = capsys.readouterr().err.splitlines()[-1]
+  assert line.startswith('data.prepare arrays.modelnet40: ')
+  return line
+
+
 @pytest.mark.parametrize(
   'change, message',
   [
@@ -221,21 +236,20 @@ def test_a_folder_is_as_good_as_the_archive(tmp_path):
     (None, r'expected ModelNet40.zip or ModelNet40/ in'),
   ],
 )
-def test_what_is_wrong_with_an_archive_is_one_line(tmp_path, change, message):
+def test_what_is_wrong_with_an_archive_is_one_line(
+  change, message, tmp_path, monkeypatch, capsys
+):
   if change is not None:
     meshes = {k: v for k, v in (boxes() | change).items() if v is not None}
     write(tmp_path, meshes, as_archive=True)
-  with pytest.raises((ValueError, OSError), match=message) as e:
-    prepare(tmp_path, tmp_path / 'data')
-  assert '\n' not in str(e.value)
+  line = refused(tmp_path, monkeypatch, capsys)
+  assert re.search(message, line)
 
 
-def test_a_broken_archive_is_named(tmp_path):
+def test_a_broken_archive_is_named(tmp_path, monkeypatch, capsys):
   (tmp_path / 'ModelNet40.zip').write_bytes(b'PK nothing')
-  with pytest.raises(
-    (ValueError, OSError), match='ModelNet40.zip: expected a zip'
-  ):
-    prepare(tmp_path, tmp_path / 'data')
+  line = refused(tmp_path, monkeypatch, capsys)
+  assert 'ModelNet40.zip: expected a zip' in line
 
 
 def test_clouds_of_users_are_read_as_the_runs(tmp_path):

@@ -165,7 +165,7 @@ def test_what_is_not_there_is_one_line(monkeypatch, capsys, tmp_path):
   'name',
   [
     *('video.five_films', 'flow.stereo_aloe', 'language.manuals'),
-    'entities.chess_openings',
+    *('entities.chess_openings', 'arrays.modelnet40'),
   ],
 )
 def test_a_folder_without_the_files_is_one_line(
@@ -179,8 +179,10 @@ def test_a_folder_without_the_files_is_one_line(
     assert e.value.code == 1
     return capsys.readouterr().err.splitlines()[-1]
 
-  line = said(tmp_path / 'none')
-  assert f'{name}: --manual_dir: found no folder' in line
+  (tmp_path / 'empty').mkdir()
+  for folder in ('none', 'empty'):
+    line = said(tmp_path / folder)
+    assert f'{name}: --manual_dir: found no folder' in line
   (tmp_path / 'other').mkdir()
   (tmp_path / 'other' / 'vtest.avi').write_text('no film')
   (tmp_path / 'other' / 'games.pgn').write_text('no game')

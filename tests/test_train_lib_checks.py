@@ -1,5 +1,8 @@
 """Examples that a run cannot use are named, and the sections of errors."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -92,3 +95,19 @@ def test_what_names_its_option_stays(text):
     with checks.naming('config.model'):
       raise ValueError(text)
   assert not isinstance(found.value, checks.ConfigError)
+
+
+@pytest.mark.parametrize(
+  'module, expected',
+  [
+    (None, 'train.py'),
+    ('tools.zoo', 'tools.zoo'),
+    ('tools.export.__main__', 'tools.export'),
+  ],
+)
+def test_a_program_is_called_as_it_was_started(module, expected, monkeypatch):
+  spec = module and types.SimpleNamespace(name=module)
+  main = types.SimpleNamespace(__spec__=spec)
+  monkeypatch.setitem(sys.modules, '__main__', main)
+  monkeypatch.setattr(sys, 'argv', ['/a/train.py'])
+  assert checks.program() == expected

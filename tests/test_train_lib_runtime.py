@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-import types
 
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
 from tests.processes import ROOT, environment
-from train_lib import runtime
+from train_lib import runtime  # noqa: F401 (its flags)
 
 ADDRESS = {'coordinator_address': 'localhost:1234'}
 
@@ -32,22 +31,6 @@ def test_processes_told_of_by_halves_are_an_error(values, message):
       pass
 
 
-@pytest.mark.parametrize(
-  'module, expected',
-  [
-    (None, 'train.py'),
-    ('tools.zoo', 'tools.zoo'),
-    ('tools.export.__main__', 'tools.export'),
-  ],
-)
-def test_a_program_is_called_as_it_was_started(module, expected, monkeypatch):
-  spec = module and types.SimpleNamespace(name=module)
-  main = types.SimpleNamespace(__spec__=spec)
-  monkeypatch.setitem(sys.modules, '__main__', main)
-  monkeypatch.setattr(sys, 'argv', ['/a/train.py'])
-  assert runtime.program() == expected
-
-
 def test_a_launcher_tells_what_flags_do_not(monkeypatch):
   monkeypatch.setenv('SLURM_NTASKS', '2')
   with flagsaver.flagsaver(**ADDRESS):
@@ -57,7 +40,7 @@ def test_a_launcher_tells_what_flags_do_not(monkeypatch):
 _PROGRAM = """
 import jax
 from absl import flags
-from train_lib import runtime
+from train_lib import runtime  # noqa: F401 (its flags)
 
 runtime._WORTH_SAYING = -1e9
 flags.FLAGS(['program'])

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,14 @@ _LONGEST = 400  # characters of an error that are shown
 _QUOTES = '\'"'
 # Key of integer labels -> (number of classes, what is ignored or None).
 LabelRanges = Mapping[str, tuple[int, int | None]]
+
+
+def program() -> str:
+  """As it was started: `train.py`, or `tools.export` after `python -m`."""
+  spec = sys.modules['__main__'].__spec__
+  if spec is None:
+    return os.path.basename(sys.argv[0])
+  return spec.name.removesuffix('.__main__')
 
 
 class ConfigError(ValueError):

@@ -9,6 +9,8 @@ import time
 
 import jax
 
+from train_lib import checks
+
 _SECONDS = 90.0  # until all have to be there
 _FIRST = 5.0  # seconds by which process 0, which counts them, ends first
 _LATER = 30  # seconds after which JAX would end the process, and name nobody
@@ -57,7 +59,7 @@ def _watch(joined: threading.Event, address, num_processes, process_id) -> None:
   if process_id and joined.wait(_FIRST):
     return
   print(
-    f'{os.path.basename(sys.argv[0])}: --coordinator_address: process '
+    f'{checks.program()}: --coordinator_address: process '
     f'{process_id} has waited {seconds:.0f} s at {address}; expected '
     f'{num_processes} processes, found {present}.',
     file=sys.stderr,

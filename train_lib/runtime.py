@@ -127,17 +127,9 @@ def run(
         text = f'--workdir: {e.filename or WORKDIR.value}: {e.strerror}.'
       if not re.match(_MENDABLE, text) or _is_a_fault(e):
         raise
-      sys.exit(f'{program()}: {text}')
+      sys.exit(f'{checks.program()}: {text}')
 
   app.run(guarded, flags_parser=parse_flags)
-
-
-def program() -> str:
-  """As it was started: `train.py`, or `tools.export` after `python -m`."""
-  spec = sys.modules['__main__'].__spec__
-  if spec is None:
-    return os.path.basename(sys.argv[0])
-  return spec.name.removesuffix('.__main__')
 
 
 def _is_a_fault(error: Exception) -> bool:

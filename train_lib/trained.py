@@ -38,10 +38,9 @@ def load(
   """
   run = setup.make_setup(config, mesh=mesh, batch=batch)
   if is_imported(config, workdir):
-    whole = ml_collections.ConfigDict(
-      dict(path=config.init_from.path, exclude=())
+    variables = weights.load_variables(
+      config.init_from.path, run.state.variables, exclude=()
     )
-    variables = weights.init_from(run, whole)
     return run.task, train_state.to_evaluate(variables)
   return run.task, stored.load_state(workdir, run.state, best)
 

@@ -129,12 +129,12 @@ def _in_parts(q, k, v, mask, scale) -> jax.Array:
   """`plain_attention` of so many queries at a time as may be held, no loop."""
   _, n, h, _ = q.shape
   size = max(1, _MAX_LOGITS_ELSEWHERE // (h * k.shape[1]))
+  has_rows = mask is not None and mask.shape[1] > 1
   parts = []
   for start in range(0, n, size):
-    here = slice(start, start + size)
-    has_rows = mask is not None and mask.shape[1] > 1
-    part_mask = mask[:, here] if has_rows else mask
-    parts.append(plain_attention(q[:, here], k, v, part_mask, scale))
+    rows = slice(start, start + size)
+    seen = mask[:, rows] if has_rows else mask
+    parts.append(plain_attention(q[:, rows], k, v, seen, scale))
   return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)
 
 
