@@ -55,7 +55,7 @@ def test_the_page_is_made_of_the_files():
 
 def test_what_stands_around_the_table_stays():
   page = report.with_table(f'before\n{report.BEGIN}old{report.END}after\n')
-  assert page.startswith(f'before\n{report.BEGIN}| |')
+  assert page.startswith(f'before\n{report.BEGIN}### ')
   assert page.endswith(f'{report.END}after\n') and 'old' not in page
 
 

@@ -14,7 +14,14 @@ import predict
 import train
 from data.images import mnist5k
 from tests import linear_task, odd_images
-from train_lib import pipeline, run_files, runtime, sharding, trained
+from train_lib import (
+  in_parts,
+  pipeline,
+  run_files,
+  runtime,
+  sharding,
+  trained,
+)
 
 NAMES = tuple(f'digit {i}' for i in range(10))
 
@@ -52,9 +59,14 @@ def write_digits(folder, count):
   return paths
 
 
-@pytest.mark.parametrize('count', [1, 64, 100])
-def test_predictions_are_the_evaluations(workdir, evaluated, tmp_path, count):
-  """Of fewer inputs than a batch, of a batch, and of more."""
+@pytest.mark.parametrize(
+  ('count', 'part'), [(1, 64), (64, 64), (100, 64), (100, 2)]
+)
+def test_predictions_are_the_evaluations(
+  workdir, evaluated, tmp_path, monkeypatch, count, part
+):
+  """Of fewer inputs than a batch, of a batch, and of more; and in parts."""
+  monkeypatch.setattr(in_parts, 'part_size', lambda *args: part)
   paths = write_digits(tmp_path / 'digits', count)
   predictor = predict.load(workdir)
   found = predictor(predictor.expand([str(tmp_path / 'digits')])[0])

@@ -34,6 +34,18 @@ def test_init_tells_variables_and_products_of_what_is_returned():
   assert variables['kernel'].shape == (3, 5) and macs == 2 * 3 * 5
 
 
+def test_largest_product_is_found_in_loops_and_calls():
+  def fn(x, kernel):
+    wide = jax.lax.map(jax.jit(lambda row: row @ kernel), x)  # [7] a time
+    narrow = x @ kernel[:, :2]
+    return jnp.concatenate([wide, narrow, jnp.zeros((3, 1000))], axis=1)
+
+  assert cost.largest_product(fn, of(3, 5), of(5, 7)) == 4 * 7
+  half = jax.ShapeDtypeStruct((3, 5), jnp.bfloat16)
+  assert cost.largest_product(lambda x: x @ x.T, half) == 2 * 9
+  assert cost.largest_product(jnp.tanh, half) == 0
+
+
 def test_matrix_products():
   einsum = functools.partial(jnp.einsum, 'BNC,BMC->BNM')
   assert cost.multiply_adds(einsum, of(2, 3, 5), of(2, 7, 5)) == 2 * 3 * 7 * 5

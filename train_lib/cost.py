@@ -1,4 +1,5 @@
-"""What a model costs: parameters and multiply-adds, counted, not estimated."""
+"""What a model costs: parameters, multiply-adds and bytes, counted, not
+estimated."""
 
 import math
 from collections.abc import Callable, Collection
@@ -43,6 +44,16 @@ def multiply_adds(
     ValueError: if a loop of unknown length contains products.
   """
   return _count(jax.make_jaxpr(fn)(*args).jaxpr, uncounted)
+
+
+def largest_product(fn: Callable[..., Any], *args: PyTree) -> int:
+  """Bytes of the largest result of a convolution or matrix product in `fn`.
+
+  Args:
+    fn: function of `args`.
+    *args: arrays or ShapeDtypeStructs.
+  """
+  return _largest(jax.make_jaxpr(fn)(*args).jaxpr)
 
 
 def init_and_multiply_adds(
@@ -93,6 +104,16 @@ def _count(jaxpr, uncounted):
     else:
       total += sum(inner)
   return total
+
+
+def _largest(jaxpr):
+  found = 0
+  for eqn in jaxpr.eqns:
+    if eqn.primitive.name in ('conv_general_dilated', 'dot_general'):
+      out = eqn.outvars[0].aval
+      found = max(found, out.size * out.dtype.itemsize)
+    found = max(found, *map(_largest, _inner_jaxprs(eqn.params)), 0)
+  return found
 
 
 def _inner_jaxprs(params):

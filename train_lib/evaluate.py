@@ -5,7 +5,7 @@ import pathlib
 import ml_collections
 from jax.sharding import Mesh
 
-from train_lib import metrics, pipeline, sharding
+from train_lib import in_parts, metrics, pipeline, sharding
 from train_lib.task import Task, label_ranges_of
 from train_lib.train_state import TrainState
 
@@ -32,7 +32,7 @@ class MetricsEvaluator:
 
   def __init__(self, task: Task, mesh: Mesh, batches: pipeline.EvalBatches):
     self._batches = batches
-    self._metrics = sharding.jit_on_batches(mesh, task.metrics)
+    self._metrics = in_parts.InParts(mesh, task.metrics)
 
   def check(self, state: TrainState) -> set[str]:
     """The metrics' names, of a state's shapes."""
@@ -42,6 +42,6 @@ class MetricsEvaluator:
   def run(self, state: TrainState) -> dict[str, float]:
     total, pending = None, None
     for batch in self._batches:
-      current = self._metrics(state.eval_variables, batch)
-      total, pending = metrics.merged(total, pending), current  # One late.
+      for current in self._metrics(state.eval_variables, batch):
+        total, pending = metrics.merged(total, pending), current  # One late.
     return metrics.computed(metrics.merged(total, pending))

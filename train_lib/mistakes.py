@@ -16,7 +16,7 @@ import numpy as np
 import PIL.Image
 from jax.sharding import Mesh
 
-from train_lib import pictures, pipeline, sharding
+from train_lib import in_parts, pictures, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -70,12 +70,13 @@ class Mistakes:
       logits = task.predict(variables, batch)['logits']
       return jax.nn.softmax(logits), batch['label'], jnp.asarray(batch['mask'])
 
-    self._predict = sharding.jit_on_batches(mesh, predict)
+    self._predict = in_parts.InParts(mesh, predict)
 
   def run(self, state: TrainState) -> dict[str, float]:
     found = [
-      jax.device_get(self._predict(state.eval_variables, batch))
+      jax.device_get(part)
       for batch in self._batches
+      for part in self._predict(state.eval_variables, batch)
     ]
     probabilities, labels, mask = map(np.concatenate, zip(*found, strict=True))
     # Only the end of the last batch is filled up, so that rows are indices.

@@ -10,6 +10,7 @@ whose options are its keyword-only arguments, with defaults.
 
 import collections
 import concurrent.futures
+import functools
 import importlib
 import inspect
 import itertools
@@ -24,7 +25,14 @@ import ml_collections
 import numpy as np
 import PIL.Image
 
-from train_lib import batch_layout, pipeline, run_files, sharding, trained
+from train_lib import (
+  batch_layout,
+  in_parts,
+  pipeline,
+  run_files,
+  sharding,
+  trained,
+)
 from train_lib.task import Task
 
 PyTree = Any
@@ -210,33 +218,29 @@ class Predictor:
     if isinstance(example, Exception):
       return iter([(i, _unread(given, example))])
     missing = self._batch_size - len(group)
-    padding = [jax.tree.map(np.zeros_like, example)] if missing else []
-    batch = batch_layout.collate(
-      [example for _, _, example in group], padding * missing
-    )
+    padding = [jax.tree.map(np.zeros_like, example)] * missing
+    batch = batch_layout.collate([x for *_, x in group], padding)
     batch = batch_layout.to_global(self._sharding, self._batch_size, batch)
     if self._apply is None:
       self._apply = self._load(batch)
-    return self._results(group, self._apply(batch))
+    return self._results(group, list(self._apply(batch, len(group))))
 
-  def _results(self, group, outputs: PyTree):
-    outputs = jax.device_get(outputs)
+  def _results(self, group, parts: Sequence[PyTree]):
+    parts = jax.device_get(parts)
+    outputs = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     for row, (i, given, _) in enumerate(group):
       output = jax.tree.map(lambda x, row=row: x[row], outputs)
       values, files, *details = self._kind.result(given, output)
       yield i, Prediction(_as_text(given), values, files, None, *details)
 
-  def _load(self, batch: PyTree) -> Callable[[PyTree], PyTree]:
+  def _load(self, batch: PyTree) -> Callable[[PyTree, int], Iterator]:
     shaped = getattr(self._kind, 'model_batch', lambda batch: batch)(batch)
     task, state = trained.load(
       self._config, self._workdir, self._mesh, shaped, self._best
     )
-    apply = sharding.jit_on_batches(
-      self._mesh,
-      lambda variables, batch: self._kind.outputs(task, variables, batch),
-    )
-    variables = state.eval_variables  # sought once, not for each batch
-    return lambda batch: apply(variables, batch)
+    outputs = functools.partial(self._kind.outputs, task)
+    apply = in_parts.InParts(self._mesh, outputs)
+    return functools.partial(apply, state.eval_variables)
 
 
 def make_kind(

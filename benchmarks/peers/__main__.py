@@ -12,9 +12,9 @@ most, its imports included; "first" are the processor's seconds from the start
 of the process, compilation included. What torch.compile keeps on the disk from
 an earlier run shortens it, ours is compiled anew.
 
---json=results/speed/cpu.json keeps the rows in that file, in the place of those
-of the same name. --report writes the table of docs/speed.md from the files in
-results/speed (with --check it compares). PyTorch's sides need the extra
+--json=results/speed/NAME.json keeps the rows in that file, in the place of
+those of the same name. --report writes the tables of docs/speed.md, one for
+each processor, from the files in results/speed (with --check it compares). PyTorch's sides need the extra
 `parity`; --sides=ours does without.
 """
 
@@ -78,10 +78,14 @@ def _versions() -> dict[str, str]:
 
 
 def _processor() -> str:
+  """Its name, and how wide its vectors are, on which products depend."""
+  found = {}
   for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
-    if line.startswith('model name'):
-      return line.partition(':')[2].strip()
-  return platform.machine()
+    name, _, value = line.partition(':')
+    found[name.strip()] = value.strip()
+  wide = 'avx512f' in found.get('flags', '').split()
+  name = found.get('model name', platform.machine())
+  return f'{name} {"with" if wide else "without"} AVX-512'
 
 
 def keep(path: pathlib.Path, row: dict) -> None:

@@ -18,7 +18,7 @@ def model(
   path: str,
   batch_size: int,
   mode: str,
-  num_parts: int = 1,
+  at_once: bool = False,
   keep_freed: bool = True,
 ) -> Pass:
   """A config's model on made-up examples, in float32.
@@ -28,13 +28,13 @@ def model(
     batch_size: examples that the model sees.
     mode: 'predict', the forward pass, 'loss', the forward pass of training, or
       'train': loss, gradients and AdamW.
-    num_parts: of the batch, which are computed one after the other.
+    at_once: all examples, where an evaluation takes them in parts.
     keep_freed: with glibc set as `train.py` sets it, see `host_memory`.
   """
   import jax
 
   from benchmarks import one_device
-  from train_lib import host_memory
+  from train_lib import host_memory, in_parts
 
   if keep_freed:
     host_memory.keep_freed()
@@ -43,7 +43,7 @@ def model(
   config.optim.update(name='adamw', clip_norm=None)
   if 'mixing' in config.task:  # comes before the model, and no peer has it
     config.task.mixing = None
-  run, train_step = one_device.make_train_step(config, batch_size, num_parts)
+  run, train_step = one_device.make_train_step(config, batch_size)
   batch, state = next(run.batches), run.init()
   if mode == 'train':
     program = train_step.lower(run.state, batch).compile()
@@ -56,21 +56,18 @@ def model(
     return train
 
   def outputs(variables, batch):
-    def of_part(part):  # without what only pictures need
-      if mode == 'loss':
-        return run.task.loss(variables, part, jax.random.key(0))[0]
-      found = run.task.predict(variables, part)
-      return found['logits'] if 'logits' in found else found['flow']
-
-    parts = jax.tree.map(
-      lambda x: x.reshape(num_parts, -1, *x.shape[1:]), batch
-    )
-    return jax.lax.map(of_part, parts) if num_parts > 1 else of_part(batch)
+    if mode == 'loss':
+      return run.task.loss(variables, batch, jax.random.key(0))[0]
+    found = run.task.predict(variables, batch)  # without what pictures need
+    return found['logits'] if 'logits' in found else found['flow']
 
   variables = state.eval_variables
-  program = jax.jit(outputs).lower(variables, batch).compile()
   del state
-  return lambda: jax.block_until_ready(program(variables, batch))
+  if at_once or mode == 'loss':
+    program = jax.jit(outputs).lower(variables, batch).compile()
+    return lambda: jax.block_until_ready(program(variables, batch))
+  evaluated = in_parts.InParts(run.mesh, outputs)
+  return lambda: jax.block_until_ready(list(evaluated(variables, batch)))
 
 
 def start_up(path: str, is_initialised: bool) -> Pass:

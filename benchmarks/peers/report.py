@@ -1,4 +1,4 @@
-"""The table of docs/speed.md, from the files in results/speed."""
+"""The tables of docs/speed.md, from the files in results/speed."""
 
 import json
 import pathlib
@@ -68,23 +68,26 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
   return found
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-  """The table, and what it was measured on."""
-  parts = [HEADER]
+def tables(rows: list[dict[str, Any]]) -> str:
+  """A table for each processor, and what it was measured with."""
+  machines = {}
   for row in rows:
-    parts += lines(row)
-  where = sorted(
-    {
-      f'{row["machine"]}, {row["cores"]} cores, {row["date"]}: '
+    machines.setdefault(row['machine'], []).append(row)
+  parts = []
+  for machine, its in machines.items():
+    parts += [f'### {machine}', '', HEADER]
+    parts += [line for row in its for line in lines(row)]
+    where = {
+      f'{row["cores"]} cores, {row["date"]}: '
       + ', '.join(f'{k} {v}' for k, v in row['versions'].items())
-      for row in rows
+      for row in its
     }
-  )
-  return '\n'.join([*parts, '', *where, ''])
+    parts += ['', *sorted(where), '']
+  return '\n'.join(parts)
 
 
 def with_table(page: str) -> str:
-  """The page with the table that the files say between its two marks."""
+  """The page with the tables that the files say between its two marks."""
   before, _, rest = page.partition(BEGIN)
   _, _, after = rest.partition(END)
-  return before + BEGIN + table(read(FOLDER)) + END + after
+  return before + BEGIN + tables(read(FOLDER)) + END + after

@@ -39,12 +39,10 @@ def _paca(size, mode) -> Row:
     ours.model, f'paca_vit.imagenet:{variant}', batch_size, mode
   )
   given_back = functools.partial(mine, keep_freed=False)
-  in_parts = functools.partial(mine, num_parts=batch_size)
-  sides = {
-    OURS: mine,
-    'an image at a time, ours': in_parts,
-    'freed memory given back, ours': given_back,
-  }
+  sides = {OURS: mine}
+  if mode == 'predict':
+    sides['all images at once, ours'] = functools.partial(mine, at_once=True)
+  sides['freed memory given back, ours'] = given_back
   for layout in ('first', 'last'):
     for compiled in (False, True):
       name = f'channels {layout}, {"torch.compile" if compiled else "eager"}'

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from sklearn import metrics as sklearn_metrics
 
-from train_lib import pipeline, sharding
+from train_lib import in_parts, pipeline, sharding
 from train_lib.task import Task
 from train_lib.train_state import TrainState
 
@@ -43,12 +43,13 @@ class MeanAveragePrecision:
 
     self._batches = batches
     # Ranking takes all examples: every process gets them.
-    self._predict = sharding.jit_on_batches(mesh, predict)
+    self._predict = in_parts.InParts(mesh, predict)
 
   def run(self, state: TrainState) -> dict[str, float]:
     outputs = [
-      jax.device_get(self._predict(state.eval_variables, batch))
+      jax.device_get(part)
       for batch in self._batches
+      for part in self._predict(state.eval_variables, batch)
     ]
     scores, labels, mask = (
       np.concatenate(x) for x in zip(*outputs, strict=True)
