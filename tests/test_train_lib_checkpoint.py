@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from train_lib import checkpoint, digests, stored, weights
+from train_lib import checkpoint, digests, sharding, stored, weights
 from train_lib.train_state import TrainState
 
 WEIGHT = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
@@ -25,9 +25,12 @@ def state(step, value=1.0):
 
 
 def abstract():
+  return abstract_of(state(0))
+
+
+def abstract_of(made):
   return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-    state(0),
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), made
   )
 
 
@@ -97,6 +100,36 @@ def test_damage_everywhere_is_an_error(saved, tmp_path):
     )
   with pytest.raises(RuntimeError, match='none of the checkpoints'):
     restore(tmp_path)
+
+
+@pytest.mark.parametrize('has_average', [False, True])
+def test_an_evaluation_reads_what_it_computes_with(
+  tmp_path, monkeypatch, has_average
+):
+  """The average of the parameters if there is one, and no moments."""
+  made = state(3)
+  if has_average:
+    made.opt_state['params_ema'] = {'w': made.params['w'] / 2}
+  checkpoints = checkpoint.Checkpoints(str(tmp_path), 1)
+  checkpoints.save(made, {'next_batch': 3})
+  checkpoints.close()
+
+  read = []
+  load_checkpointables = stored.ocp.load_checkpointables
+
+  def noting(path, wanted):
+    leaves = jax.tree_util.tree_flatten_with_path(wanted)[0]
+    read.extend(sharding.path_name(p) for p, x in leaves if x is not ...)
+    return load_checkpointables(path, wanted)
+
+  monkeypatch.setattr(stored.ocp, 'load_checkpointables', noting)
+  loaded = stored.load_state(str(tmp_path), abstract_of(made), best=False)
+  assert int(loaded.step) == 3 and loaded.opt_state == ()
+  np.testing.assert_array_equal(
+    loaded.eval_variables['params']['w'], WEIGHT / 2 if has_average else WEIGHT
+  )
+  moving = {'optimizer/opt_state/params_ema/w'} if has_average else set()
+  assert set(read) == {'variables/params/w', 'optimizer/step'} | moving
 
 
 def test_damage_is_found_by_whoever_reads(saved, tmp_path):

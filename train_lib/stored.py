@@ -1,5 +1,6 @@
 """Reading checkpoints: the newest that is whole, of any mesh and layout."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,7 +9,14 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from train_lib import digests, places, sharding, stacking, writer
+from train_lib import (
+  digests,
+  places,
+  sharding,
+  stacking,
+  train_state,
+  writer,
+)
 from train_lib.train_state import TrainState
 
 PyTree = Any
@@ -22,6 +30,9 @@ class CheckpointMismatchError(ValueError):
 def load_state(workdir: str, abstract: TrainState, best: bool) -> TrainState:
   """Reads a run's last or best state, and touches nothing in its workdir.
 
+  Of the optimizer nothing is kept; the parameters are their moving average, if
+  there is one. So it takes a third of the memory that training does.
+
   Args:
     workdir: of the run, which may still be going on.
     abstract: the state's shapes, types and shardings.
@@ -33,10 +44,17 @@ def load_state(workdir: str, abstract: TrainState, best: bool) -> TrainState:
     RuntimeError: it cannot be read.
   """
   directory = places.of(workdir) / ('best' if best else 'checkpoints')
-  loaded, _ = load_newest(directory, items_of(abstract))
+  loaded, _ = load_newest(directory, items_of(abstract), _is_evaluated)
   if loaded is None:
     raise FileNotFoundError(f'--workdir: there is no checkpoint in {directory}')
-  return state_of(loaded)
+  state = state_of(loaded)
+  return train_state.to_evaluate(state.eval_variables).replace(step=state.step)
+
+
+def _is_evaluated(name: str) -> bool:
+  """Whether an array, named as in `_by_name`, is needed after training."""
+  _, _, of_optimizer = name.partition('/opt_state/')
+  return not of_optimizer or 'params_ema' in of_optimizer.split('/')
 
 
 def items_of(state: TrainState) -> dict[str, PyTree]:
@@ -69,16 +87,24 @@ def steps(directory: epath.Path) -> list[int]:
 
 
 def load_newest(
-  directory: epath.Path, wanted: dict[str, PyTree]
+  directory: epath.Path,
+  wanted: dict[str, PyTree],
+  is_read: Callable[[str], bool] = lambda name: True,
 ) -> tuple[dict[str, PyTree] | None, list[epath.Path]]:
-  """Returns the items of the newest readable checkpoint, and the unreadable."""
+  """Returns the items of the newest readable checkpoint, and the unreadable.
+
+  Args:
+    directory: of checkpoints.
+    wanted: item -> shapes, types and shardings; None to take it as it is.
+    is_read: whether an array 'item/path/of/leaf' is wanted; others are `...`.
+  """
   unreadable = []
   for step in steps(directory):
     path = directory / str(step)
     try:
       verify(path)
       found = ocp.checkpointables_metadata(path).metadata
-      return _load(path, wanted, found), unreadable
+      return _load(path, wanted, found, is_read), unreadable
     except CheckpointMismatchError:
       raise
     except PermissionError as e:
@@ -132,13 +158,20 @@ def verify(path: epath.Path) -> None:
     raise error or digests.DamagedError(f'{path} is damaged')
 
 
-def _load(path: epath.Path, wanted: dict[str, PyTree], found: dict) -> dict:
+def _load(
+  path: epath.Path,
+  wanted: dict[str, PyTree],
+  found: dict,
+  is_read: Callable[[str], bool],
+) -> dict:
   """Reads items, layers stacked or one by one, whichever way they are stored.
 
   Args:
     path: of the checkpoint.
     wanted: shapes, types and shardings; None for an item to take as it is.
     found: the checkpoint's metadata.
+    is_read: see `load_newest`; layers that are stored the other way are read
+      all.
   """
   described = {name: x for name, x in wanted.items() if x is not None}
   for name in described:
@@ -149,7 +182,12 @@ def _load(path: epath.Path, wanted: dict[str, PyTree], found: dict) -> dict:
   stored = stacking.as_stored(ours, theirs)
   check_same(path, stored, theirs)
   if stored.keys() == ours.keys():
-    return ocp.load_checkpointables(path, wanted)
+
+    def read_or_not(leaf_path, x):
+      return x if is_read(sharding.path_name(leaf_path)) else ocp.PLACEHOLDER
+
+    described = jax.tree_util.tree_map_with_path(read_or_not, described)
+    return ocp.load_checkpointables(path, wanted | described)
 
   def read(leaf_path, _):
     return stored[sharding.path_name(leaf_path)]

@@ -14,8 +14,8 @@ an earlier run shortens it, ours is compiled anew.
 
 --json=results/speed/NAME.json keeps the rows in that file, in the place of
 those of the same name. --report writes the tables of docs/speed.md, one for
-each processor, from the files in results/speed (with --check it compares). PyTorch's sides need the extra
-`parity`; --sides=ours does without.
+each processor, from the files in results/speed (with --check it compares).
+PyTorch's sides need the extra `parity`; --sides=ours does without.
 """
 
 import contextlib
