@@ -14,9 +14,9 @@ documents into crops; here a pack gives one crop an epoch, drawn anew each time,
 since how long stored documents are is not known before they are read.
 
 `demo` reads Python's documentation, 64 bytes at a time; docs/results.md says
-what it learns. `manuals` is wider and reads those of Perl, Python and Vim, 15
-times as much, which `data/language/manuals.py` says how to get; docs/results.md
-has what it learns, and what other weights do on them. `tiny` is for tests.
+what it learns. `manuals` reads those of Perl, Python and Vim, 15
+times as much, which `data/language/manuals.py` says how to get, and has the
+sizes of the zoo's `masked_bytes`, to go on from it. `tiny` is for tests.
 """
 
 import ml_collections
@@ -130,15 +130,11 @@ def _documentation(variant: str) -> ml_collections.ConfigDict:
   config.checkpoint.every_steps = 1_000
   config.log_every_steps = 100
   if variant == 'manuals':
-    config.model.update(
-      token_channels=128,
-      latent_channels=256,
-      qk_channels=256,
-      num_heads=8,
-    )
-    config.num_steps = 8_000
+    config.model.update(qk_channels=256, num_heads=8)
+    config.num_steps = 68_000
     for section in config.evals.values():
-      section.every_steps = 2_000
+      section.every_steps = 4_000
+    config.checkpoint.every_steps = 4_000
     config.data.module = 'data.language.manuals'
     config.optim.schedule.lr = 2e-3
   if variant == 'tiny':
