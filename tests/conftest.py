@@ -11,9 +11,11 @@ the run ends by saying how many.
 
 import collections
 import functools
+import gc
 import os
 import pathlib
 import resource
+import sys
 import time
 import tomllib
 
@@ -40,11 +42,29 @@ BUDGETS = pathlib.Path(__file__).parent / 'budgets.toml'
 # Of `_slowness`, about, where budgets were set: a machine that took 0.061 took
 # 2.2 times the CPU seconds for all tests.
 LOOP_SECONDS = 0.028
+MOST_BYTES = 2**31  # of a worker, beyond which it forgets programs
 UNTIL = float(os.environ.get('TESTS_UNTIL', 'inf'))
 _TOO_LATE = 'the time was over'
 _by_test = collections.Counter()
 _by_file = collections.Counter()  # of a tier: (tier, name of the file)
 _last = 0.0
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _not_too_many_programs():
+  """Between files a worker that has grown forgets what it compiled."""
+  yield
+  if _resident_bytes() > MOST_BYTES and 'jax' in sys.modules:
+    sys.modules['jax'].clear_caches()
+    gc.collect()
+
+
+def _resident_bytes():
+  """Of this process; 0 where the system does not tell."""
+  statm = pathlib.Path('/proc/self/statm')
+  if not statm.exists():
+    return 0
+  return int(statm.read_text().split()[1]) * resource.getpagesize()
 
 
 def _cpu_seconds():
