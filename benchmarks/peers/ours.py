@@ -28,7 +28,7 @@ def model(
     batch_size: examples that the model sees.
     mode: 'predict', the forward pass, 'loss', the forward pass of training, or
       'train': loss, gradients and AdamW.
-    at_once: all examples, where an evaluation takes them in parts.
+    at_once: all examples, where an evaluation takes some after the others.
     keep_freed: with glibc set as `train.py` sets it, see `host_memory`.
   """
   import jax
