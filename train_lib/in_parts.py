@@ -5,7 +5,7 @@ of a few examples it is not. docs/speed.md has what that gains.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -65,6 +65,12 @@ class InParts:
       num_bytes = cost.largest_product(self._fn, variables, batch)
       self._steps[shapes] = part_size(size, num_bytes, _num_cores())
     return self._steps[shapes]
+
+
+def joined(parts: Iterable[PyTree]) -> PyTree:
+  """Arrays [B, ...] of parts, on the host and end to end."""
+  parts = [jax.device_get(part) for part in parts]
+  return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
 def part_size(size: int, num_bytes: int, num_cores: int) -> int:

@@ -73,12 +73,11 @@ class Mistakes:
     self._predict = in_parts.InParts(mesh, predict)
 
   def run(self, state: TrainState) -> dict[str, float]:
-    found = [
-      jax.device_get(part)
+    probabilities, labels, mask = in_parts.joined(
+      part
       for batch in self._batches
       for part in self._predict(state.eval_variables, batch)
-    ]
-    probabilities, labels, mask = map(np.concatenate, zip(*found, strict=True))
+    )
     # Only the end of the last batch is filled up, so that rows are indices.
     probabilities, labels = probabilities[mask > 0], labels[mask > 0]
     matrix = confusion(probabilities, labels)

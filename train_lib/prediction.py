@@ -226,8 +226,7 @@ class Predictor:
     return self._results(group, list(self._apply(batch, len(group))))
 
   def _results(self, group, parts: Sequence[PyTree]):
-    parts = jax.device_get(parts)
-    outputs = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+    outputs = in_parts.joined(parts)
     for row, (i, given, _) in enumerate(group):
       output = jax.tree.map(lambda x, row=row: x[row], outputs)
       values, files, *details = self._kind.result(given, output)

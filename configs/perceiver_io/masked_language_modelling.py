@@ -14,9 +14,9 @@ documents into crops; here a pack gives one crop an epoch, drawn anew each time,
 since how long stored documents are is not known before they are read.
 
 `demo` reads Python's documentation, 64 bytes at a time; docs/results.md says
-what it learns. `manuals` reads those of Perl, Python and Vim, 15
-times as much, which `data/language/manuals.py` says how to get, and has the
-sizes of the zoo's `masked_bytes`, to go on from it. `tiny` is for tests.
+what it learns. `manuals` reads those of Perl, Python and Vim, 15 times as much,
+which `data/language/manuals.py` says how to get, and has the sizes of the zoo's
+`masked_bytes`, to go on from it. `tiny` is for tests.
 """
 
 import ml_collections

@@ -7,7 +7,6 @@ the examples whose most probable class applies.
 
 import pathlib
 
-import jax
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh
@@ -46,13 +45,10 @@ class MeanAveragePrecision:
     self._predict = in_parts.InParts(mesh, predict)
 
   def run(self, state: TrainState) -> dict[str, float]:
-    outputs = [
-      jax.device_get(part)
+    scores, labels, mask = in_parts.joined(
+      part
       for batch in self._batches
       for part in self._predict(state.eval_variables, batch)
-    ]
-    scores, labels, mask = (
-      np.concatenate(x) for x in zip(*outputs, strict=True)
     )
     present = mask > 0
     return results(scores[present], labels[present])
