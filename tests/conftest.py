@@ -22,6 +22,7 @@ import tomllib
 import pytest
 
 from tests.processes import LEAST_EFFORT
+from train_lib import host_memory
 
 os.environ['XLA_FLAGS'] = (
   f'{os.environ.get("XLA_FLAGS", "")} {LEAST_EFFORT}'
@@ -54,17 +55,9 @@ _last = 0.0
 def _not_too_many_programs():
   """Between files a worker that has grown forgets what it compiled."""
   yield
-  if _resident_bytes() > MOST_BYTES and 'jax' in sys.modules:
+  if host_memory.resident_bytes() > MOST_BYTES and 'jax' in sys.modules:
     sys.modules['jax'].clear_caches()
     gc.collect()
-
-
-def _resident_bytes():
-  """Of this process; 0 where the system does not tell."""
-  statm = pathlib.Path('/proc/self/statm')
-  if not statm.exists():
-    return 0
-  return int(statm.read_text().split()[1]) * resource.getpagesize()
 
 
 def _cpu_seconds():

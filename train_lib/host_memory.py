@@ -51,7 +51,7 @@ def keep_freed(
     return False
 
   def watch():
-    while _size() <= most:
+    while resident_bytes() <= most:
       time.sleep(1)
     for option in _DEFAULTS:
       library.mallopt(*option)
@@ -71,7 +71,10 @@ def _memory() -> int:
   return min(sizes)
 
 
-def _size() -> int:
-  """Bytes of memory that this process has now."""
-  pages = int(pathlib.Path('/proc/self/statm').read_text().split()[1])
+def resident_bytes() -> int:
+  """Bytes of memory that this process has now; 0 where none can tell."""
+  statm = pathlib.Path('/proc/self/statm')
+  if not statm.exists():
+    return 0
+  pages = int(statm.read_text().split()[1])
   return pages * os.sysconf('SC_PAGE_SIZE')
