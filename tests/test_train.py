@@ -21,7 +21,7 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.processes import ROOT, environment
-from train_lib import interruption, weights
+from train_lib import digests, interruption, weights
 
 pytestmark = pytest.mark.full
 
@@ -81,8 +81,9 @@ def params(workdir, step=NUM_STEPS):
 
 
 def saved_steps(workdir):
-  folder = pathlib.Path(workdir) / 'checkpoints'
-  return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
+  """Of the checkpoints that count: those whose digests lie beside them."""
+  written = pathlib.Path(workdir).glob(f'checkpoints/*/{digests.NAME}')
+  return sorted(int(path.parent.name) for path in written)
 
 
 @pytest.fixture(scope='module')
@@ -112,8 +113,7 @@ def test_killed_run_ends_bit_identical(unbroken, tmp_path):
   wait_for_step(tmp_path, step, process)
   process.kill()
   process.communicate()
-  # What was still being saved does not count, what was saved does.
-  finished = (tmp_path / 'checkpoints').exists() and saved_steps(tmp_path)
+  finished = saved_steps(tmp_path)
   output = finish(start(tmp_path))
   if finished:
     assert f'Resuming at step {finished[-1]}' in output

@@ -76,14 +76,14 @@ def test_a_model_is_as_good_as_its_card_says(name, tmp_path, monkeypatch):
   evaluator, _, metric = shown.partition('/')
   stated = zoo.about(name)['figures']['metrics'][shown]
   mesh = sharding.make_mesh(config.mesh, jax.devices()[:1])
-  task, state = trained.load(
-    config, workdir, mesh, setup.evaluation_batch(config)
-  )
   section = evaluators.sections(config)[evaluator]
   try:
     pipeline.open_source(section.data)
   except (FileNotFoundError, ModuleNotFoundError) as e:
     pytest.skip(f'its data are not here: {e}')
+  task, state = trained.load(
+    config, workdir, mesh, setup.evaluation_batch(config)
+  )
   if section.module != 'train_lib.evaluate':  # It has no slices.
     with config.unlocked():
       config.evals = {evaluator: config.evals[evaluator]}
