@@ -51,7 +51,7 @@ test: lint
 test-all: test test-full
 
 test-full: $(VENV)/.installed
-	$(RUN) -m pytest -n 2 -m 'full and not slow'
+	$(RUN) -m pytest -n 2 --no-loadscope-reorder -m 'full and not slow'
 
 test-slow: $(VENV)/.installed
 	$(RUN) -m pytest -m slow

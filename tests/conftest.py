@@ -6,7 +6,7 @@ compiling is most of their time.
 A run prints the CPU seconds of its slowest tests, and fails if those of a file
 exceed twice its budget in `budgets.toml`, or more on a slower machine. With
 TESTS_UNTIL, seconds since 1970, no test begins later: those are skipped, and
-the run ends by saying how many.
+the run ends by saying how many. Such runs begin at another file each time.
 """
 
 import collections
@@ -72,6 +72,15 @@ def _cpu_seconds():
 def pytest_runtest_logstart():
   global _last
   _last = _cpu_seconds()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+  """Begins at a file that TESTS_UNTIL chooses, or the last never had a turn."""
+  files = sorted({item.path for item in items})
+  if files and UNTIL < float('inf'):
+    first = files[int(UNTIL) % len(files)]
+    items.sort(key=lambda item: item.path < first)
 
 
 @pytest.hookimpl(tryfirst=True)
