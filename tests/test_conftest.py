@@ -1,7 +1,9 @@
 """Rules of a run of the tests."""
 
 import collections
+import pathlib
 import time
+import types
 
 import pytest
 
@@ -17,6 +19,20 @@ def test_no_test_begins_too_late(monkeypatch, seconds, begins):
     assert not begins and conftest._TOO_LATE in str(e)
   else:
     assert begins
+
+
+@pytest.mark.parametrize(
+  'until, order',
+  [(30, 'aabbcc'), (31, 'bbccaa'), (32, 'ccaabb'), (float('inf'), 'aabbcc')],
+)
+def test_each_file_is_the_first_at_times(monkeypatch, until, order):
+  monkeypatch.setattr(conftest, 'UNTIL', until)
+  items = [types.SimpleNamespace(path=pathlib.Path(x)) for x in 'aabbcc']
+  numbered = {id(item): i for i, item in enumerate(items)}
+  conftest.pytest_collection_modifyitems(items)
+  assert ''.join(item.path.name for item in items) == order
+  by_file = [numbered[id(item)] % 2 for item in items]
+  assert by_file == [0, 1] * 3  # As they stand in a file.
 
 
 @pytest.mark.parametrize(

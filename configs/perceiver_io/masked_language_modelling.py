@@ -16,7 +16,8 @@ since how long stored documents are is not known before they are read.
 `demo` reads Python's documentation, 64 bytes at a time; docs/results.md says
 what it learns. `manuals` reads those of Perl, Python and Vim, 15 times as much,
 which `data/language/manuals.py` says how to get, and has the sizes of the zoo's
-`masked_bytes`, to go on from it. `tiny` is for tests.
+`masked_bytes`, to go on from it. `manuals_deep` goes on from there: four layers
+more begin anew, and nothing is decoded but what is masked. `tiny` is for tests.
 """
 
 import ml_collections
@@ -34,7 +35,7 @@ MODELS = {
   )
   for name, sizes in variants.LANGUAGE.items()
 }
-VARIANTS = (*MODELS, 'demo', 'manuals', 'tiny')
+VARIANTS = (*MODELS, 'demo', 'manuals', 'manuals_deep', 'tiny')
 
 # What `python -m tools.compile_check` compiles, and with which options.
 _TPU = {'model.scan_layers': True, 'optim.num_microbatches': 2}
@@ -49,7 +50,7 @@ TPU_TOPOLOGIES = {
 
 def get_config(variant: str = 'base_bytes') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
-  if variant in ('demo', 'manuals', 'tiny'):
+  if variant not in MODELS:
     return _documentation(variant)
   return pretraining(PERCEIVER, MODELS[variant])
 
@@ -129,7 +130,7 @@ def _documentation(variant: str) -> ml_collections.ConfigDict:
   config.optim.update(weight_decay=0.01, clip_norm=1.0)
   config.checkpoint.every_steps = 1_000
   config.log_every_steps = 100
-  if variant == 'manuals':
+  if variant.startswith('manuals'):
     config.model.update(qk_channels=256, num_heads=8)
     config.num_steps = 68_000
     for section in config.evals.values():
@@ -137,6 +138,13 @@ def _documentation(variant: str) -> ml_collections.ConfigDict:
     config.checkpoint.every_steps = 4_000
     config.data.module = 'data.language.manuals'
     config.optim.schedule.lr = 2e-3
+  if variant == 'manuals_deep':
+    config.model.num_self_attends = 6
+    config.init_from.exclude = ('self_attend_[2-5]',)
+    config.task.update(unmasked_weight=0.0, max_masked=24)
+    config.data.preprocess.mask_rate = 0.2
+    config.num_steps = 34_500
+    config.optim.schedule.lr = 8e-4
   if variant == 'tiny':
     config.model.update(
       token_channels=16,
