@@ -27,7 +27,7 @@ NUM_EXAMPLES = 300
 
 
 @pytest.mark.parametrize('name', zoo.names())
-def test_a_model_is_whole(name):
+def test_a_model_is_whole(name, capsys):
   folder = zoo.folder(name)
   about, card = zoo.about(name), (folder / 'README.md').read_text()
   assert {x.name for x in folder.iterdir()} >= {
@@ -41,6 +41,7 @@ def test_a_model_is_whole(name):
   for key in about['shown']:
     assert f'| {key} | {about["figures"]["metrics"][key]:.4g} |' in card
   run_files.read_config(str(folder / zoo.RUN))
+  assert 'was changed' not in capsys.readouterr().out
 
 
 def test_the_page_says_what_the_cards_say():

@@ -26,8 +26,8 @@ before them and not of their number) and how severity grows
 `demo_stereo` has a wider model and nine of ten pairs like stereo, and is
 measured on a second real pair, too; `data/flow/stereo_aloe.py` says how to get
 it. It goes on from `demo_stereo_first`, as above: where many things move at
-once from the beginning, such a model learns next to nothing. docs/results.md
-has what both learn. `tiny` is for tests.
+once from the beginning, such a model learns little. docs/results.md has what
+both learn. `tiny` is for tests.
 """
 
 import ml_collections
@@ -83,9 +83,9 @@ _TILED = dict(
 
 def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
   common.check_variant(variant, VARIANTS)
-  if variant in ('demo', 'tiny') or variant.startswith(_STEREO):
-    return _photographs(variant)
   name = variant.removesuffix(_FIRST)
+  if name not in _VARIANTS:
+    return _photographs(variant)
   config = ml_collections.ConfigDict()
   config.seed = 0
   sizes = dict(variants.FLOW[name])
@@ -134,6 +134,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
 def _like_stereo(config: ml_collections.ConfigDict) -> None:
   """Other training pairs than those of the first phase; the same test pairs."""
   config.num_steps, config.data.batch_size = 3_000, 8
+  config.optim.schedule.lr = 8e-4
   config.evals.test.data.preprocess = dict(
     max_motion=5.0, max_cutouts=3, stereo_share=0.0
   )
@@ -206,6 +207,14 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     test=tiled | dict(data=dict(split='test')),
     motorcycle=tiled | dict(data=_stereo('motorcycle', 1 / 12)),
   )
+  config.optim = common.adamw(lr=1e-3, warmup_steps=100)
+  config.optim.update(weight_decay=0.01, clip_norm=1.0)
+  config.checkpoint = common.checkpoint(
+    every_steps=500, best_metric='test/epe', best_mode='min'
+  )
+  config.log_every_steps = 50
+  config.update(common.parallel())
+  config.init_from = common.from_scratch()
   if variant.startswith(_STEREO):
     config.num_steps = 4_000
     config.model.encoder.update(
@@ -216,16 +225,6 @@ def _photographs(variant: str) -> ml_collections.ConfigDict:
     config.evals.aloe = tiled | dict(data=_stereo('aloe', 1 / 20))
   if variant == _STEREO:
     _like_stereo(config)
-  config.optim = common.adamw(
-    lr=8e-4 if variant == _STEREO else 1e-3, warmup_steps=100
-  )
-  config.optim.update(weight_decay=0.01, clip_norm=1.0)
-  config.checkpoint = common.checkpoint(
-    every_steps=500, best_metric='test/epe', best_mode='min'
-  )
-  config.log_every_steps = 50
-  config.update(common.parallel())
-  config.init_from = common.from_scratch()
   if variant == 'tiny':
     config.model.encoder.update(num_latents=4, latent_channels=16)
     config.model.update(channels=8, num_bands=2)
