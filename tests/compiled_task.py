@@ -2,13 +2,20 @@
 
 import jax
 
+from tests import golden_paca
+
+
+def variables_of(task, batch):
+  """Of the shapes of `task.init`, which itself takes seconds to compile."""
+  shapes = jax.eval_shape(task.init, jax.random.key(0), batch)
+  return golden_paca.random_variables(shapes)
+
 
 class CompiledTask:
-  """The task, but `init`, `predict`, `loss` and `metrics` under `jax.jit`."""
+  """The task, but `predict`, `loss` and `metrics` under `jax.jit`."""
 
   def __init__(self, task):
     self._task = task
-    self.init = jax.jit(task.init)
     self.predict = jax.jit(task.predict)
     self.loss = jax.jit(task.loss)
     self.metrics = jax.jit(task.metrics)

@@ -14,6 +14,7 @@ import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from configs.paca_vit import models
 from paca_vit import classifier, names, segmentation
@@ -32,6 +33,14 @@ _GAINS = [  # (pattern of the name, number of axes, gain)
   (r'decode_head\.q\.0\.conv\.weight$', 4, 3.0),
   (r'decode_head\.k\.0\.weight$', 2, 3.0),
 ]
+
+
+def by_tier(variants):
+  """Parameters of a test: the larger sizes are the second tier's."""
+  return [
+    pytest.param(x, marks=[] if 'tiny' in x else [pytest.mark.full])
+    for x in variants
+  ]
 
 
 def normal(name, shape):

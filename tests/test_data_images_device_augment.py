@@ -183,12 +183,11 @@ def test_taking_turns_changes_nothing():
     [jnp.float32(np.asarray(photograph(20, 24, seed))) for seed in range(40)]
   )
   keys = jax.random.split(jax.random.key(3), len(images))
-  for increasing in (True, False):
-    augment = law(increasing, prob=0.8)
-    one = functools.partial(device_augment._augment_one, augment)
-    found = jax.jit(functools.partial(device_augment.rand_augment, augment))(
-      images, keys
-    )
-    at_once = jax.jit(jax.vmap(one))(images, keys)
-    apart = np.abs(found - at_once)
-    assert apart.max() <= 1 and np.mean(apart > 0) < 1e-3
+  augment = law(increasing=True, prob=0.8)
+  one = functools.partial(device_augment._augment_one, augment)
+  found = jax.jit(functools.partial(device_augment.rand_augment, augment))(
+    images, keys
+  )
+  at_once = jax.jit(jax.vmap(one))(images, keys)
+  apart = np.abs(found - at_once)
+  assert apart.max() <= 1 and np.mean(apart > 0) < 1e-3

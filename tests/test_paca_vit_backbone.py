@@ -17,7 +17,7 @@ Conv = functools.partial(
 )
 
 
-def small(blocks_per_assignment=None, depth=2, **options):
+def small(blocks_per_assignment=None, depth=1, **options):
   stages = [
     backbone.Stage(8, depth, 2, Conv, blocks_per_assignment),
     backbone.Stage(16, 1, 4, None),
@@ -105,13 +105,13 @@ def test_any_size_and_the_shapes_of_features(height, width, first, second):
 
 @pytest.mark.parametrize(
   'blocks_per_assignment, owners',
-  [(None, [0]), (1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (3, [0, 3])],
+  [(None, [0]), (1, [0, 1, 2]), (2, [0, 2])],
 )
 def test_sharing_of_assignments(blocks_per_assignment, owners):
   x = images(1, 16, 16, 3)
-  variables, features = run(small(blocks_per_assignment, depth=5), x)
+  variables, features = run(small(blocks_per_assignment, depth=3), x)
   params = variables['params']
-  for j in range(5):
+  for j in range(3):
     assert ('clustering' in params[f'stage_1_block_{j}']) == (j in owners)
     shared = j not in owners
     if j:
@@ -121,10 +121,11 @@ def test_sharing_of_assignments(blocks_per_assignment, owners):
 
 def test_clusters_do_not_mix_examples():
   x = images(3, 16, 16, 3)
-  model = small()
-  variables, features = run(model, x)
-  alone = apply(model, variables, x[1:2])
-  np.testing.assert_allclose(features.maps[1][1:2], alone.maps[1], atol=1e-5)
+  variables = random_variables(small())
+  forward = golden_paca.jit(lambda x: small().apply(variables, x, False))
+  before, after = (forward(x).maps[1] for x in (x, x[np.array([0, 2, 2])]))
+  np.testing.assert_array_equal(before[::2], after[::2])
+  assert not np.allclose(before[1], after[1], atol=1e-3)
 
 
 def test_layer_scale_starts_where_told_and_scales_both_branches():
@@ -191,7 +192,7 @@ def test_where_the_norms_of_a_block_stand(before, after):
 
 
 def test_drop_path_rates_rise_and_drop_both_branches():
-  model = small(depth=3, drop_path_rate=1.0)
+  model = small(depth=2, drop_path_rate=1.0)
   x = images(4, 16, 16, 3)
   variables = random_variables(model)
 
@@ -273,7 +274,7 @@ def test_cluster_positions_reach_the_outputs():
       lambda v: jnp.square(model.apply(v, x, False).maps[0][..., 0]).sum()
     )
   )(variables)['params']
-  gradient = gradient['stage_1_block_1']['attention']['cluster_position']
+  gradient = gradient['stage_1_block_0']['attention']['cluster_position']
   assert gradient.shape == (5, 8)
   assert np.abs(gradient).max() > 0
 
@@ -291,7 +292,9 @@ def test_bfloat16_computes_near_float32_with_float32_parameters():
 
 
 def test_initialisation():
-  model = classifier.make_classifier(models.model('demo'))
+  config = models.model('demo')
+  config.depths = (1, 1)
+  model = classifier.make_classifier(config)
   params = init(model, images(1, 8, 8, 1))['params']
   trunk = params['backbone']
   first, second = trunk['stage_1_block_0'], trunk['stage_2_block_0']

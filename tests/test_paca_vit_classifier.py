@@ -199,7 +199,7 @@ def test_training_with_batch_statistics_in_float64():
     np.testing.assert_allclose(got, golden[name], rtol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize('variant', SIZES)
+@pytest.mark.parametrize('variant', golden_paca.by_tier(SIZES))
 def test_parameters_and_multiply_adds(variant):
   model = classifier.make_classifier(models.model(variant))
   num_params, macs = golden_paca.counts(model, 224)

@@ -72,7 +72,9 @@ def on_one_device(config):
   return run(config, 1)
 
 
-@pytest.mark.parametrize('num_devices', [4, 8])
+@pytest.mark.parametrize(
+  'num_devices', [4, pytest.param(8, marks=pytest.mark.full)]
+)
 def test_same_losses_and_variables_on_more_devices(
   config, on_one_device, num_devices
 ):

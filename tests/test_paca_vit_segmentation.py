@@ -28,7 +28,7 @@ def make(name, num_classes=150):
   return segmentation.make_segmenter(config)
 
 
-@pytest.mark.parametrize('name', SIZES)
+@pytest.mark.parametrize('name', golden_paca.by_tier(SIZES))
 def test_parameters_and_multiply_adds(name):
   num_params, macs = golden_paca.counts(make(name), 512)
   assert num_params == SIZES[name]['params']

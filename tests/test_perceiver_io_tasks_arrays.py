@@ -8,7 +8,7 @@ import pytest
 from configs.perceiver_io import arrays as config_file
 from data.arrays import arrays as arrays_data
 from perceiver_io.position_encoding import fourier_features
-from tests.compiled_task import CompiledTask
+from tests.compiled_task import CompiledTask, variables_of
 from train_lib import batch_layout
 from train_lib.task import make_task
 
@@ -42,7 +42,7 @@ def batch_of(label, label_mask=None, num=4, queries=None):
 
 def initialised(task, batch):
   """Random heads, so that outputs differ."""
-  variables = task.init(jax.random.key(0), batch)
+  variables = variables_of(task, batch)
   return jax.tree.map(
     lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape),
     variables,
@@ -187,7 +187,7 @@ def test_batches_of_the_data_set_fit():
     kind='classes', num_outputs=3, dense=False, y_mean=(), y_std=()
   )
   task = CompiledTask(make_task(config))
-  variables = task.init(jax.random.key(0), batch)
+  variables = variables_of(task, batch)
   assert task.predict(variables, batch)['logits'].shape == (4, 3)
 
 

@@ -9,7 +9,7 @@ from scipy import special
 from configs.baselines import entity_transformer as transformer_config
 from configs.perceiver_io import starcraft as config_lib
 from data.entities import entities
-from tests.compiled_task import CompiledTask
+from tests.compiled_task import CompiledTask, variables_of
 from train_lib import batch_layout, cost
 from train_lib import task as task_lib
 
@@ -45,7 +45,7 @@ def make_task(make_encoder=config_lib.PERCEIVER):
   for row, units in enumerate([[0], [1], [], [0, 1], [1]]):
     batch['selected'][row, units] = 1
   batch['entity_mask'][:, :3] = 1
-  variables = task.init(jax.random.key(0), batch)
+  variables = variables_of(task, batch)
   leaves, structure = jax.tree.flatten(variables)
   rng = np.random.default_rng(0)
   leaves = [x + 0.1 * rng.standard_normal(x.shape).astype('f') for x in leaves]

@@ -11,6 +11,7 @@ import pytest
 
 from configs.perceiver_io import imagenet, mnist5k
 from perceiver_io.tasks import classification
+from tests.compiled_task import variables_of
 from train_lib import mixing, optim
 from train_lib import task as task_lib
 
@@ -38,8 +39,7 @@ def tiny(kind='fourier'):
   elif kind == 'pooled':
     config.model.decoder = None
   task = task_lib.make_task(config)
-  init = jax.jit(task.init)
-  return task, init(jax.random.key(0), batch(1, 6))
+  return task, variables_of(task, batch(1, 6))
 
 
 def test_a_step_of_full_size_is_traced():

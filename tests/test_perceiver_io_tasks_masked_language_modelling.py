@@ -11,6 +11,7 @@ import pytest
 
 from configs.perceiver_io import masked_language_modelling
 from perceiver_io.evaluators import masked_baselines
+from tests.compiled_task import variables_of
 from train_lib import accumulation, cost, evaluators
 from train_lib import task as task_lib
 
@@ -21,8 +22,7 @@ def task_and_variables():
   published = masked_language_modelling.get_config('base_bytes')
   config.task.unmasked_weight = published.task.unmasked_weight
   task = task_lib.make_task(config)
-  variables = jax.jit(task.init)(jax.random.key(0), batch())
-  return task, variables
+  return task, variables_of(task, batch())
 
 
 def batch(size=4, length=64):

@@ -13,7 +13,7 @@ from configs.perceiver_io import masked_language_modelling as mlm
 from data.language import glue, tokenizer
 from perceiver_io.evaluators import glue as evaluator
 from perceiver_io.tasks import sentence_classification
-from tests.compiled_task import CompiledTask
+from tests.compiled_task import CompiledTask, variables_of
 from train_lib import metrics, weights
 from train_lib import task as task_lib
 
@@ -106,7 +106,7 @@ def made(request):
     config.model = config_lib.get_config('tiny').model
   config.task.names = tuple(glue.TASKS)
   task = CompiledTask(task_lib.make_task(config))
-  variables = task.init(jax.random.key(0), batch())
+  variables = variables_of(task, batch())
   return request.param, task, variables
 
 

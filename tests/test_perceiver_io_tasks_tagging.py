@@ -10,7 +10,7 @@ from sklearn import linear_model
 
 from configs.perceiver_io import audioset as config_lib
 from perceiver_io.evaluators import linear_sounds, mean_average_precision
-from tests.compiled_task import CompiledTask
+from tests.compiled_task import CompiledTask, variables_of
 from train_lib import cost, evaluators
 from train_lib import task as task_lib
 
@@ -36,7 +36,7 @@ def make_task(num_clips=3, **dropout):
     'labels': rng.integers(0, 2, (4, 5)).astype('f'),
     'mask': np.float32([1, 1, 1, 0]),
   }
-  variables = task.init(jax.random.key(0), batch)
+  variables = variables_of(task, batch)
   leaves, structure = jax.tree.flatten(variables)
   leaves = [x + 0.1 * rng.standard_normal(x.shape).astype('f') for x in leaves]
   return task, structure.unflatten(leaves), batch

@@ -8,7 +8,7 @@ import pytest
 
 from configs.perceiver_io import finetune_text
 from data.language import table
-from tests.compiled_task import CompiledTask
+from tests.compiled_task import CompiledTask, variables_of
 from train_lib import run_files
 from train_lib.task import label_ranges_of, make_task
 
@@ -25,7 +25,7 @@ def setup():
   ]
   batch = jax.tree.map(lambda *xs: jnp.stack(xs), *examples)
   batch['mask'] = jnp.ones(12)
-  variables = task.init(jax.random.key(0), batch)
+  variables = variables_of(task, batch)
   return classes, task, batch, variables
 
 
@@ -99,7 +99,7 @@ def test_a_number_is_learnt_in_its_units():
   ]
   batch = jax.tree.map(lambda *xs: jnp.stack(xs), *examples)
   batch['mask'] = jnp.ones(2)
-  variables = task.init(jax.random.key(0), batch)
+  variables = variables_of(task, batch)
   numbers = task.predict(variables, batch)['numbers']
   found = {k: x.compute() for k, x in task.metrics(variables, batch).items()}
   error = np.asarray(numbers[:, 0]) - [1000, 2000]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from configs.perceiver_io import optical_flow
+from tests import golden_paca
 from tools.claims import (
   clusters,
   store,
@@ -29,12 +30,13 @@ def test_queries_of_positions_alone_do_not_see_the_frames():
     config = optical_flow.get_config('tiny')
     config.task.make_model = make
     model = make_task(config).model
+    shapes = jax.eval_shape(model.init, jax.random.key(0), frames)
     _, found = jax.jit(
       functools.partial(
-        model.init_with_output,
+        model.apply,
         capture_intermediates=lambda module, _: module.name == 'queries',
       )
-    )(jax.random.key(0), frames)
+    )(golden_paca.random_variables(shapes), frames)
     return found['intermediates']['queries']['__call__'][0]
 
   rng = np.random.default_rng(0)

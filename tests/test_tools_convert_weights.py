@@ -87,6 +87,7 @@ def tiny_paca(tmp_path_factory):
   return path, tensors
 
 
+@pytest.mark.full
 def test_golden_outputs_of_pacavit(tiny_paca, tmp_path):
   path, tensors = tiny_paca
   output = str(tmp_path / 'checkpoint')

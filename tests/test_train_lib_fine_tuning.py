@@ -179,6 +179,8 @@ def test_no_gradients_are_computed_of_what_is_frozen():
   config, _ = run_files.derived(config)
   config.unlock()
   config.optim.clip_norm, config.model.drop_path_rate = None, 0.0
+  config.model.update(channels=(8,), depths=(1,), num_heads=(2,))
+  config.model.num_clusters = (4,)
   found = {}
   for frozen in ((), (r'^backbone/',)):
     config.optim.frozen = frozen
