@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from perceiver_paca.ops import (
   chunked_attention,
@@ -25,6 +26,8 @@ Implementation = Literal['auto', 'plain', 'chunked', 'cudnn', 'splash']
 _MAX_LOGITS = 2**24
 # Likewise, of a part that another runtime computes: 256 MiB.
 _MAX_LOGITS_ELSEWHERE = 2**26
+# Queries and keys of a chunk on a CPU: logits of 1 MiB in float32.
+_CPU_CHUNK = 512
 
 
 def attention(
@@ -91,8 +94,12 @@ def _attend(q, k, v, mask, scale, implementation) -> jax.Array:
     return _in_parts(q, k, v, mask, scale)
   match _choose(q, k, v, mask, implementation):
     case 'plain':
+      if mesh.platform() == 'cpu':
+        return heads_first_attention(q, k, v, mask, scale)
       return plain_attention(q, k, v, mask, scale)
     case 'chunked':
+      if mesh.platform() == 'cpu':
+        return _head_by_head(q, k, v, mask, scale)
       return chunked_attention.chunked_attention(q, k, v, mask, scale)
     case 'cudnn':
       return fused_attention.cudnn_attention(q, k, v, mask, scale)
@@ -123,6 +130,41 @@ def plain_attention(q, k, v, mask, scale) -> jax.Array:
   weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
   out = jnp.einsum('bhnm,bmhe->bnhe', weights, v, preferred_element_type=dtype)
   return out.astype(v.dtype)
+
+
+def heads_first_attention(q, k, v, mask, scale) -> jax.Array:
+  """`plain_attention` as a CPU computes it in least time.
+
+  The matrices of a product lie one after the other, and what is divided by the
+  softmax's sums are the outputs, of which there are fewer than weights.
+  """
+  dtype = jnp.promote_types(q.dtype, jnp.float32)
+  q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))
+  logits = jnp.einsum('bhnd,bhmd->bhnm', q, k, preferred_element_type=dtype)
+  logits *= scale
+  if mask is not None:
+    logits = jnp.where(mask[:, None], logits, chunked_attention.MASKED)
+  top = lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+  weights = jnp.exp(logits - top)
+  out = jnp.einsum(
+    'bhnm,bhme->bhne', weights.astype(v.dtype), v, preferred_element_type=dtype
+  )
+  out /= jnp.sum(weights, axis=-1, keepdims=True)
+  return jnp.swapaxes(out, 1, 2).astype(v.dtype)
+
+
+def _head_by_head(q, k, v, mask, scale) -> jax.Array:
+  """`chunked_attention` on a CPU: chunks of one head stay in its cache."""
+
+  def attend(head):
+    return chunked_attention.chunked_attention(
+      *head, mask, scale, _CPU_CHUNK, _CPU_CHUNK
+    )
+
+  if q.shape[2] == 1:
+    return attend((q, k, v))
+  heads = [jnp.moveaxis(x, 2, 0)[..., None, :] for x in (q, k, v)]
+  return jnp.moveaxis(lax.map(attend, heads)[..., 0, :], 0, 2)
 
 
 def _in_parts(q, k, v, mask, scale) -> jax.Array:
