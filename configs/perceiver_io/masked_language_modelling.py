@@ -141,10 +141,10 @@ def _documentation(variant: str) -> ml_collections.ConfigDict:
   if variant == 'manuals_deep':
     config.model.num_self_attends = 6
     config.init_from.exclude = ('self_attend_[2-5]',)
-    config.task.update(unmasked_weight=0.0, max_masked=24)
-    config.data.preprocess.mask_rate = 0.2
-    config.num_steps = 34_500
-    config.optim.schedule.lr = 8e-4
+    config.task.update(unmasked_weight=0.0, max_masked=20)
+    config.data.preprocess.mask_rate = 0.15
+    config.num_steps = 56_000
+    config.optim.schedule.lr = 9e-4
   if variant == 'tiny':
     config.model.update(
       token_channels=16,
