@@ -143,6 +143,8 @@ def _documentation(variant: str) -> ml_collections.ConfigDict:
     config.init_from.exclude = ('self_attend_[2-5]',)
     config.task.update(unmasked_weight=0.0, max_masked=20)
     config.data.preprocess.mask_rate = 0.15
+    for section in config.evals.values():
+      del section.data.preprocess
     config.num_steps = 56_000
     config.optim.schedule.lr = 9e-4
   if variant == 'tiny':
