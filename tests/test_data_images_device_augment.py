@@ -177,13 +177,16 @@ def test_host_and_device_share_the_work():
   assert len({np.asarray(x).tobytes() for x in found}) > 3  # draws of their own
 
 
-def test_taking_turns_changes_nothing():
+@pytest.mark.parametrize(
+  'increasing', [True, pytest.param(False, marks=pytest.mark.full)]
+)
+def test_taking_turns_changes_nothing(increasing):
   """What a GPU does is all at once."""
   images = jnp.stack(
     [jnp.float32(np.asarray(photograph(20, 24, seed))) for seed in range(40)]
   )
   keys = jax.random.split(jax.random.key(3), len(images))
-  augment = law(increasing=True, prob=0.8)
+  augment = law(increasing, prob=0.8)
   one = functools.partial(device_augment._augment_one, augment)
   found = jax.jit(functools.partial(device_augment.rand_augment, augment))(
     images, keys

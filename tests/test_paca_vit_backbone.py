@@ -104,14 +104,20 @@ def test_any_size_and_the_shapes_of_features(height, width, first, second):
 
 
 @pytest.mark.parametrize(
-  'blocks_per_assignment, owners',
-  [(None, [0]), (1, [0, 1, 2]), (2, [0, 2])],
+  'blocks_per_assignment, depth, owners',
+  [
+    (None, 3, [0]),
+    (1, 3, [0, 1, 2]),
+    (2, 3, [0, 2]),
+    pytest.param(2, 5, [0, 2, 4], marks=pytest.mark.full),
+    pytest.param(3, 5, [0, 3], marks=pytest.mark.full),
+  ],
 )
-def test_sharing_of_assignments(blocks_per_assignment, owners):
+def test_sharing_of_assignments(blocks_per_assignment, depth, owners):
   x = images(1, 16, 16, 3)
-  variables, features = run(small(blocks_per_assignment, depth=3), x)
+  variables, features = run(small(blocks_per_assignment, depth), x)
   params = variables['params']
-  for j in range(3):
+  for j in range(depth):
     assert ('clustering' in params[f'stage_1_block_{j}']) == (j in owners)
     shared = j not in owners
     if j:
@@ -123,7 +129,7 @@ def test_clusters_do_not_mix_examples():
   x = images(3, 16, 16, 3)
   variables = random_variables(small())
   forward = golden_paca.jit(lambda x: small().apply(variables, x, False))
-  before, after = (forward(x).maps[1] for x in (x, x[np.array([0, 2, 2])]))
+  before, after = (forward(x).maps[1] for x in (x, x[[0, 2, 2]]))
   np.testing.assert_array_equal(before[::2], after[::2])
   assert not np.allclose(before[1], after[1], atol=1e-3)
 
@@ -266,7 +272,7 @@ def _without_positions(variables):
 
 def test_cluster_positions_reach_the_outputs():
   block = functools.partial(backbone.Block, cluster_position=True)
-  model = small(block=block)
+  model = small(block=block, depth=2)
   x = images(1, 16, 16, 3)
   variables, _ = run(model, x)
   gradient = golden_paca.jit(
@@ -274,7 +280,7 @@ def test_cluster_positions_reach_the_outputs():
       lambda v: jnp.square(model.apply(v, x, False).maps[0][..., 0]).sum()
     )
   )(variables)['params']
-  gradient = gradient['stage_1_block_0']['attention']['cluster_position']
+  gradient = gradient['stage_1_block_1']['attention']['cluster_position']
   assert gradient.shape == (5, 8)
   assert np.abs(gradient).max() > 0
 

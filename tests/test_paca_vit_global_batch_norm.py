@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs.paca_vit import brain
-from tests import golden_paca
+from tests.compiled_task import variables_of
 from train_lib import pipeline, sharding
 from train_lib import task as task_lib
 
@@ -35,8 +35,7 @@ def make(config, num_devices):
   batches = pipeline.make_train_iterator(
     config.data, seed=config.seed, sharding=sharding.batch_sharding(mesh)
   )
-  shapes = jax.eval_shape(task.init, jax.random.key(0), batches.element_spec)
-  variables = golden_paca.random_variables(shapes)
+  variables = variables_of(task, batches.element_spec)
   return task, jax.device_put(variables, sharding.replicated(mesh)), batches
 
 

@@ -10,6 +10,7 @@ import pytest
 from configs.paca_vit import models
 from paca_vit.tasks import classification
 from tests import golden_paca
+from tests.compiled_task import variables_of
 from train_lib import labels
 from train_lib import task as task_lib
 
@@ -60,8 +61,7 @@ def task_and_variables():
 
 
 def init(task):
-  shapes = jax.eval_shape(task.init, jax.random.key(0), batch())
-  return golden_paca.random_variables(shapes)
+  return variables_of(task, batch())
 
 
 _LOSSES = {}  # compiled once a task, which it keeps alive

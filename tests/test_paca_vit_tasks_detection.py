@@ -13,6 +13,7 @@ from paca_vit.detection import losses, targets
 from paca_vit.tasks import detection
 from perceiver_paca.ops import masks as mask_ops
 from tests import detection_models, golden_paca
+from tests.compiled_task import variables_of
 from train_lib import sharding
 from train_lib import task as task_lib
 
@@ -74,8 +75,7 @@ def batch(size=4, canvas=(64, 96)):
 @pytest.fixture(scope='module')
 def task_and_variables():
   task = task_lib.make_task(config())
-  shapes = jax.eval_shape(task.init, jax.random.key(0), batch())
-  return task, golden_paca.random_variables(shapes)
+  return task, variables_of(task, batch())
 
 
 def test_a_sample_has_each_box_as_often_as_another():

@@ -10,6 +10,7 @@ import pytest
 from configs.paca_vit import brain
 from paca_vit.tasks import segmentation
 from tests import golden_paca
+from tests.compiled_task import variables_of
 from train_lib import task as task_lib
 
 NUM_CLASSES = 4
@@ -37,8 +38,7 @@ def batch(size=4):
 @pytest.fixture(scope='module')
 def task_and_variables():
   task = task_lib.make_task(config())
-  shapes = jax.eval_shape(task.init, jax.random.key(0), batch())
-  return task, golden_paca.random_variables(shapes)
+  return task, variables_of(task, batch())
 
 
 @dataclasses.dataclass(frozen=True)

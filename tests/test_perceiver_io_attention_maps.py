@@ -13,6 +13,7 @@ from perceiver_io.attention import CrossAttention
 from perceiver_io.evaluators import attention_maps
 from perceiver_io.tasks.classification import Classification
 from tests import golden_paca
+from tests.compiled_task import variables_of
 from train_lib import labels, sharding
 
 HEIGHT, WIDTH, LATENTS = 4, 6, 5
@@ -37,8 +38,7 @@ def make(num_heads=1):
   # The decoder's heads divide the latents' channels, the encoder's the inputs'.
   model = model.copy(decoder=CrossAttention(1))
   task = Classification(model, labels.Classes(3), mixing=None)
-  shapes = jax.eval_shape(task.init, jax.random.key(0), BATCH)
-  return task, golden_paca.random_variables(shapes)
+  return task, variables_of(task, BATCH)
 
 
 @pytest.mark.parametrize('num_heads', [1, 3])

@@ -118,14 +118,15 @@ def _documentation(variant: str) -> ml_collections.ConfigDict:
   config.task.update(unmasked_weight=0.3, max_masked=None)
   config.num_steps = 14_000
   config.data = _data('data.language.python_docs', 'train', 32, 64)
-  config.data.preprocess.mask_rate = 0.3
   config.evals = _evals(
     dict(split='test', batch_size=64),
     every_steps=1_000,
     num_fit_examples=10_000,
   )
-  for section in config.evals.values():  # as published
-    section.data.preprocess = dict(mask_rate=0.15)
+  if variant != 'manuals_deep':  # which masks as published
+    config.data.preprocess.mask_rate = 0.3
+    for section in config.evals.values():
+      section.data.preprocess = dict(mask_rate=0.15)
   config.optim = common.adamw(lr=3e-3, warmup_steps=200)
   config.optim.update(weight_decay=0.01, clip_norm=1.0)
   config.checkpoint.every_steps = 1_000
@@ -142,9 +143,6 @@ def _documentation(variant: str) -> ml_collections.ConfigDict:
     config.model.num_self_attends = 6
     config.init_from.exclude = ('self_attend_[2-5]',)
     config.task.update(unmasked_weight=0.0, max_masked=20)
-    config.data.preprocess.mask_rate = 0.15
-    for section in config.evals.values():
-      del section.data.preprocess
     config.num_steps = 56_000
     config.optim.schedule.lr = 9e-4
   if variant == 'tiny':
