@@ -29,10 +29,6 @@ def images(*shape):
   return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-def init(model, x):
-  return golden_paca.jit(lambda x: model.init(jax.random.key(0), x, False))(x)
-
-
 def apply(model, variables, x, **kwargs):
   return golden_paca.jit(
     lambda variables, x: model.apply(variables, x, False, **kwargs)
@@ -301,7 +297,8 @@ def test_initialisation():
   config = models.model('demo')
   config.depths = (1, 1)
   model = classifier.make_classifier(config)
-  params = init(model, images(1, 8, 8, 1))['params']
+  init = golden_paca.jit(lambda x: model.init(jax.random.key(0), x, False))
+  params = init(images(1, 8, 8, 1))['params']
   trunk = params['backbone']
   first, second = trunk['stage_1_block_0'], trunk['stage_2_block_0']
   for kernel, std in [

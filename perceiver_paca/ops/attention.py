@@ -92,15 +92,14 @@ def _attend(q, k, v, mask, scale, implementation) -> jax.Array:
   """By the implementation, on one device or as XLA partitions it."""
   if compiling.is_for_other_runtimes():
     return _in_parts(q, k, v, mask, scale)
+  on_cpu = mesh.platform() == 'cpu'
   match _choose(q, k, v, mask, implementation):
     case 'plain':
-      if mesh.platform() == 'cpu':
-        return heads_first_attention(q, k, v, mask, scale)
-      return plain_attention(q, k, v, mask, scale)
+      attend = _heads_first if on_cpu else plain_attention
+      return attend(q, k, v, mask, scale)
     case 'chunked':
-      if mesh.platform() == 'cpu':
-        return _head_by_head(q, k, v, mask, scale)
-      return chunked_attention.chunked_attention(q, k, v, mask, scale)
+      attend = _head_by_head if on_cpu else chunked_attention.chunked_attention
+      return attend(q, k, v, mask, scale)
     case 'cudnn':
       return fused_attention.cudnn_attention(q, k, v, mask, scale)
     case 'splash':
@@ -122,32 +121,38 @@ def queries_with_keys(key_mask, query_mask, mask) -> jax.Array | None:
 
 def plain_attention(q, k, v, mask, scale) -> jax.Array:
   """The reference: all logits at once. Arguments as `chunked_attention`'s."""
-  dtype = jnp.promote_types(q.dtype, jnp.float32)
-  logits = jnp.einsum('bnhd,bmhd->bhnm', q, k, preferred_element_type=dtype)
-  logits *= scale
-  if mask is not None:
-    logits = jnp.where(mask[:, None], logits, chunked_attention.MASKED)
+  logits = _logits('bnhd,bmhd->bhnm', q, k, mask, scale)
   weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-  out = jnp.einsum('bhnm,bmhe->bnhe', weights, v, preferred_element_type=dtype)
+  out = jnp.einsum(
+    'bhnm,bmhe->bnhe', weights, v, preferred_element_type=logits.dtype
+  )
   return out.astype(v.dtype)
 
 
-def heads_first_attention(q, k, v, mask, scale) -> jax.Array:
+def _logits(products, q, k, mask, scale) -> jax.Array:
+  """All of them, [B, H, N, M], by an einsum of q and k."""
+  dtype = jnp.promote_types(q.dtype, jnp.float32)
+  logits = jnp.einsum(products, q, k, preferred_element_type=dtype) * scale
+  if mask is None:
+    return logits
+  return jnp.where(mask[:, None], logits, chunked_attention.MASKED)
+
+
+def _heads_first(q, k, v, mask, scale) -> jax.Array:
   """`plain_attention` as a CPU computes it in least time.
 
   The matrices of a product lie one after the other, and what is divided by the
-  softmax's sums are the outputs, of which there are fewer than weights.
+  softmax's sums are the outputs, mostly fewer than the weights.
   """
-  dtype = jnp.promote_types(q.dtype, jnp.float32)
   q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))
-  logits = jnp.einsum('bhnd,bhmd->bhnm', q, k, preferred_element_type=dtype)
-  logits *= scale
-  if mask is not None:
-    logits = jnp.where(mask[:, None], logits, chunked_attention.MASKED)
+  logits = _logits('bhnd,bhmd->bhnm', q, k, mask, scale)
   top = lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
   weights = jnp.exp(logits - top)
   out = jnp.einsum(
-    'bhnm,bhme->bhne', weights.astype(v.dtype), v, preferred_element_type=dtype
+    'bhnm,bhme->bhne',
+    weights.astype(v.dtype),
+    v,
+    preferred_element_type=logits.dtype,
   )
   out /= jnp.sum(weights, axis=-1, keepdims=True)
   return jnp.swapaxes(out, 1, 2).astype(v.dtype)
