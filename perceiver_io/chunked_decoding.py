@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from perceiver_io.multimodal import Arrays, MultimodalPerceiver
+from perceiver_paca.ops import mesh
 
 
 def choose_num_chunks(
@@ -37,8 +38,10 @@ def choose_num_chunks(
     ValueError: if a single query takes more.
   """
   # What XLA's analysis of the published decoder shows: at the peak there are
-  # three arrays as wide as the queries, or one and twice the logits.
-  numbers = max(3 * query_channels, query_channels + 2 * num_logits)
+  # three arrays as wide as the queries, or one, the logits and their weights,
+  # which on a CPU take the logits' place.
+  copies = 1 if mesh.platform() == 'cpu' else 2
+  numbers = max(3 * query_channels, query_channels + copies * num_logits)
   mib_per_point = 4 * numbers * batch_size / 2**20
   at_once = math.floor(memory_mib / mib_per_point)
   if at_once < len(num_points):
