@@ -26,7 +26,7 @@ Implementation = Literal['auto', 'plain', 'chunked', 'cudnn', 'splash']
 _MAX_LOGITS = 2**24
 # Likewise, of a part that another runtime computes: 256 MiB.
 _MAX_LOGITS_ELSEWHERE = 2**26
-# Queries and keys of a chunk on a CPU: logits of 1 MiB in float32.
+# The most queries and keys of a chunk on a CPU: logits of 1 MiB in float32.
 _CPU_CHUNK = 512
 
 
@@ -161,10 +161,11 @@ def _heads_first(q, k, v, mask, scale) -> jax.Array:
 def _head_by_head(q, k, v, mask, scale) -> jax.Array:
   """`chunked_attention` on a CPU: chunks of one head stay in its cache."""
 
+  # All of a length, so that the last one computes little twice.
+  chunks = [-(-x.shape[1] // -(-x.shape[1] // _CPU_CHUNK)) for x in (q, k)]
+
   def attend(head):
-    return chunked_attention.chunked_attention(
-      *head, mask, scale, _CPU_CHUNK, _CPU_CHUNK
-    )
+    return chunked_attention.chunked_attention(*head, mask, scale, *chunks)
 
   if q.shape[2] == 1:
     return attend((q, k, v))
