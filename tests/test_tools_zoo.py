@@ -41,7 +41,7 @@ def test_what_was_made_is_opened_with_half_the_bits(own_zoo, tmp_path):
   assert zoo.names() == ['small']
   opened = zoo.workdir('small')
   assert zoo.workdir('small') == opened  # made once
-  found = weights.read_variables(f'{opened}/weights')
+  found = weights.read_variables(opened)
   expected = weights.read_variables(f'{workdir}/weights')
   jax.tree.map(
     lambda x, y: np.testing.assert_array_equal(

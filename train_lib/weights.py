@@ -165,8 +165,9 @@ def _find(path: str, option: str) -> epath.Path:
   steps = stored.steps(directory / 'checkpoints')
   if steps:
     directory = directory / 'checkpoints' / str(steps[0])
-  found = (directory / 'variables').is_dir()
-  if not found:
+  elif (directory / 'weights').is_dir():  # a model of the zoo
+    directory /= 'weights'
+  if not (directory / 'variables').is_dir():
     raise FileNotFoundError(
       f'{option}: expected a checkpoint, or a workdir with checkpoints in it; '
       f'found neither at {path}'
