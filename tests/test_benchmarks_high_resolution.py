@@ -15,6 +15,7 @@ def model(clustered):
   return classifier.make_classifier(config)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
   'clustered, low, high', [(True, 3.0, 4.4), (False, 8.0, 16.1)]
 )

@@ -26,6 +26,7 @@ def published_multipliers(name, is_upernet):
   return next((v for key, v in keys.items() if key in name), (1.0, 1.0))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('variant', VARIANTS)
 def test_decay_and_rates_of_every_parameter(variant):
   config = ade20k.get_config(variant)

@@ -26,6 +26,7 @@ def names_of(config):
   return [sharding.path_name(path) for path, _ in paths]
 
 
+@pytest.mark.full
 def test_what_decays_is_what_decays_for_the_authors():
   """279 tensors of tiny, 72 of them named norm: specs_summary.json."""
   config = coco.get_config('tiny_p2cconv_100_0')

@@ -152,6 +152,7 @@ def options(**augment):
   return dict(image_size=32, crop_fraction=0.9, augment=fields | augment)
 
 
+@pytest.mark.full
 def test_host_and_device_share_the_work():
   example = imagenet.synthetic('train', 1)[0]
 
@@ -177,6 +178,7 @@ def test_host_and_device_share_the_work():
   assert len({np.asarray(x).tobytes() for x in found}) > 3  # draws of their own
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
   'increasing', [True, pytest.param(False, marks=pytest.mark.full)]
 )

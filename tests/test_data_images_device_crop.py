@@ -103,6 +103,7 @@ def test_canvas_holds_every_crop_but_the_largest(size):
     assert max(crop.size) <= side, full
 
 
+@pytest.mark.full
 def test_augmentation_follows():
   law = dict(
     num_layers=1, magnitude=9, magnitude_std=0, prob=1, increasing=True

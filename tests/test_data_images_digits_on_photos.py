@@ -55,6 +55,7 @@ def test_digits_of_several_images_differ_in_all_but_the_digit():
   assert len(inks) == 3
 
 
+@pytest.mark.full
 def test_real_splits_share_no_digit_and_no_photograph(tmp_path):
   train, test = (data.source(x, str(tmp_path)) for x in ('train', 'test'))
   assert (len(train), len(test)) == (100_000, 1_000)

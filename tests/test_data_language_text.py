@@ -131,6 +131,7 @@ def test_text_that_is_not_utf8_is_named():
     text.pack([b'fine', b'\xff'])
 
 
+@pytest.mark.full
 def test_python_docs_are_split_by_document(data_dir, monkeypatch):
   documents = dict(python_docs.documents())  # Takes seconds: only once.
   monkeypatch.setattr(python_docs, 'documents', documents.items)

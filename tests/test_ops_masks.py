@@ -90,6 +90,7 @@ def test_pasted_masks_are_published(name, key, dtype):
   assert np.sum((np.asarray(values) >= 0.5) != want) <= allowed
 
 
+@pytest.mark.full
 def test_a_mask_of_ones_fills_its_box():
   ones = np.ones((3, 28, 28), np.float32)
   boxes = np.float32([(2, 3, 12, 9), (0, 0, 20, 15), (5, 5, 5, 11)])

@@ -141,7 +141,9 @@ def test_level_follows_the_size():
   )
 
 
-@pytest.mark.parametrize('name', ['a', 'b'])
+@pytest.mark.parametrize(
+  'name', ['a', pytest.param('b', marks=pytest.mark.full)]
+)
 @pytest.mark.parametrize('dtype', ['float64', 'float32'])
 def test_published(name, dtype):
   data = golden_detection.load(f'roi_align_{name}')
@@ -185,6 +187,7 @@ def test_published(name, dtype):
         )
 
 
+@pytest.mark.full
 def test_memory_does_not_grow_with_boxes_times_map():
   def temporary_bytes(num_boxes, side):
     x = jax.ShapeDtypeStruct((1, side, side, 32), np.float32)

@@ -193,6 +193,7 @@ def test_where_the_norms_of_a_block_stand(before, after):
   )
 
 
+@pytest.mark.full
 def test_drop_path_rates_rise_and_drop_both_branches():
   model = small(depth=2, drop_path_rate=1.0)
   x = images(4, 16, 16, 3)
@@ -224,6 +225,7 @@ def test_drop_path_rates_rise_and_drop_both_branches():
   np.testing.assert_allclose(*first, atol=1e-5)
 
 
+@pytest.mark.full
 def test_position_embeddings_are_resized():
   model = small(position_grid=(4, 4))
   x = images(1, 16, 16, 3)
@@ -266,6 +268,7 @@ def _without_positions(variables):
   )
 
 
+@pytest.mark.full
 def test_cluster_positions_reach_the_outputs():
   block = functools.partial(backbone.Block, cluster_position=True)
   model = small(block=block, depth=2)
@@ -293,6 +296,7 @@ def test_bfloat16_computes_near_float32_with_float32_parameters():
   assert {v.dtype for v in jax.tree.leaves(fresh)} == {np.dtype('float32')}
 
 
+@pytest.mark.full
 def test_initialisation():
   config = models.model('demo')
   config.depths = (1, 1)

@@ -43,6 +43,7 @@ def evaluator(num_clusters, workdir):
   )
 
 
+@pytest.mark.full
 def test_writes_a_picture_an_image_and_probabilities(tmp_path):
   task, state, decisions = evaluator(5, tmp_path)
   results = decisions.run(state)

@@ -50,6 +50,7 @@ def test_kmeans_refuses_more_clusters_than_patches():
     kmeans.centroids_of(jnp.ones((2, 4)), 3, jax.random.key(0), 1)
 
 
+@pytest.mark.full
 def test_kmeans_centroids_start_a_whole_model():
   """Centroids are means of the patches that the *new* model sees."""
   config = models.model('demo')

@@ -63,6 +63,7 @@ def blockwise(wide):
   return Explained(blocks_per_assignment=1)
 
 
+@pytest.mark.full
 def test_layers_in_a_loop_have_the_clusters_of_unrolled_ones(sharing):
   looped = Explained(scan_layers=True)
   variables = stacking.unstacked(looped.variables)
@@ -86,7 +87,11 @@ def test_layers_in_a_loop_have_the_clusters_of_unrolled_ones(sharing):
   'name, assignments',
   [
     ('sharing', ['stage_1']),
-    ('blockwise', ['stage_1_block_0', 'stage_1_block_1']),
+    pytest.param(
+      'blockwise',
+      ['stage_1_block_0', 'stage_1_block_1'],
+      marks=pytest.mark.full,
+    ),
   ],
 )
 def test_is_the_derivative_by_a_factor_on_a_token(name, assignments, request):

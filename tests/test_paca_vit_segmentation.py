@@ -166,6 +166,7 @@ def test_any_size_and_examples_do_not_mix(head, size):
   assert changed[1] > 1e-3 and changed[0] == changed[2] == 0
 
 
+@pytest.mark.full
 def test_auxiliary_head_works_in_training_alone():
   model, variables = small(models.uper_segmenter)
   images = golden_paca.images(2, 32, 32)

@@ -98,6 +98,7 @@ def test_smoothing_is_of_integer_labels_only(task_and_variables):
   np.testing.assert_allclose(smoothed, spread, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_mixing_is_applied_to_training_alone(task_and_variables):
   task, variables = task_and_variables
 

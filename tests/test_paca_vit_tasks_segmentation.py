@@ -123,6 +123,7 @@ def test_metrics_do_not_see_padding_and_merge():
   np.testing.assert_allclose(whole['loss'].compute(), total / count, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_predict_gives_logits_of_the_images_size_and_the_clusters(
   task_and_variables,
 ):
@@ -139,6 +140,7 @@ def test_predict_gives_logits_of_the_images_size_and_the_clusters(
     np.testing.assert_allclose(value.sum(axis=(2, 3)), 1, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_a_few_steps_fit_a_batch(task_and_variables):
   task, variables = task_and_variables
   data = batch()

@@ -71,6 +71,7 @@ def test_weights_give_what_the_attention_returns(num_heads):
   )
 
 
+@pytest.mark.full
 def test_masked_inputs_are_not_read():
   """The others' weights are those of a text that ends before them."""
   model = models.masked_language_modelling(

@@ -33,6 +33,7 @@ def test_blocks_share_weights_or_not():
   )
 
 
+@pytest.mark.full
 def test_unshared_blocks_with_equal_weights_are_shared_blocks():
   x = random(2, 7, 6)
   options = dict(num_blocks=3, num_cross_attends=3)
@@ -84,7 +85,10 @@ def test_cross_attends_at_the_start_are_one_after_the_other(
   'options',
   [
     dict(num_blocks=3, num_cross_attends=2),
-    dict(num_blocks=2, share_weights=False, remat_policy='nothing_saveable'),
+    pytest.param(
+      dict(num_blocks=2, share_weights=False, remat_policy='nothing_saveable'),
+      marks=pytest.mark.full,
+    ),
   ],
 )
 def test_scanned_layers_are_the_unrolled_ones(options):
@@ -114,6 +118,7 @@ def test_scanned_layers_are_the_unrolled_ones(options):
   )
 
 
+@pytest.mark.full
 def test_scanned_layers_begin_as_unrolled_ones_do():
   """Each from values of its own, of the same spread."""
   x = random(2, 7, 6)

@@ -83,6 +83,7 @@ def test_what_is_no_pair_is_said(run, tmp_path):
   assert 'b.png' in wrong.error
 
 
+@pytest.mark.full
 def test_a_film_is_its_frames(run, tmp_path):
   media = pytest.importorskip('data.video.media')
   rng = np.random.default_rng(0)

@@ -245,6 +245,7 @@ def test_round_trip_at_full_size(name, make):
     assert theirs[key] == 7
 
 
+@pytest.mark.full
 def test_a_model_without_queries_has_deepminds_names_only():
   expected = published_models.variables('perceiver_io/imagenet:original_conv')
   params, _ = jax.eval_shape(names.to_haiku, expected)

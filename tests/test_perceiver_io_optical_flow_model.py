@@ -172,6 +172,7 @@ def parameters_by_hand(conv, patch, separate, num_latents, num_layers):
   return first + encoder + cross(c, d, d) + last
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('variant', SIZES)
 def test_sizes(variant):
   config = config_lib.get_config(variant)

@@ -263,6 +263,7 @@ def test_errors_name_what_is_wrong(module, args, message):
     module.init(jax.random.key(0), *args)
 
 
+@pytest.mark.full
 def test_fsdp_gathers_parameters_and_no_examples():
   """Left to itself, XLA gathers hidden channels and tokens of all examples."""
   model = language_model(

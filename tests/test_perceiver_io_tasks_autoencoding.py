@@ -232,6 +232,7 @@ def test_metrics_in_float64(variables):
   assert merged == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.full
 def test_memory_decides_the_chunks_and_nothing_else(variables):
   batch = make_batch(2)
   found = [

@@ -42,6 +42,7 @@ def tiny(kind='fourier'):
   return task, variables_of(task, batch(1, 6))
 
 
+@pytest.mark.full
 def test_a_step_of_full_size_is_traced():
   """Not run. test_perceiver_io_counts.py counts its parameters."""
   task = task_lib.make_task(imagenet.get_config('conv'))
@@ -135,6 +136,7 @@ def test_metrics_ignore_padding():
     assert found[name].compute() == expected[name].compute()
 
 
+@pytest.mark.full
 def test_a_mixed_pair_is_one_example():
   task, variables = tiny()
   data = batch(8, 6)

@@ -151,6 +151,7 @@ def test_metrics_merge_by_tokens_and_skip_masked_examples(task_and_variables):
   assert parts[0]['loss'].compute() != pytest.approx(whole['loss'].compute())
 
 
+@pytest.mark.full
 def test_micro_batches_weigh_by_masked_tokens(task_and_variables):
   task, variables = task_and_variables
 

@@ -121,6 +121,7 @@ def test_the_way_of_asking(made):
   assert ('task_tokens' in params) == (variant == 'task_tokens')
 
 
+@pytest.mark.full
 def test_gradients_reach_the_task_of_the_example_alone(made):
   variant, task, variables = made
   data = batch()

@@ -80,6 +80,7 @@ def test_learns_the_word_that_tells_the_class(setup):
   assert losses[0] > 0.8 and losses[-1] < 0.2
 
 
+@pytest.mark.full
 def test_a_number_is_learnt_in_its_units():
   """Of two texts, from 1,000 and 2,000; classes have no such loss."""
   config = finetune_text.get_config('tiny')

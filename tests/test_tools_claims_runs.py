@@ -25,6 +25,7 @@ from tools.claims import (
 from train_lib.task import make_task
 
 
+@pytest.mark.full
 def test_queries_of_positions_alone_do_not_see_the_frames():
   def queries(make, frames):
     config = optical_flow.get_config('tiny')

@@ -213,6 +213,7 @@ def test_kernels_of_hugging_faces_converter(tmp_path):
     )
 
 
+@pytest.mark.full
 def test_eval_takes_what_was_converted(tmp_path):
   config = masked_language_modelling.get_config('tiny')
   del config.evals['baselines']

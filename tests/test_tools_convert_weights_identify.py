@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests import golden_paca
 from tests.test_tools_convert_weights import SPECS
 from tools import convert_weights, published_models
 
@@ -77,7 +78,8 @@ def test_published_segmenters_are_recognised():
 
 
 @pytest.mark.parametrize(
-  'variant', ['tiny_p2cconv_100_0', 'small_p2cmlp_100_0']
+  'variant',
+  golden_paca.by_tier(['tiny_p2cconv_100_0', 'small_p2cmlp_100_0']),
 )
 def test_published_detectors_are_recognised(variant):
   path = SPECS / f'detection/state_specs/mask_rcnn_{variant}.json'

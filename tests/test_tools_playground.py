@@ -99,6 +99,7 @@ def test_an_answer_is_what_predict_says(port, workdir):
   )
 
 
+@pytest.mark.full
 def test_a_cluster_that_is_off_is_gone_from_every_block(port, by_hand):
   """And all on, which another path computes, is no cluster off."""
   ask_with = functools.partial(ask, port, picture=as_text(PICTURE))

@@ -62,6 +62,7 @@ def test_what_was_made_is_opened_with_half_the_bits(own_zoo, tmp_path):
   assert f'| test/accuracy | {metrics["test/accuracy"]:.4g} |' in card
 
 
+@pytest.mark.full
 def test_names_of_hugging_face_are_read(own_zoo, tmp_path):
   config = masked_language_modelling.get_config('tiny')
   del config.evals.baselines

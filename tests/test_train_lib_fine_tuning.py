@@ -171,6 +171,7 @@ def test_only_what_no_weights_replace_is_drawn(tmp_path):
   jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y + 1), got, new)
 
 
+@pytest.mark.full
 def test_no_gradients_are_computed_of_what_is_frozen():
   """Fewer operations; what is trained gets the same update."""
   config = finetune.get_config('tiny')

@@ -98,6 +98,7 @@ def test_cutmix_pastes_a_box_of_the_reversed_batch(images):
   assert min(shares) < 0.05 and max(shares) > 0.5
 
 
+@pytest.mark.full
 def test_weights_follow_the_beta_law(images):
   weights = [own_weight(x) for _, x in run(make(mixup_alpha=0.8), images, 1500)]
   # Var of Beta(a, a) is 1 / (4 (2 a + 1)).
@@ -112,6 +113,7 @@ def test_weights_follow_the_beta_law(images):
   assert abs(1 - np.mean(weights) - (1 / 2 - 1 / 5 + 1 / 48)) < 0.03
 
 
+@pytest.mark.full
 def test_mixup_and_cutmix_take_turns(images):
   mix = make(mixup_alpha=0.8, cutmix_alpha=1.0, switch_prob=0.3, prob=0.8)
   kinds = {'none': 0, 'cutmix': 0, 'mixup': 0}
@@ -200,6 +202,7 @@ def test_erasing_comes_after_mixing(images):
     np.testing.assert_array_equal(labels, soft_labels)
 
 
+@pytest.mark.full
 def test_a_sharded_batch_is_mixed_as_one(images):
   devices = len(jax.devices())
   batch = jnp.tile(images, (devices, 1, 1, 1))

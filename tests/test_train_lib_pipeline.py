@@ -138,6 +138,7 @@ def test_another_order_is_named(seed, options, expected):
   other.set_state(state, may_differ=True)
 
 
+@pytest.mark.full
 def test_worker_processes_change_nothing():
   if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
