@@ -104,9 +104,15 @@ def test_results_are_over_all_known_pixels_whatever_the_tiles(tiles, tmp_path):
   assert not any(tmp_path.iterdir())
 
 
-def panels(picture):
-  """The four tiles without their margins and captions."""
-  return [x[20:-2, 2:-2] for x in np.split(picture, 4, axis=1)]
+def panels(picture, width):
+  """The four tiles without margins and captions, a pixel a square of theirs."""
+  large = [x[20:-2, 2:-2] for x in np.split(picture, 4, axis=1)]
+  times = large[0].shape[1] // width
+  assert width * times >= 160  # A caption fits.
+  small = [x[::times, ::times] for x in large]
+  for x, y in zip(large, small, strict=True):
+    np.testing.assert_array_equal(x, np.kron(y, np.ones((times, times, 1))))
+  return small
 
 
 def test_pictures_show_frames_truth_and_flow(tmp_path):
@@ -119,7 +125,8 @@ def test_pictures_show_frames_truth_and_flow(tmp_path):
   }
   for i, example in enumerate(examples):
     picture = np.asarray(PIL.Image.open(folder / f'0000007_{i}.png'))
-    first, second, truth, flow = panels(picture)
+    width = example['frames'].shape[2]
+    first, second, truth, flow = panels(picture, width)
     for panel, frame in zip((first, second), example['frames'], strict=True):
       assert np.abs(panel / 127.5 - 1 - frame).max() <= 1 / 127.5
     unknown = example['valid'] == 0
@@ -129,7 +136,7 @@ def test_pictures_show_frames_truth_and_flow(tmp_path):
     known = example | {'flow': colours_as_flow(example['frames'])}
     same = optical_flow.draw(known, known['flow'])
     np.testing.assert_array_equal(
-      *[x[~unknown] for x in panels(np.asarray(same))[2:]]
+      *[x[~unknown] for x in panels(np.asarray(same), width)[2:]]
     )
     np.testing.assert_array_equal(
       flow,

@@ -47,6 +47,12 @@ def tile(image: np.ndarray, side: int = 128) -> np.ndarray:
   return _resize(shown, (height, width), Resampling.BICUBIC)
 
 
+def enlarged(pixels: np.ndarray, width: int = 160) -> np.ndarray:
+  """[H, W, C], every pixel a square: as few times as large as is so wide."""
+  times = -(-width // pixels.shape[1])
+  return pixels.repeat(times, axis=0).repeat(times, axis=1)
+
+
 def segments(
   plain: np.ndarray, classes: np.ndarray, num_classes: int
 ) -> np.ndarray:

@@ -147,7 +147,7 @@ def draw(example: dict[str, np.ndarray], flow: np.ndarray) -> PIL.Image.Image:
   return pictures.grid(
     [
       [
-        pictures.captioned(x.astype(np.uint8), caption)
+        pictures.captioned(pictures.enlarged(x.astype(np.uint8)), caption)
         for x, caption in zip(tiles, captions, strict=True)
       ]
     ]
