@@ -82,9 +82,27 @@ def test_every_row_begins_with_ours():
 )
 def test_what_there_is_not_is_one_line(flag, message):
   command = [sys.executable, '-m', 'benchmarks.peers', '--only=input_crop']
+  assert refusal([*command, flag]).startswith(message)
+
+
+@pytest.mark.full
+def test_missing_peers_are_one_line_before_any_work():
+  without = """
+import runpy, sys
+sys.modules["torch"] = None
+sys.argv = ["peers", "--only=language_forward_1"]
+runpy.run_module("benchmarks.peers", run_name="__main__")
+"""
+  found = refusal([sys.executable, '-c', without])
+  assert found.startswith('torch: not installed; expected the extra `parity`')
+
+
+def refusal(command):
+  """The only line of a program that ends with 1."""
   done = subprocess.run(
-    [*command, flag], cwd=ROOT, capture_output=True, text=True, check=False
+    command, cwd=ROOT, capture_output=True, text=True, check=False
   )
   assert done.returncode == 1
+  assert not done.stdout
   (line,) = done.stderr.splitlines()
-  assert line.startswith(message)
+  return line

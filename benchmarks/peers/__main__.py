@@ -21,11 +21,13 @@ PyTorch's sides need the extra `parity`; --sides=ours does without.
 import contextlib
 import datetime
 import importlib.metadata
+import importlib.util
 import json
 import os
 import pathlib
 import platform
 import sys
+from collections.abc import Iterable
 
 from absl import app, flags
 
@@ -39,6 +41,7 @@ _PASSES = flags.DEFINE_integer('passes', 9, 'Timed, of each.', lower_bound=1)
 _JSON = flags.DEFINE_string('json', None, 'File that keeps the rows.')
 _REPORT = flags.DEFINE_bool('report', False, 'Write the table of docs/speed.md')
 _PACKAGES = 'jax', 'torch', 'transformers', 'pillow', 'numpy'
+_PEERS = 'torch', 'transformers'
 
 
 def measure(name: str, sides: list[str]) -> dict:
@@ -96,6 +99,19 @@ def keep(path: pathlib.Path, row: dict) -> None:
   path.write_text('[\n' + ',\n'.join(map(json.dumps, kept)) + '\n]\n')
 
 
+def _chosen(name: str, sides: Iterable[str]) -> list[str]:
+  """Those of a row's sides that --sides asks for."""
+  sides = list(sides)
+  asked = sides if _SIDES.value is None else _SIDES.value
+  chosen = [side for side in sides if side.startswith(tuple(asked))]
+  if not chosen:
+    sys.exit(
+      f'--sides: {name} has none of {_SIDES.value}; expected beginnings of '
+      f'{sides}.'
+    )
+  return chosen
+
+
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'Unexpected arguments: {argv[1:]}')
@@ -115,22 +131,20 @@ def main(argv):
       f'--only: found {", ".join(sorted(unknown))}; expected some of '
       f'{", ".join(rows.ROWS)}.'
     )
+  sides = {name: _chosen(name, rows.ROWS[name].sides) for name in names}
+  missing = [x for x in _PEERS if importlib.util.find_spec(x) is None]
+  theirs = {x for xs in sides.values() for x in xs if not x.endswith(rows.OURS)}
+  if missing and theirs:
+    sys.exit(
+      f'{", ".join(missing)}: not installed; expected the extra `parity`, or '
+      f'--sides={rows.OURS}.'
+    )
   # XLA takes a thread for every core that the process may use.
   cores = sorted(os.sched_getaffinity(0))
   os.sched_setaffinity(0, cores[: _THREADS.value])
   os.environ.setdefault('JAX_PLATFORMS', 'cpu')
   for i, name in enumerate(names):
-    sides = [
-      side
-      for side in rows.ROWS[name].sides
-      if _SIDES.value is None or side.startswith(tuple(_SIDES.value))
-    ]
-    if not sides:
-      sys.exit(
-        f'--sides: {name} has none of {_SIDES.value}; expected beginnings of '
-        f'{list(rows.ROWS[name].sides)}.'
-      )
-    row = measure(name, sides)
+    row = measure(name, sides[name])
     if i == 0:
       print(report.HEADER, flush=True)
     print(*report.lines(row), sep='\n', flush=True)
