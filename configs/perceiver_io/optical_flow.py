@@ -133,7 +133,7 @@ def get_config(variant: str = 'patch3') -> ml_collections.ConfigDict:
 
 def _like_stereo(config: ml_collections.ConfigDict) -> None:
   """Other training pairs than those of the first phase; the same test pairs."""
-  config.num_steps, config.data.batch_size = 3_000, 8
+  config.num_steps, config.data.batch_size = 13_000, 8
   config.optim.schedule.lr = 8e-4
   config.evals.test.data.preprocess = dict(
     max_motion=5.0, max_cutouts=3, stereo_share=0.0
