@@ -209,8 +209,7 @@ def test_drop_path_rates_rise_and_drop_both_branches():
       capture_intermediates=True,
     )
 
-  _, state = train(variables, x)
-  outputs = state['intermediates']
+  outputs = train(variables, x)[1]['intermediates']
   # The last of all blocks has rate 1: nothing but its residual is left.
   np.testing.assert_array_equal(
     outputs['stage_2_block_0']['__call__'][0][0],
@@ -316,7 +315,6 @@ def test_initialisation():
     (trunk['transition_1']['conv_0']['kernel'], (2 / (9 * 64)) ** 0.5),
   ]:
     np.testing.assert_allclose(np.std(kernel), std, rtol=0.1)
-  flat = flax.traverse_util.flatten_dict(params)
-  for path, value in flat.items():
+  for path, value in flax.traverse_util.flatten_dict(params).items():
     if path[-1] in ('bias', 'scale'):
       assert np.all(np.asarray(value) == (path[-1] == 'scale')), path
