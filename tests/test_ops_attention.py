@@ -12,6 +12,7 @@ from perceiver_paca.ops import (
   fused_attention,
 )
 from perceiver_paca.ops.attention import attention, plain_attention
+from train_lib import cost
 
 
 def naive(q, k, v, mask=None, scale=None):
@@ -162,6 +163,15 @@ def test_auto_never_holds_large_logits():
   assert peak(n, m) < 0.1 * n * m * 4
   assert peak(n, 8 * m) < 1.5 * peak(n, m)
   assert peak(8 * n, m) < 1.5 * peak(n, m)
+
+
+@pytest.mark.parametrize('n, m', [(784, 1_030), (512, 64), (1_530, 513)])
+def test_chunks_on_a_cpu_compute_next_to_nothing_twice(n, m):
+  q, k = (jax.ShapeDtypeStruct((1, x, 2, 8), 'float32') for x in (n, m))
+  executed = cost.multiply_adds(
+    lambda q, k: attention(q, k, k, implementation='chunked'), q, k
+  )
+  assert 1 <= executed / (2 * n * m * 2 * 8) < 1.01
 
 
 @pytest.mark.parametrize('masked', [False, True])
